@@ -1,0 +1,54 @@
+# `make all` and `make test` need Python 3.11 or later and nothing else: the first call sets up .venv.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help all test lint bench lock clean
+
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Two one-thread processes are faster than one with two threads, and waiting threads must not spin.
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+all: $(READY)  ## make every table and figure (SCALE=smoke, demo, open or paper; params.yaml's own without it)
+	@snakemake all $(if $(SCALE),--config scale=$(SCALE))
+
+test: $(READY)  ## run the tests (ARGS=... goes to pytest)
+	@$(ONE_THREAD) python -m pytest -n 2 $(ARGS)
+
+lint: $(READY)  ## check format, types and the workflow
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check workflow
+	snakemake --lint
+
+bench: $(READY)  ## measure what the speed depends on (benchmarks/)
+	@for file in benchmarks/*.py; do echo "== $$file"; $(ONE_THREAD) python $$file; done
+
+lock: $(READY)  ## write the versions in .venv to requirements.lock: names and versions only
+	pip list --format freeze --exclude pip --exclude-editable | sed 's/+.*//' | LC_ALL=C sort -f > requirements.lock
+
+clean:  ## remove what the small scales made, and caches; real data, open and paper stay
+	rm -rf $(foreach folder,data checkpoints runs logs results,$(folder)/smoke $(folder)/demo)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	find dejavu tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
+
+# One file says that .venv is complete: written last, older than what it was made from when that changes.
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up .venv from requirements.lock: about 3 minutes and 6 GB the first time."
+	@for python in python3.11 python3; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then break; fi; \
+	  python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or later is needed, as python3.11 or python3 on PATH." >&2; exit 1; fi; \
+	[ -x .venv/bin/pip ] || $$python -m venv .venv || { \
+	  rm -rf .venv; echo "$$python cannot make virtual environments: install its venv module (Debian: python3-venv)." >&2; exit 1; }
+	@pip install --no-deps --requirement requirements.lock | awk -v all=$$(grep -c == requirements.lock) \
+	  '/^Collecting|^Requirement already/ && ++n % 25 == 0 {print "  " n " of " all " packages"; fflush()} \
+	   /^Installing collected/ {print "  installing them, which takes a minute or two"; fflush()}'
+	@pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

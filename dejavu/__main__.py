@@ -1,0 +1,151 @@
+"""The command line: one subcommand a stage, which both engines call, and a few to look around.
+
+Every import that costs time is made by the subcommand that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .errors import DejavuError
+
+STAGES = {
+    "download": (
+        "dataset",
+        "get a dataset's raw files (or render the synthetic scenes that stand in for it)",
+    ),
+    "prepare": ("dataset", "check the raw files and write the compact form that training reads"),
+    "train": ("experiment", "train every seed of an experiment; a killed run goes on where it was"),
+    "evaluate": ("experiment", "measure the trained seeds of an experiment"),
+    "tables": ("table", "write a table as CSV, Markdown and LaTeX"),
+    "figures": ("table", "draw a table's learning curves and its panel of images"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0, 2 for bad input, 130 when interrupted."""
+    _threads()
+    warnings.formatwarning = lambda message, *_, **__: f"dejavu: {message}\n"
+    try:
+        args = _parser().parse_args(arguments)
+        args.run(args)
+        sys.stdout.flush()
+    except DejavuError as error:
+        return _say(str(error), 2)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone: nothing is left to say, and Python must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command goes on from here", 130)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        return _say(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
+    return 0
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"dejavu: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def _threads() -> None:
+    """One thread a job that sleeps when it waits, before torch reads these.
+
+    Results are the same to the bit at a fixed number of threads only, and two jobs of one thread are faster
+    than one of two on small networks. DEJAVU_THREADS sets another number.
+    """
+    os.environ["OMP_NUM_THREADS"] = os.environ.get("DEJAVU_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # cuBLAS is deterministic only with a fixed workspace.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a wrong command line, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise DejavuError(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="dejavu", description="DejaVu (CVPR 2023), reproduced: train, measure, compare.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    common = _Parser(add_help=False)
+    common.add_argument("--params", default="params.yaml", metavar="FILE", help="default: params.yaml")
+    common.add_argument("--scale", metavar="SCALE", help="smoke, demo, open or paper; default: params.yaml's")
+    for command, (kind, summary) in STAGES.items():
+        stage = commands.add_parser(command, parents=[common], help=summary, description=f"{summary}.")
+        stage.add_argument("name", metavar=kind.upper())
+        stage.set_defaults(run=_stage, stage=command)
+        if command == "train":
+            stage.add_argument("--seed", type=int, help="train this seed only; default: all of the scale's")
+            stage.add_argument(
+                "--checkpoint-seconds",
+                type=float,
+                default=60.0,
+                metavar="N",
+                help="how often to save what a killed run goes on from (default 60; no effect on the result)",
+            )
+            stage.add_argument(
+                "--tensorboard",
+                action="store_true",
+                help="also write runs/SCALE/EXPERIMENT/seed<N>/tensorboard",
+            )
+    listing = commands.add_parser(
+        "list", parents=[common], help="list experiments, networks, datasets and tables"
+    )
+    listing.set_defaults(run=_list)
+    show = commands.add_parser("show", parents=[common], help="print an experiment's resolved configuration")
+    show.add_argument("name", metavar="EXPERIMENT")
+    show.set_defaults(run=_show)
+    score = commands.add_parser("score", help="score predictions in files against ground truth")
+    importlib.import_module(".stages.score", __package__).add_arguments(score)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from . import __version__
+
+        print(__version__)
+        parser.exit()
+
+
+def _stage(args: argparse.Namespace) -> None:
+    from .config import load
+
+    params = load(args.params)
+    extra = {
+        key: value
+        for key, value in vars(args).items()
+        if key in ("seed", "checkpoint_seconds", "tensorboard")
+    }
+    stage = importlib.import_module(f".stages.{args.stage}", __package__)
+    stage.run(params, args.name, params.get_scale(args.scale).name, **extra)
+
+
+def _list(args: argparse.Namespace) -> None:
+    from .config import load
+    from .stages.show import listing
+
+    print(listing(load(args.params), args.scale))
+
+
+def _show(args: argparse.Namespace) -> None:
+    from .config import load
+    from .stages.show import configuration
+
+    print(configuration(load(args.params), args.name, args.scale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Where everything lies, relative to the repository root: the one place that spells a path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of one scale. `dataset`, `experiment` and `table` are names of params.yaml."""
+
+    scale: str
+    root: Path = Path()
+
+    # data/: what download and prepare make
+    def raw(self, dataset: str) -> Path:
+        return self.root / "data" / self.scale / "raw" / dataset
+
+    def raw_manifest(self, dataset: str) -> Path:
+        return self.root / "data" / self.scale / "raw" / f"{dataset}.json"
+
+    def prepared(self, dataset: str) -> Path:
+        return self.root / "data" / self.scale / "prepared" / dataset
+
+    def report(self, dataset: str) -> Path:
+        return self.prepared(dataset) / "report.json"
+
+    # checkpoints/ and runs/: what train makes
+    def weights(self, experiment: str, seed: int) -> Path:
+        """The plain base network's weights: what is deployed."""
+        return self.root / "checkpoints" / self.scale / experiment / f"seed{seed}.safetensors"
+
+    def regenerator(self, experiment: str, seed: int) -> Path:
+        """The regenerator's weights (DejaVu rows only): used by the figures, never deployed."""
+        return self.weights(experiment, seed).with_name(f"seed{seed}.regenerator.safetensors")
+
+    def run(self, experiment: str, seed: int) -> Path:
+        """Undeclared: what a killed training needs to go on."""
+        return self.root / "runs" / self.scale / experiment / f"seed{seed}"
+
+    # results/
+    def log(self, experiment: str, seed: int) -> Path:
+        return self.root / "results" / self.scale / "logs" / experiment / f"seed{seed}.csv"
+
+    def metrics(self, experiment: str, seed: int) -> Path:
+        return self.root / "results" / self.scale / "metrics" / experiment / f"seed{seed}.json"
+
+    def sidecar(self, experiment: str, seed: int) -> Path:
+        """Beside the metrics: what differs between identical runs."""
+        return self.metrics(experiment, seed).with_suffix(".run.json")
+
+    def table(self, table: str, form: str) -> Path:
+        return self.root / "results" / self.scale / "tables" / f"{table}.{form}"
+
+    def figure(self, table: str, kind: str) -> Path:
+        return self.root / "results" / self.scale / "figures" / f"{table}_{kind}.png"

@@ -1,0 +1,99 @@
+"""Names in params.yaml that point at each other: every one must have its target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from . import options
+from .errors import nearest
+from .metrics import METRICS
+
+if TYPE_CHECKING:
+    from .config import Experiment, Params, Table
+
+
+def check(params: Params) -> None:
+    """Raise ValueError, one sentence, for the first name without a target."""
+    _scales(params)
+    for name, network in params.networks.items():
+        options.check("networks", network.module, network.options, f"networks.{name}")
+    for name, experiment in params.experiments.items():
+        _experiment(params, name, experiment)
+    for name, table in params.tables.items():
+        _table(params, f"tables.{name}", table)
+
+
+def _known(name: str, section: Iterable[str], where: str, kind: str) -> None:
+    if name not in section:
+        raise ValueError(f"{where}: unknown {kind} '{name}', {nearest(name, section)}")
+
+
+def _scales(params: Params) -> None:
+    for key, scale in params.scales.items():
+        if scale.name != key:
+            raise ValueError(f"scales.{key}.name: must be '{key}' like its key, not '{scale.name}'")
+    _known(params.scale.name, params.scales, "scale", "scale")
+    if params.scale != params.scales[params.scale.name]:
+        raise ValueError(f"scale: must be an alias of one of scales, as in `scale: *{params.scale.name}`")
+    for key, scale in params.scales.items():
+        where = f"scales.{key}"
+        for dataset, part in scale.data.items():
+            _known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
+            # The module that reads it: the stand-in is written in the layout of what it stands in for.
+            module = dataset if part.source == "synthetic" else part.source
+            _known(module, options.modules("datasets"), f"{where}.data.{dataset}", "dataset")
+        for dataset in scale.train:
+            _known(dataset, scale.data, f"{where}.train", "dataset")
+
+
+def _experiment(params: Params, name: str, row: Experiment) -> None:
+    where = f"experiments.{name}"
+    for scale in params.scales.values():
+        _known(row.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
+    _known(row.network, params.networks, f"{where}.network", "network")
+    _known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
+    if row.dejavu is not None:
+        options.check(
+            "redaction", row.dejavu.redaction.name, row.dejavu.redaction.options, f"{where}.dejavu.redaction"
+        )
+        options.check(
+            "regeneration",
+            row.dejavu.regenerator.name,
+            row.dejavu.regenerator.options,
+            f"{where}.dejavu.regenerator",
+        )
+        if row.base is None:
+            raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
+    if row.base is not None:
+        _pair(params, where, row)
+
+
+def _pair(params: Params, where: str, row: Experiment) -> None:
+    """Baseline and DejaVu differ in nothing but the method."""
+    assert row.base is not None
+    _known(row.base, params.experiments, f"{where}.base", "experiment")
+    base = params.experiments[row.base]
+    if base.base is not None:
+        raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
+    for key in ("task", "dataset", "network", "recipe", "train"):
+        if getattr(row, key) != getattr(base, key):
+            raise ValueError(
+                f"{where}.{key}: differs from its base '{row.base}'; a pair may differ only in 'dejavu'"
+            )
+
+
+def _table(params: Params, where: str, table: Table) -> None:
+    ids = [row.id for row in table.rows]
+    for metric in table.metrics:
+        _known(metric, METRICS, f"{where}.metrics", "metric")
+    for row in table.rows:
+        at = f"{where}.rows.{row.id}"
+        if ids.count(row.id) > 1:
+            raise ValueError(f"{at}: the id is given twice")
+        if row.base is not None:
+            _known(row.base, ids, f"{at}.base", "row")
+        if row.experiment is not None:
+            _known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
+    for scale in params.scales.values():
+        _known(table.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")

@@ -1,0 +1,211 @@
+"""params.yaml is checked as a whole: a fault is one sentence that names the key and what would be right."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dejavu import config
+from dejavu.errors import DejavuError
+
+ROOT = Path(__file__).parents[1]
+PARAMS = config.load(ROOT / "params.yaml")
+
+
+def raw() -> dict[str, Any]:
+    # A deep copy through text would keep YAML's aliases: every part must be changeable alone.
+    return copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text()))
+
+
+def put(value: dict[str, Any], path: str, new: Any) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        value = value[key]
+    value[last] = new
+
+
+def drop(value: dict[str, Any], path: str) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        value = value[key]
+    del value[last]
+
+
+# key to set, value, and what the sentence must name
+FAULTS = [
+    ("extra", 1, ["extra", "known:"]),
+    ("scale", "smoke", ["scale", "*smoke"]),
+    ("scale", "smok", ["scale", "'smoke'"]),
+    ("scale.seeds", [7], ["scale", "alias"]),
+    ("scales.demo.pretrained", True, ["scales.demo", "full width"]),
+    ("scales.demo.sedes", [0], ["scales.demo", "sedes", "'seeds'"]),
+    ("scales.demo.seeds", [], ["scales.demo.seeds"]),
+    ("scales.demo.seeds", [0, 0], ["scales.demo", "differ"]),
+    ("scales.demo.seeds", [-1], ["scales.demo.seeds.0"]),
+    ("scales.demo.width", "0.5", ["scales.demo.width", "'0.5'"]),
+    ("scales.demo.width", 0, ["scales.demo.width"]),
+    ("scales.demo.width", 1.5, ["scales.demo.width"]),
+    ("scales.demo.name", "dema", ["scales.demo.name", "'demo'"]),
+    ("scales.demo.data.cityscapes.source", "camvidd", ["scales.demo.data.cityscapes.source", "'camvid'"]),
+    ("scales.demo.data.cityscapes.size", [96], ["scales.demo.data.cityscapes.size"]),
+    ("scales.demo.data.cityscapes.size", [96, 0], ["scales.demo.data.cityscapes.size.1"]),
+    ("scales.demo.data.cityscapes.train", 2.5, ["scales.demo.data.cityscapes.train", "2.5"]),
+    ("scales.demo.train.cityscape", {}, ["scales.demo.train", "'cityscape'", "'cityscapes'"]),
+    ("scales.demo.train.cityscapes.epochs", 0, ["scales.demo.train.cityscapes.epochs"]),
+    ("scales.demo.train.cityscapes.epochs", True, ["scales.demo.train.cityscapes.epochs"]),
+    ("datasets.camvid.url", "file:///etc/passwd", ["datasets.camvid.url"]),
+    ("datasets.camvid.sha256", "abc", ["datasets.camvid.sha256"]),
+    ("networks.hrnet18.module", "hrnets", ["networks.hrnet18", "'hrnets'", "'hrnet'"]),
+    ("networks.hrnet18.chanels", 18, ["networks.hrnet18.chanels", "'channels'"]),
+    ("networks.hrnet18.channels", "18", ["networks.hrnet18.channels", "'18'"]),
+    ("networks.hrnet18.channels", 0, ["networks.hrnet18.channels"]),
+    ("recipes.hrnet_cityscapes.optimizer.lr", "1e-2", ["recipes.hrnet_cityscapes.optimizer.lr", "0.01"]),
+    ("recipes.hrnet_cityscapes.optimizer.lr", -0.1, ["recipes.hrnet_cityscapes.optimizer.lr"]),
+    ("recipes.hrnet_cityscapes.optimizer.lr", float("nan"), ["recipes.hrnet_cityscapes.optimizer.lr"]),
+    ("recipes.hrnet_cityscapes.optimizer.name", "sdg", ["recipes.hrnet_cityscapes.optimizer.name", "'sgd'"]),
+    ("recipes.hrnet_cityscapes.schedule.name", "pole", ["recipes.hrnet_cityscapes.schedule.name", "'poly'"]),
+    ("recipes.hrnet_cityscapes.scale_range", [2.0, 0.5], ["recipes.hrnet_cityscapes", "scale_range"]),
+    ("recipes.hrnet_cityscapes.flip", "yes", ["recipes.hrnet_cityscapes.flip"]),
+    ("experiments.hrnet18.dataset", "cityscape", ["experiments.hrnet18.dataset", "'cityscapes'"]),
+    ("experiments.hrnet18.network", "hrnet81", ["experiments.hrnet18.network", "'hrnet18'"]),
+    ("experiments.hrnet18.recipe", "hrnet_cityscape", ["experiments.hrnet18.recipe", "'hrnet_cityscapes'"]),
+    ("experiments.hrnet18.task", "semantics", ["experiments.hrnet18.task", "'semantic'"]),
+    ("experiments.hrnet18_dejavu.base", "hrnet81", ["experiments.hrnet18_dejavu.base", "'hrnet18'"]),
+    ("experiments.hrnet18_dejavu.base", None, ["experiments.hrnet18_dejavu", "'base'"]),
+    (
+        "experiments.hrnet18_dejavu.train",
+        {"epochs": 3},
+        ["experiments.hrnet18_dejavu.train", "'hrnet18'", "only"],
+    ),
+    ("experiments.hrnet18_dejavu.dejavu.gamma", -1, ["experiments.hrnet18_dejavu.dejavu.gamma"]),
+    ("experiments.hrnet18_dejavu.dejavu.gama", 1, ["experiments.hrnet18_dejavu.dejavu", "'gama'", "'gamma'"]),
+    ("experiments.hrnet18_dejavu.dejavu.loss", "l3", ["experiments.hrnet18_dejavu.dejavu.loss", "l3"]),
+    (
+        "experiments.hrnet18_dejavu.dejavu.redaction.name",
+        "random_block",
+        ["dejavu.redaction", "'random_block'", "'random_blocks'"],
+    ),
+    (
+        "experiments.hrnet18_dejavu.dejavu.redaction.ratio",
+        1.5,
+        ["dejavu.redaction.ratio", "1.5", "between 0 and 1"],
+    ),
+    ("experiments.hrnet18_dejavu.dejavu.redaction.ration", 0.5, ["dejavu.redaction.ration", "'ratio'"]),
+    ("experiments.hrnet18_dejavu.dejavu.regenerator.name", "crm", ["dejavu.regenerator", "'crm'", "crm_"]),
+    ("experiments.hrnet18_dejavu.dejavu.regenerator.width", 0, ["dejavu.regenerator.width", "at least 1"]),
+    (
+        "experiments.hrnet18_dejavu.dejavu.regenerator.norm",
+        "layer",
+        ["dejavu.regenerator.norm", "batch, group, none"],
+    ),
+    ("tables.cityscapes.dataset", "city", ["tables.cityscapes.dataset", "'city'"]),
+    ("tables.cityscapes.input", "512x1024", ["tables.cityscapes.input"]),
+    ("tables.cityscapes.metrics", ["mio"], ["tables.cityscapes.metrics", "'miou'"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"), FAULTS, ids=[f"{key}={value!r}" for key, value, _ in FAULTS]
+)
+def test_a_fault_is_one_sentence_that_names_it(
+    key: str, value: Any, named: list[str], tmp_path: Path
+) -> None:
+    broken = raw()
+    if key.startswith("scale."):
+        broken["scale"] = copy.deepcopy(broken["scale"])
+    put(broken, key, value)
+    if key.split(".")[0] != "scale":
+        broken["scale"] = broken["scales"]["demo"]  # an alias of it, as in the file
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(broken))
+    with pytest.raises(DejavuError) as caught:
+        config.load(file)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and str(file) in sentence
+    for word in named:
+        assert word in sentence
+
+
+@pytest.mark.parametrize(
+    "key", ["scales", "scale", "tables", "scales.demo.seeds", "experiments.hrnet18.network"]
+)
+def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
+    broken = raw()
+    drop(broken, key)
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(broken))
+    with pytest.raises(DejavuError, match=f"{key} is missing"):
+        config.load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "must be a mapping"),
+        ("- 1\n", "must be a mapping"),
+        ("scales: {a: [}\n", "line 1"),
+        ("scales: {}\nscales: {}\n", "'scales' is given twice"),
+        ("scales: *nowhere\n", "nowhere"),
+        ("1: 2\n", "1"),
+        ("scale: !!python/object:os.system {}\n", "not valid YAML"),
+        ("\x00", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_params_file(text: str, named: str, tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(DejavuError) as caught:
+        config.load(file)
+    assert named in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(DejavuError, match=r"nowhere\.yaml is missing"):
+        config.load(tmp_path / "nowhere.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(DejavuError, match="not UTF-8"):
+        config.load(tmp_path / "latin.yaml")
+    with pytest.raises(DejavuError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize("scale", PARAMS.scales)
+@pytest.mark.parametrize("experiment", PARAMS.experiments)
+def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -> None:
+    run = PARAMS.run(experiment, scale)
+    assert (run.experiment, run.scale) == (experiment, scale)
+    over = PARAMS.scales[scale].train[run.dataset]
+    for key in over.model_fields_set:
+        assert getattr(run.train, key) == getattr(over, key)
+
+
+@pytest.mark.parametrize("scale", PARAMS.scales)
+@pytest.mark.parametrize("experiment", [name for name, row in PARAMS.experiments.items() if row.base])
+def test_a_pair_differs_in_nothing_but_the_method(experiment: str, scale: str) -> None:
+    ours = PARAMS.run(experiment, scale).as_dict()
+    base = PARAMS.run(PARAMS.experiments[experiment].base or "", scale).as_dict()
+    assert {key for key in ours if ours[key] != base[key]} == {"experiment", "base", "dejavu"}
+
+
+def test_the_paper_scale_is_the_recipe_itself() -> None:
+    run = PARAMS.run("hrnet18", "paper")
+    assert run.train == PARAMS.recipes["hrnet_cityscapes"]
+    assert run.network.width == 1.0
+
+
+def test_unknown_names_have_a_hint() -> None:
+    with pytest.raises(DejavuError, match="did you mean 'hrnet18'"):
+        PARAMS.run("hrnet81", "demo")
+    with pytest.raises(DejavuError, match="did you mean 'smoke'"):
+        PARAMS.get_scale("smok")
+    with pytest.raises(DejavuError, match="unknown table"):
+        PARAMS.get_table("nope")
+
+
+def test_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        PARAMS.scale.name = "other"  # type: ignore[misc]

@@ -1,0 +1,100 @@
+"""Datasets: one file each, found by its file name.
+
+A dataset module knows the raw layout of one dataset and exposes what `Dataset` below lists. To add
+one, add `dejavu/datasets/<name>.py` and an entry in params.yaml; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from .. import options
+from ..errors import DejavuError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IGNORE = 255
+"""The train id of pixels that are neither trained on nor evaluated."""
+
+
+class Pair(NamedTuple):
+    """An image with its label. `name` is unique in its split."""
+
+    name: str
+    image: Path
+    label: Path
+
+
+class Dataset(Protocol):
+    """What a dataset module exposes. `raw` is the folder of its raw files."""
+
+    TASK: str
+    CLASSES: Sequence[str]
+    """the classes' names in the order of train ids 0, 1, ..."""
+    PALETTE: Sequence[tuple[int, int, int]]
+    """the classes' colours, RGB"""
+    SPLITS: Sequence[str]
+    EVALUATE: str
+    """the split that tables report"""
+
+    def download(self, raw: Path, part: Any, source: Any) -> list[str]:
+        """Obtain the raw files, whole and verified.
+
+        `part` is the scale's part of params.yaml (source, size, train, val), `source` the entry of
+        `datasets` that it names. Returns the paths of all files below `raw`, sorted. Raises
+        DejavuError with what is to be done when they cannot be had.
+        """
+
+    def pairs(self, raw: Path, split: str) -> list[Pair]:
+        """The images of a split with their labels, in a fixed order.
+
+        Raises DejavuError that names the file when one of a pair, or the whole split, is missing.
+        """
+
+    def decode_label(self, path: Path) -> np.ndarray:
+        """A label file as train ids, uint8 (H, W), 255 = ignored.
+
+        Raises DejavuError with the file and the value when a value is not of this dataset.
+        """
+
+
+def names() -> list[str]:
+    """The datasets there are: the modules here that define `pairs`.
+
+    >>> names()
+    ['camvid', 'cityscapes']
+    """
+    return options.modules("datasets")
+
+
+def find(name: str) -> Dataset:
+    """The module of dataset `name`; raises DejavuError with the nearest name when there is none."""
+    known = names()
+    if name not in known:
+        raise DejavuError(f"there is no dataset '{name}' ({nearest(name, known)})")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def reader(dataset: str, source: str) -> Dataset:
+    """The module that reads what plays the part of `dataset`.
+
+    Synthetic scenes are written in the layout of the dataset that they stand in for; any other
+    source has a layout of its own.
+
+    >>> reader("cityscapes", "synthetic").EVALUATE, reader("cityscapes", "camvid").EVALUATE
+    ('val', 'test')
+    """
+    return find(dataset if source == "synthetic" else source)
+
+
+def class_names(dataset: str) -> list[str]:
+    """The classes of the dataset itself, whatever stands in for it.
+
+    >>> class_names("cityscapes")[:2]
+    ['road', 'sidewalk']
+    """
+    return list(find(dataset).CLASSES)

@@ -1,0 +1,116 @@
+"""CamVid in the split and layout of the SegNet tutorial: 367 / 101 / 233 images of 480x360, 11 classes.
+
+Layout: `{train,val,test}/NAME.png` (or .jpg), `{train,val,test}annot/NAME.png` with values 0..10 and
+11 = void, `{train,val,test}.txt`. A line of a list is a bare name or, in the original, the image's
+path and the label's. Brostow, Fauqueur, Cipolla: Semantic object classes in video (2009).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DejavuError
+from ..files import sha256
+from . import IGNORE, Pair, mirror
+from .fetch import fetch_all
+from .images import read_indices, relabel
+
+TASK = "semantic"
+CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian",
+    "bicyclist",
+)  # fmt: skip
+PALETTE = (
+    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+)  # fmt: skip
+SPLITS = ("train", "val", "test")
+EVALUATE = "test"
+
+VOID = 11
+CHECKSUMS = Path(__file__).with_name("camvid.sha256")
+"""of the original files, from the repository that params.yaml names"""
+
+
+def download(raw: Path, part: Any, source: Any) -> list[str]:
+    """Copy the files from `$DEJAVU_MIRROR/camvid`, or fetch them one by one; each is verified."""
+    if part.source == "synthetic":
+        raise DejavuError(
+            "synthetic scenes are not written in CamVid's layout: let them stand in for cityscapes"
+        )
+    folder = mirror.find("camvid")
+    if folder is not None:
+        files = mirror.copy_all(folder, raw, keep=_is_ours)
+    else:
+        if not source.url:
+            raise DejavuError("datasets.camvid.url is not set, and DEJAVU_MIRROR has no folder camvid")
+        files = _originals(source.sha256)
+        fetch_all(source.url, files, raw)
+    _remove_others(raw, set(files))
+    return sorted(files)
+
+
+def _originals(expected: str | None) -> dict[str, str]:
+    """The original files with their checksums, relative to the folder that the URL names."""
+    found = sha256(CHECKSUMS)
+    if found != expected:
+        raise DejavuError(f"{CHECKSUMS} has sha256 {found}, but datasets.camvid.sha256 is {expected}")
+    listed = mirror.read_checksums(CHECKSUMS)
+    return {name.removeprefix("CamVid/"): digest for name, digest in listed.items()}
+
+
+def _is_ours(name: str) -> bool:
+    folder, _, file = name.rpartition("/")
+    if not folder:
+        return file in {f"{split}.txt" for split in SPLITS}
+    return folder in {split + end for split in SPLITS for end in ("", "annot")}
+
+
+def _remove_others(raw: Path, files: set[str]) -> None:
+    """Drop what another source left: NAME.jpg of a mirror beside NAME.png of the original."""
+    for split in SPLITS:
+        for folder in (raw / split, raw / f"{split}annot"):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.relative_to(raw).as_posix() not in files:
+                    os.unlink(path)
+
+
+def pairs(raw: Path, split: str) -> list[Pair]:
+    """The pairs of `split` in the order of its list."""
+    listing = raw / f"{split}.txt"
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DejavuError(f"{listing} is missing: it lists the images of CamVid's split {split}") from None
+    except UnicodeDecodeError:
+        raise DejavuError(f"{listing} is not a text file of image names") from None
+    names = [Path(line.split()[0]).stem for line in lines if line.strip()]
+    if not names:
+        raise DejavuError(f"{listing} is empty, and should list the images of CamVid's split {split}")
+    return [Pair(name, _image(raw / split, name), _label(raw, split, name)) for name in names]
+
+
+def _image(folder: Path, name: str) -> Path:
+    for suffix in (".png", ".jpg"):
+        if (folder / f"{name}{suffix}").is_file():
+            return folder / f"{name}{suffix}"
+    raise DejavuError(f"{folder / name}.png (or .jpg) is missing, though {folder}.txt lists it")
+
+
+def _label(raw: Path, split: str, name: str) -> Path:
+    path = raw / f"{split}annot" / f"{name}.png"
+    if not path.is_file():
+        raise DejavuError(f"{path} is missing: it is the label of an image that {raw / split}.txt lists")
+    return path
+
+
+_TRAIN_IDS = {**{value: value for value in range(len(CLASSES))}, VOID: IGNORE}
+
+
+def decode_label(path: Path) -> np.ndarray:
+    """Train ids, uint8 (H, W): 0..10 as stored, void as 255."""
+    return relabel(path, read_indices(path), _TRAIN_IDS)

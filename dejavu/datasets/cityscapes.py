@@ -1,0 +1,105 @@
+"""Cityscapes: 2975 / 500 images of 2048x1024, 34 label ids of which 19 are evaluated.
+
+Layout: `leftImg8bit/<split>/<city>/<city>_<sequence>_<frame>_leftImg8bit.png` and, likewise named,
+`gtFine/<split>/<city>/..._gtFine_labelIds.png`. The ids and colours are those of the official
+scripts (github.com/mcordts/cityscapesScripts, helpers/labels.py). Cordts et al., CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DejavuError
+from . import IGNORE, Pair, mirror, synthetic
+from .images import read_indices, relabel
+
+TASK = "semantic"
+# train id -> name, label id, colour
+_EVALUATED = (
+    ("road", 7, (128, 64, 128)),
+    ("sidewalk", 8, (244, 35, 232)),
+    ("building", 11, (70, 70, 70)),
+    ("wall", 12, (102, 102, 156)),
+    ("fence", 13, (190, 153, 153)),
+    ("pole", 17, (153, 153, 153)),
+    ("traffic light", 19, (250, 170, 30)),
+    ("traffic sign", 20, (220, 220, 0)),
+    ("vegetation", 21, (107, 142, 35)),
+    ("terrain", 22, (152, 251, 152)),
+    ("sky", 23, (70, 130, 180)),
+    ("person", 24, (220, 20, 60)),
+    ("rider", 25, (255, 0, 0)),
+    ("car", 26, (0, 0, 142)),
+    ("truck", 27, (0, 0, 70)),
+    ("bus", 28, (0, 60, 100)),
+    ("train", 31, (0, 80, 100)),
+    ("motorcycle", 32, (0, 0, 230)),
+    ("bicycle", 33, (119, 11, 32)),
+)
+CLASSES = tuple(name for name, _, _ in _EVALUATED)
+PALETTE = tuple(colour for _, _, colour in _EVALUATED)
+SPLITS = ("train", "val")
+EVALUATE = "val"
+
+LABEL_IDS = 34
+"""0..33; the licence plate's -1 does not occur in 8-bit label images"""
+TRAIN_IDS = dict.fromkeys(range(LABEL_IDS), IGNORE) | {row[1]: n for n, row in enumerate(_EVALUATED)}
+FOLDERS = ("leftImg8bit", "gtFine")
+
+
+def download(raw: Path, part: Any, source: Any) -> list[str]:
+    """Render scenes where the source is synthetic; else use what the user has unpacked.
+
+    That is looked for in `$DEJAVU_MIRROR/cityscapes`, to which links are made, and in `raw` itself.
+    """
+    if part.source == "synthetic":
+        counts = {"train": part.train, "val": part.val}
+        return synthetic.write_cityscapes(raw, source.seed, part.size, counts)
+    synthetic.remove(raw)  # rendered scenes must never pass for the real ones
+    folder = mirror.find("cityscapes")
+    for name in FOLDERS:
+        if folder is not None and (folder / name).is_dir():
+            mirror.link(folder / name, raw / name)
+    if not all((raw / name).is_dir() for name in FOLDERS):
+        raise DejavuError(
+            f"Cityscapes cannot be fetched without an account: {source.manual}, into {raw.resolve()}, so "
+            "that it holds leftImg8bit/ and gtFine/ (or set DEJAVU_MIRROR to a folder whose cityscapes/ does)"
+        )
+    return sorted(
+        path.relative_to(raw).as_posix()
+        for split in SPLITS
+        for pair in pairs(raw, split)
+        for path in (pair.image, pair.label)
+    )
+
+
+def pairs(raw: Path, split: str) -> list[Pair]:
+    """The pairs of `split`, sorted by city and name."""
+    images, labels = raw / "leftImg8bit" / split, raw / "gtFine" / split
+    found = []
+    for image in sorted(images.glob("*/*_leftImg8bit.png")):
+        name = image.name.removesuffix("_leftImg8bit.png")
+        label = labels / image.parent.name / f"{name}_gtFine_labelIds.png"
+        if not label.is_file():
+            raise DejavuError(f"{label} is missing: it is the label of {image}")
+        found.append(Pair(name, image, label))
+    if not found:
+        raise DejavuError(
+            f"{images} has no <city>/*_leftImg8bit.png: unpack leftImg8bit_trainvaltest.zip there"
+        )
+    _no_more_labels(labels, {pair.label for pair in found})
+    return found
+
+
+def _no_more_labels(folder: Path, known: set[Path]) -> None:
+    for label in sorted(folder.glob("*/*_gtFine_labelIds.png")):
+        if label not in known:
+            raise DejavuError(f"{label} has no image in {folder.parents[1] / 'leftImg8bit' / folder.name}")
+
+
+def decode_label(path: Path) -> np.ndarray:
+    """Train ids 0..18, uint8 (H, W), from a labelIds image; ids that are not evaluated become 255."""
+    return relabel(path, read_indices(path), TRAIN_IDS)

@@ -1,0 +1,66 @@
+"""Reading image files that may be broken: whatever is wrong, the file is named."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import DejavuError
+
+LARGEST = 100_000_000
+"""pixels; a file that claims more is refused before it is decoded"""
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
+    """Open and decode; `modes` are PIL's names of the pixel formats that are allowed."""
+    try:
+        if path.suffix.lower() == ".png":
+            with Image.open(path) as image:
+                image.verify()  # the checksums, which decoding alone does not look at
+        with Image.open(path) as image:
+            if image.width * image.height > LARGEST:
+                raise DejavuError(f"{path} claims {image.width}x{image.height} pixels, more than {LARGEST}")
+            image.load()
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing") from None
+    except _BOMBS as error:
+        raise DejavuError(f"{path} claims more pixels than can be right ({error})") from None
+    except _BROKEN as error:
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise DejavuError(f"{path} cannot be read ({reason})") from None
+    if image.mode not in modes:
+        raise DejavuError(f"{path} has pixels of kind {image.mode}, and {what} is needed")
+    return image
+
+
+def read_image(path: Path) -> Image.Image:
+    """A colour image, in RGB. Raises DejavuError with the file's name when it cannot be read."""
+    return _open(path, ("RGB", "RGBA", "L", "P"), "8-bit colour or grey").convert("RGB")
+
+
+def read_indices(path: Path) -> np.ndarray:
+    """An 8-bit label image's values, uint8 (H, W), as stored.
+
+    Raises DejavuError with the file's name when it cannot be read or has several channels.
+    """
+    return np.array(_open(path, ("L", "P"), "one 8-bit channel of label values"), dtype=np.uint8)
+
+
+def relabel(path: Path, values: np.ndarray, table: dict[int, int]) -> np.ndarray:
+    """`values` mapped by `table`; raises DejavuError with the file and the first value not in it."""
+    lookup = np.full(256, -1, np.int16)
+    for value, train_id in table.items():
+        lookup[value] = train_id
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    unknown = [int(value) for value in present if lookup[value] < 0]
+    if unknown:
+        allowed = f"{min(table)}..{max(table)}"
+        raise DejavuError(f"{path} has label value {unknown[0]}, which is outside the class list ({allowed})")
+    return lookup.astype(np.uint8)[values]

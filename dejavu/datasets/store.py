@@ -1,0 +1,75 @@
+"""The compact form of a dataset, which training reads: decoded, resized, memory-mapped.
+
+`<split>_images.npy` uint8 (N, H, W, 3), `<split>_labels.npy` uint8 (N, H, W) of train ids with
+255 = ignored, `<split>.txt` the names, and `report.json`, which is written last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import DejavuError, nearest
+from ..files import read_json
+
+
+class Split(NamedTuple):
+    """A split's arrays, mapped read-only, and its items' names, in the same order."""
+
+    images: np.ndarray
+    """uint8 (N, H, W, 3), RGB"""
+    labels: np.ndarray
+    """uint8 (N, H, W), train ids, 255 = ignored"""
+    names: list[str]
+
+
+def read_report(prepared: Path) -> dict[str, Any]:
+    """`report.json` of a prepared dataset.
+
+    Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate,
+    size, unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and
+    ignored_share. Raises DejavuError with the command that makes it.
+    """
+    report = read_json(Path(prepared) / "report.json", f"run `dejavu prepare {Path(prepared).name}`")
+    if not isinstance(report, dict) or not isinstance(report.get("splits"), dict):
+        raise DejavuError(
+            f"{Path(prepared) / 'report.json'} is not a report of `dejavu prepare`: run it again"
+        )
+    return report
+
+
+def open_split(prepared: Path, split: str) -> Split:
+    """Map a split's arrays into memory.
+
+    Raises DejavuError when the split is unknown, or an array is missing or not what the report says.
+    """
+    prepared = Path(prepared)
+    splits = read_report(prepared)["splits"]
+    if split not in splits:
+        raise DejavuError(f"{prepared} has no split '{split}' ({nearest(split, splits)})")
+    said = splits[split]
+    names_file = prepared / f"{split}.txt"
+    try:
+        names = names_file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DejavuError(f"{names_file} is missing: run `dejavu prepare {prepared.name}` again") from None
+    if len(names) != said["count"]:
+        raise DejavuError(f"{names_file} has {len(names)} names, and report.json says {said['count']}")
+    images, labels = (_map(prepared / f"{split}_{kind}.npy", said[kind]) for kind in ("images", "labels"))
+    return Split(images, labels, names)
+
+
+def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
+    again = f"run `dejavu prepare {path.parent.name}` again"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing: {again}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise DejavuError(f"{path} cannot be mapped ({error}): {again}") from None
+    if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
+        stored, expected = f"{array.dtype} {list(array.shape)}", f"{said['dtype']} {said['shape']}"
+        raise DejavuError(f"{path} is {stored}, and report.json says {expected}: {again}")
+    return array

@@ -1,0 +1,61 @@
+"""`dejavu download DATASET`: obtain the raw files, and say in a manifest what they are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..config import Params
+from ..datasets import Dataset, reader
+from ..datasets.lock import locked
+from ..files import sha256, write_json
+from ..paths import Paths
+
+
+def run(params: Params, name: str, scale: str) -> None:
+    """Obtain dataset `name` (or what plays its part at `scale`) and write the manifest, last.
+
+    The manifest depends on the files alone: a repeated download writes the same bytes.
+    """
+    part = params.part(name, scale)
+    source = params.datasets[part.source]
+    raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)
+    module = reader(name, part.source)
+    with locked(raw.with_name(f".{name}.lock")):
+        manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
+        raw.mkdir(parents=True, exist_ok=True)
+        files = module.download(raw, part, source)
+        content = describe(module, raw, files) | {
+            "dataset": name,
+            "source": part.source,
+            "stands_in_for": stands_in_for(name, part.source),
+            "licence": source.licence,
+            "scenes": {"seed": source.seed, "size": list(part.size)} if part.source == "synthetic" else None,
+        }
+        write_json(manifest, content)
+    counts = ", ".join(f"{count} {split}" for split, count in content["splits"].items())
+    print(f"{name} at scale {scale}: {counts} from {part.source}, {content['bytes'] / 1e6:.1f} MB in {raw}")
+
+
+def stands_in_for(dataset: str, source: str) -> str | None:
+    """The dataset whose part another source plays; None when it is the dataset itself."""
+    return None if source == dataset else dataset
+
+
+def describe(module: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
+    """Counts, bytes and one checksum over all `files` below `raw`.
+
+    Files in a linked folder (a data set of many GB that lies elsewhere) count by their size, all
+    others by their content.
+    """
+    linked = {entry.name for entry in raw.iterdir() if entry.is_symlink()}
+    digest, size = hashlib.sha256(), 0
+    for file in sorted(files):
+        path = raw / file
+        bytes_ = path.stat().st_size
+        size += bytes_
+        mark = str(bytes_) if file.split("/")[0] in linked else sha256(path)
+        digest.update(f"{mark}  {file}\n".encode())
+    splits = {split: len(module.pairs(raw, split)) for split in module.SPLITS}
+    return {"splits": splits, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}

@@ -1,0 +1,186 @@
+"""Networks: published sizes, and properties that every file in dejavu/networks must have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import nn
+
+from dejavu import networks
+from dejavu.cost import measure
+from dejavu.errors import DejavuError
+
+ROOT = Path(__file__).parents[1]
+K = 7  # classes
+
+
+def entries() -> dict[str, dict]:
+    """Every network of params.yaml, and every module that none of them uses. Nothing is downloaded."""
+    listed = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["networks"]
+    found = {name: {k: v for k, v in entry.items() if k != "pretrained"} for name, entry in listed.items()}
+    used = {entry["module"] for entry in found.values()}
+    return found | {name: {"module": name} for name in networks.names() if name not in used}
+
+
+every_network = pytest.mark.parametrize("entry", entries().values(), ids=entries())
+
+
+def build(entry: dict, num_classes: int = K, width: float = 0.25) -> nn.Module:
+    torch.manual_seed(0)
+    return networks.build(num_classes=num_classes, width=width, **entry)
+
+
+# At 512x1024 with 19 classes. 18: 19 GMACs in the paper; others: ../shared/paper/recipes.md, which the
+# paper's plots of width against cost agree with.
+@pytest.mark.parametrize(
+    ("channels", "params_m", "gmacs"), [(18, 3.94, 19.2), (19, 4.36, 20.6), (20, 4.80, 22.0)]
+)
+def test_hrnet_has_the_published_size(channels: int, params_m: float, gmacs: float) -> None:
+    cost = measure(lambda: networks.build("hrnet", 19, channels=channels), (512, 1024))
+    assert cost.params_m == pytest.approx(params_m, abs=0.01)
+    assert cost.gmacs == pytest.approx(gmacs, abs=0.1)
+
+
+@every_network
+@pytest.mark.parametrize("size", [(64, 96), (33, 70), (32, 32)])
+def test_logits_lie_on_the_networks_stride(entry: dict, size: tuple[int, int]) -> None:
+    network = build(entry).eval()
+    with torch.no_grad():
+        logits = network(torch.randn(2, 3, *size))
+    assert logits.shape == (2, K, *(-(-side // network.stride) for side in size))
+    assert logits.isfinite().all()
+
+
+@every_network
+def test_padding_leaves_the_inside_alone(entry: dict) -> None:
+    """An odd image's logits are those of the image that its border was continued in."""
+    network = build(entry).eval()
+    images = torch.randn(1, 3, 33, 70)
+    continued = nn.functional.pad(images, (0, 26, 0, 31), mode="replicate")  # to 64 x 96
+    with torch.no_grad():
+        odd, even = network(images), network(continued)
+    torch.testing.assert_close(odd, even[..., : odd.shape[2], : odd.shape[3]])
+
+
+@every_network
+def test_same_seed_same_network_and_prediction(entry: dict) -> None:
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        one, other = (build(entry).eval()(images) for _ in range(2))
+    assert torch.equal(one, other)
+
+
+@every_network
+def test_gradient_reaches_every_parameter(entry: dict) -> None:
+    network = build(entry).train()
+    network(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not without
+
+
+@every_network
+def test_reduced_is_the_same_class_with_fewer_channels(entry: dict) -> None:
+    with torch.device("meta"):
+        full, reduced = build(entry, width=1.0), build(entry, width=0.25)
+    assert type(full) is type(reduced)
+    costs = [measure(lambda width=width: build(entry, width=width), (64, 64)) for width in (0.25, 0.5, 1.0)]
+    assert costs == sorted(costs) and len(set(costs)) == 3
+    assert costs[0].params_m < 0.2 * costs[2].params_m
+
+
+@every_network
+def test_weights_round_trip_strictly(entry: dict) -> None:
+    network = build(entry).eval()
+    torch.manual_seed(5)
+    other = networks.build(num_classes=K, width=0.25, **entry).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert not torch.equal(network(images), other(images))
+        other.load_state_dict(network.state_dict(), strict=True)
+        assert torch.equal(network(images), other(images))
+
+
+@every_network
+def test_cost_is_the_same_without_computing(entry: dict) -> None:
+    state = torch.get_rng_state()
+    meta = measure(lambda: networks.build(num_classes=K, width=0.25, **entry), (64, 96))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert meta == measure(lambda: build(entry), (64, 96), device="cpu")
+
+
+def test_cost_of_layers_that_can_be_counted_by_hand() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 5, 1))
+    cost = measure(lambda: network, (20, 30), device="cpu")
+    assert cost.gmacs == pytest.approx(10 * 15 * (3 * 8 * 9 + 8 * 5) / 1e9)
+    assert cost.params_m == pytest.approx((3 * 8 * 9 + 8 + 2 * 8 + 8 * 5 + 5) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: networks.build("hrnets", K), "did you mean 'hrnet'"),
+        (lambda: networks.build("hrnet", K, chanels=18), "did you mean 'channels'"),
+        (lambda: networks.build("hrnet", K, channels=0), "channels"),
+        (lambda: networks.build("hrnet", 0), "num_classes"),
+        (lambda: networks.build("hrnet", K, width=0.0), "width"),
+        (lambda: networks.build("hrnet", K, pretrained="hrnet_w17"), "neither a .safetensors"),
+        (
+            lambda: networks.build("hrnet", K, pretrained="absent.safetensors"),
+            "absent.safetensors is missing",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_named(call, expected: str) -> None:
+    with pytest.raises(DejavuError, match=expected):
+        call()
+
+
+@pytest.fixture(scope="module")
+def classifier() -> dict[str, torch.Tensor]:
+    """The weights of timm's ImageNet classifier (random ones: nothing is downloaded)."""
+    return timm.create_model("hrnet_w18_small_v2", pretrained=False).state_dict()
+
+
+@pytest.mark.parametrize("source", ["file.safetensors", "file.pth", "hrnet_w18_small_v2"])
+def test_pretrained_fills_the_whole_backbone(source: str, classifier, tmp_path, monkeypatch) -> None:
+    if source == "file.safetensors":
+        save_file(classifier, source := str(tmp_path / source))
+    elif source == "file.pth":
+        torch.save(classifier, source := str(tmp_path / source))
+    else:
+        hub = type("Hub", (), {"state_dict": lambda self: classifier})
+        monkeypatch.setattr(timm, "create_model", lambda name, pretrained: hub() if pretrained else None)
+    network = networks.build("hrnet", K, pretrained=source)
+    for name, value in network.backbone.state_dict().items():
+        assert torch.equal(value, classifier[name]), name
+
+
+def test_pretrained_that_cannot_be_downloaded_is_named(monkeypatch) -> None:
+    def offline(name: str, pretrained: bool) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(DejavuError, match="hrnet_w18_small_v2.* could not be downloaded"):
+        networks.build("hrnet", K, pretrained="hrnet_w18_small_v2.ms_in1k")
+
+
+def test_pretrained_is_never_skipped_silently(classifier, tmp_path: Path) -> None:
+    path = str(tmp_path / "weights.safetensors")
+    save_file({k: v for k, v in classifier.items() if k != "conv1.weight"}, path)
+    with pytest.raises(DejavuError, match="lacks 1 of the backbone's .* 'conv1.weight'"):
+        networks.build("hrnet", K, pretrained=path)
+    save_file(classifier | {"stage9.weight": torch.zeros(1)}, path)
+    with pytest.raises(DejavuError, match="1 others, such as 'stage9.weight'"):
+        networks.build("hrnet", K, pretrained=path)
+    save_file(classifier, path)
+    with pytest.raises(DejavuError, match="needs width 1"):
+        networks.build("hrnet", K, width=0.5, pretrained=path)
+    Path(path).write_bytes(b"not a file of weights")
+    with pytest.raises(DejavuError, match="cannot be read"):
+        networks.build("hrnet", K, pretrained=path)
+    measure(lambda: networks.build("hrnet", K, pretrained="absent.safetensors"), (64, 64))  # reads nothing

@@ -1,0 +1,178 @@
+"""Redaction: every property is written once and holds for every redaction of the registry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dejavu import redaction
+from dejavu.errors import DejavuError
+
+SPATIAL = [name for name, kind in redaction.REGISTRY.items() if issubclass(kind, redaction.SpatialRedaction)]
+SHAPES = [(1, 1, 7, 5), (3, 3, 33, 50), (2, 5, 64, 32), (2, 3, 1, 9)]
+DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
+
+every_redaction = pytest.mark.parametrize("name", redaction.names())
+every_spatial = pytest.mark.parametrize("name", SPATIAL)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Images without a single zero, so that removed and kept cannot be confused."""
+    return (torch.rand(shape, generator=seeded(9)) + 0.5).to(dtype)
+
+
+@every_spatial
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_removed_is_zero_and_kept_is_untouched(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    images = noise(shape, dtype)
+    before = images.clone()
+    redacted, mask = redaction.build(name)(images, seeded())
+    assert mask.shape == (shape[0], 1, *shape[2:]) and mask.dtype == torch.bool
+    assert redacted.shape == images.shape and redacted.dtype == dtype
+    removed = mask.expand_as(images)
+    assert (redacted[removed] == 0).all()
+    assert torch.equal(redacted[~removed], images[~removed])
+    assert torch.equal(images, before)
+
+
+@every_spatial
+def test_half_is_removed_by_default(name: str) -> None:
+    mask = redaction.build(name)(noise((6, 3, 32, 64)), seeded()).mask  # blocks of 2 divide both sides
+    assert mask.sum((1, 2, 3)).tolist() == [32 * 64 // 2] * 6
+
+
+@every_spatial
+def test_removing_again_changes_nothing(name: str) -> None:
+    redacted, mask = redaction.build(name)(noise((2, 3, 21, 34)), seeded())
+    assert torch.equal(redaction.remove(redacted, mask), redacted)
+
+
+@every_spatial
+def test_removes_values_that_are_not_finite(name: str) -> None:
+    redacted, mask = redaction.build(name)(torch.full((2, 3, 32, 32), torch.nan), seeded())
+    assert torch.equal(redacted.isnan(), ~mask.expand_as(redacted))
+
+
+@every_spatial
+def test_gradient_passes_kept_pixels_only(name: str) -> None:
+    images = noise((2, 3, 19, 30)).requires_grad_()
+    weight = torch.randn(images.shape, generator=seeded(3))
+    redacted, mask = redaction.build(name)(images, seeded())
+    (redacted * weight).sum().backward()
+    assert torch.equal(images.grad, weight * ~mask)
+
+
+@every_redaction
+def test_same_seed_same_redaction(name: str) -> None:
+    redact, images = redaction.build(name), noise((3, 3, 48, 64))
+    state = torch.get_rng_state()
+    first, again, other = (redact(images, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first.mask, again.mask) and torch.equal(first.images, again.images)
+    assert not torch.equal(first.mask, other.mask)
+    assert torch.equal(torch.get_rng_state(), state), "a generator was given: the global one must rest"
+
+
+@every_redaction
+def test_masks_depend_on_shape_and_seed_alone(name: str) -> None:
+    redact = redaction.build(name)
+    masks = [
+        redact(noise((2, c, 40, 24), dtype), seeded()).mask for c, dtype in ((3, DTYPES[0]), (1, DTYPES[2]))
+    ]
+    assert torch.equal(*masks)
+
+
+@every_redaction
+def test_every_image_and_every_call_is_drawn_afresh(name: str) -> None:
+    redact, images, generator = redaction.build(name), noise((1, 3, 64, 64)).expand(8, -1, -1, -1), seeded()
+    masks = torch.cat([redact(images, generator).mask, redact(images, generator).mask])
+    # A checkerboard of blocks of 4 has 8 x 8 positions, half of them equal: a few may meet.
+    assert len(masks.flatten(1).unique(dim=0)) > 8
+
+
+@every_redaction
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_seed_redacts_alike_on_every_device(name: str) -> None:
+    redact, images = redaction.build(name), noise((4, 3, 65, 96))
+    there = redact(images.cuda(), seeded())
+    assert there.images.is_cuda and torch.equal(there.mask.cpu(), redact(images, seeded()).mask)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    ratio=st.floats(0.01, 0.99),
+    block=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**31),
+)
+def test_random_blocks_are_whole_blocks_of_the_exact_number(
+    height: int, width: int, ratio: float, block: float, seed: int
+) -> None:
+    mask = redaction.RandomBlocks(ratio, block)(torch.ones(2, 3, height, width), seeded(seed)).mask.numpy()
+    side = max(1, round(block * min(height, width)))
+    blocks = mask[:, 0, ::side, ::side]  # each block's first pixel
+    assert (blocks.sum((1, 2)) == round(ratio * blocks[0].size)).all()
+    drawn = np.kron(blocks, np.ones((1, side, side), dtype=bool))[:, :height, :width]
+    assert np.array_equal(drawn, mask[:, 0])
+
+
+def test_every_block_is_equally_likely() -> None:
+    mask = redaction.RandomBlocks(0.25, 1 / 8)(torch.ones(4000, 1, 8, 8), seeded()).mask
+    share = mask.float().mean((0, 1))
+    assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / 4000) ** 0.5  # five standard errors
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (33, 50), (7, 90)])
+def test_checkerboard_alternates_and_repeats(height: int, width: int) -> None:
+    side = redaction.block_side(1 / 8, height, width)
+    mask = redaction.Checkerboard(1 / 8)(torch.ones(5, 3, height, width), seeded()).mask
+    assert (mask[..., side:, :] ^ mask[..., :-side, :]).all()
+    assert (mask[..., side:] ^ mask[..., :-side]).all()
+
+
+def test_block_side_is_a_share_of_the_short_side() -> None:
+    assert redaction.block_side(1 / 16, 512, 1024) == 32
+    assert redaction.block_side(1 / 16, 96, 64) == 4
+    assert redaction.block_side(1 / 16, 5, 100) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("random_block", {}, "did you mean 'random_blocks'"),
+        ("random_blocks", {"ration": 0.5}, "did you mean 'ratio'"),
+        ("checkerboard", {"block": 1.5}, "block"),
+        ("random_blocks", {"ratio": "half"}, "'half'"),
+    ],
+)
+def test_build_names_what_is_wrong(name: str, options: dict[str, object], expected: str) -> None:
+    with pytest.raises(DejavuError, match=expected):
+        redaction.build(name, **options)
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, float("nan"), True, "half"])
+def test_constructors_refuse_what_is_no_fraction(value: object) -> None:
+    for construct in (
+        lambda: redaction.RandomBlocks(ratio=value),
+        lambda: redaction.RandomBlocks(block=value),
+        lambda: redaction.Checkerboard(block=value),
+    ):
+        with pytest.raises(DejavuError, match="must be a number between 0 and 1"):
+            construct()
+
+
+@every_redaction
+def test_images_must_be_a_normalised_batch(name: str) -> None:
+    redact = redaction.build(name)
+    with pytest.raises(DejavuError, match="uint8"):
+        redact(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+    with pytest.raises(DejavuError, match=r"\(3, 8, 8\)"):
+        redact(torch.zeros(3, 8, 8))

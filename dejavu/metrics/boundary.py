@@ -1,0 +1,117 @@
+"""How well the borders of the classes are met: boundary IoU.
+
+Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021
+(arXiv 2103.16562): the IoU of the two masks, each reduced to its band within d pixels of its own
+contour, d = 2 % of the image's diagonal. Chosen over the trimap mIoU, which looks at the ground
+truth's contours alone: it does not see an invented region elsewhere, and has a free parameter that
+papers set differently.
+
+What the paper leaves to its code, or leaves out, is settled here so:
+- distance is the chessboard distance (their erosion uses a 3x3 square), d is rounded, at least 1;
+- the image's edge is a contour, as in their code;
+- an ignored area makes no contour, for nobody knows what is there: a pixel is in its class's band
+  when a pixel of another class lies within d (otherwise all of a Cityscapes street above the
+  ignored bonnet of the recording car would count as a contour that every network meets);
+- it is pooled over the set per class, like mIoU; the paper pools no semantic classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import DejavuError
+from .labels import scored
+from .ratios import mean, percent
+
+BAND = 0.02
+"""The band's width as a share of the image's diagonal (Cheng et al., section 5)."""
+
+
+class BoundaryIoU:
+    """Pixel counts in the bands around all contours, per class, over a whole set."""
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.intersection = np.zeros(num_classes, np.int64)
+        self.union = np.zeros(num_classes, np.int64)
+
+    def update(self, label: ArrayLike, prediction: ArrayLike) -> None:
+        """Count one image: class maps (H, W), see `labels.scored` for what is checked."""
+        self.count(*scored(label, prediction, self.num_classes, self.ignore_index))
+
+    def count(self, label: np.ndarray, prediction: np.ndarray, valid: np.ndarray) -> None:
+        """Count class maps (H, W) that `labels.scored` has checked."""
+        if label.ndim != 2:
+            raise DejavuError(f"a class map is (H, W), not {label.shape}: update with one image at a time")
+        width = band_width(*label.shape)
+        in_truth, in_guess = (
+            valid & band(values, width, valid, self.num_classes) for values in (label, prediction)
+        )
+        both = self._per_class(label[in_truth & in_guess & (label == prediction)])
+        self.intersection += both
+        self.union += self._per_class(label[in_truth]) + self._per_class(prediction[in_guess]) - both
+
+    def _per_class(self, values: np.ndarray) -> np.ndarray:
+        return np.bincount(values, minlength=self.num_classes)
+
+    @property
+    def iou_per_class(self) -> np.ndarray:
+        """Boundary IoU of each class in percent (C,); NaN for a class that occurs nowhere."""
+        values = percent(self.intersection, self.union)
+        if 0 <= self.ignore_index < self.num_classes:
+            values[self.ignore_index] = np.nan
+        return values
+
+    @property
+    def mIoU(self) -> float:
+        """Boundary IoU in percent, mean over the classes that occur."""
+        return mean(self.iou_per_class)
+
+
+def band_width(height: int, width: int) -> int:
+    """The band's width in pixels for an image of this size.
+
+    >>> band_width(360, 480), band_width(1024, 2048), band_width(8, 8)
+    (12, 46, 1)
+    """
+    return max(1, round(BAND * math.hypot(height, width)))
+
+
+def band(classes: np.ndarray, width: int, valid: np.ndarray, num_classes: int) -> np.ndarray:
+    """True where a pixel lies within `width` pixels of another class, or of the image's edge (H, W).
+
+    All classes are found at once: the square of 2 * width + 1 pixels around a pixel is searched for
+    its highest and its lowest class, which takes log2(width) steps. Pixels that are not `valid` are
+    passed over, and their own value means nothing.
+
+    >>> band(np.zeros((3, 5), int), 1, np.ones((3, 5), bool), num_classes=2).astype(int)
+    array([[1, 1, 1, 1, 1],
+           [1, 0, 0, 0, 1],
+           [1, 1, 1, 1, 1]])
+    """
+    # The narrowest type is several times faster. Beyond the edge lies `num_classes`, above all classes.
+    dtype = np.min_scalar_type(num_classes)
+    extremes = []
+    for neutral, extreme in ((0, np.maximum), (num_classes, np.minimum)):
+        filled = np.full(classes.shape, neutral, dtype)
+        np.copyto(filled, classes, where=valid, casting="unsafe")
+        padded = np.pad(filled, width, constant_values=num_classes)
+        extremes.append(_windowed(padded, 2 * width + 1, extreme))
+    return extremes[0] != extremes[1]
+
+
+def _windowed(values: np.ndarray, size: int, extreme: Callable[..., np.ndarray]) -> np.ndarray:
+    """The extreme of every size x size window that lies inside `values`."""
+    for _ in range(2):
+        reach = 1  # rows that `values` already looks at; doubled, then the remainder
+        while reach < size:
+            step = min(reach, size - reach)
+            values = extreme(values[:-step], values[step:])
+            reach += step
+        values = values.T  # rows first, then columns
+    return values

@@ -1,0 +1,124 @@
+"""`dejavu evaluate EXPERIMENT`: the exported weights of every seed -> one metrics file each.
+
+Whole images at the size they were prepared in, one scale, no flip.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..config import Params, Run
+from ..errors import DejavuError
+from ..files import read_json, write_json
+from ..paths import Paths
+
+if TYPE_CHECKING:
+    from ..datasets.store import Split
+
+
+def run(params: Params, name: str, scale: str) -> None:
+    """Measure all seeds of an experiment and write their metrics, with a sidecar of what may differ.
+
+    The metrics file of a seed is the same bytes whenever the same weights and data are measured on the
+    same machine with the same number of threads. Files of seeds that params.yaml no longer lists are removed.
+
+    Raises DejavuError where weights or data are missing, damaged or do not fit.
+    """
+    run = params.run(name, scale)
+    from ..datasets.store import open_split, read_report
+    from ..sidecar import write_sidecar
+
+    paths = Paths(scale)
+    prepared = paths.prepared(run.dataset)
+    report = read_report(prepared)
+    if report["source"] != run.data.source:
+        raise DejavuError(
+            f"{paths.report(run.dataset)} was made of '{report['source']}', but scale {scale} uses "
+            f"'{run.data.source}': run `dejavu download {run.dataset} --scale {scale}`, then prepare likewise"
+        )
+    split = open_split(prepared, report["evaluate"])
+    common = {
+        "experiment": name,
+        "scale": scale,
+        "dataset": run.data.source,
+        "stands_in_for": run.dataset if run.data.source != run.dataset else None,
+        "split": report["evaluate"],
+        "count": len(split.images),
+        "cost": cost(params, run),
+        "config": run.as_dict(),
+    }
+    _drop_other_seeds(paths, run)
+    scores = []
+    for seed in run.seeds:
+        began = time.monotonic()
+        metrics = measure(run, seed, report, split)
+        seconds = round(time.monotonic() - began, 2)
+        write_json(paths.metrics(name, seed), {**common, "seed": seed, "metrics": metrics})
+        write_sidecar(
+            paths.sidecar(name, seed),
+            command=f"dejavu evaluate {name} --scale {scale}",
+            seconds=seconds,
+            train=_training(paths, name, seed),
+        )
+        scores.append(f"{metrics['miou']:.2f}")
+    seeds = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
+    print(
+        f"{name} at scale {scale}: {seeds} measured on {len(split.images)} images, mIoU {' '.join(scores)} %"
+    )
+
+
+def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
+    """The metrics (`SemanticMetrics.compute`) of one seed's exported weights on a split."""
+    import torch
+
+    from ..inference import load_network, predict
+    from ..metrics.semantic import SemanticMetrics
+    from ..progress import track
+
+    classes = report["classes"]
+    weights = Paths(run.scale).weights(run.experiment, seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = load_network(run, len(classes), weights).to(memory_format=torch.channels_last).to(device)
+    metrics = SemanticMetrics(len(classes), report["ignore_index"], classes)
+    predictions = track(predict(network, split.images), len(split.images), f"{run.experiment} seed {seed}")
+    for name, label, prediction in zip(split.names, split.labels, predictions, strict=True):
+        try:
+            metrics.update(label, prediction)
+        except DejavuError as error:
+            raise DejavuError(f"image '{name}' of the prepared '{run.dataset}': {error}") from None
+    return metrics.compute()
+
+
+def cost(params: Params, run: Run) -> dict[str, Any] | None:
+    """What the full-size network costs at the input of the table that lists the experiment.
+
+    With the classes of the dataset that the table is about, whatever stands in for it. None for an
+    experiment in no table.
+    """
+    from .. import datasets, networks
+    from ..cost import measure
+
+    tables = [table for table in params.tables.values() if run.experiment in table.experiments]
+    if not tables:
+        return None
+    num_classes = len(datasets.find(run.dataset).CLASSES)
+    gmacs, params_m = measure(
+        lambda: networks.build(run.network.module, num_classes, **run.network.options), tables[0].input
+    )
+    return {"gmacs": gmacs, "params_m": params_m, "input": list(tables[0].input)}
+
+
+def _training(paths: Paths, name: str, seed: int) -> dict[str, Any] | None:
+    """What training wrote down of itself; None if the weights came from elsewhere."""
+    summary = paths.run(name, seed) / "train.json"
+    return read_json(summary, "delete it") if summary.exists() else None
+
+
+def _drop_other_seeds(paths: Paths, run: Run) -> None:
+    """A seed that params.yaml no longer lists must not be found beside the others."""
+    for file in paths.metrics(run.experiment, 0).parent.glob("seed*.json"):
+        number = re.fullmatch(r"seed(\d+)(\.run)?\.json", file.name)
+        if number and int(number[1]) not in run.seeds:
+            file.unlink()

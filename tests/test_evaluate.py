@@ -1,0 +1,305 @@
+"""`dejavu evaluate`: exported weights and prepared data in, one metrics file a seed out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+
+from dejavu import config, networks, sidecar
+from dejavu.datasets import find
+from dejavu.errors import DejavuError
+from dejavu.files import read_json, write_json
+from dejavu.paths import Paths
+from dejavu.stages import evaluate
+
+ROOT = Path(__file__).parents[1]
+SCALE, NAME, SEEDS = "smoke", "hrnet18", (0, 3)
+CLASSES = ("sky", "road", "car", "tram", "never seen")
+PATHS = Paths(SCALE)
+
+
+def make_params() -> config.Params:
+    """The project's own, with two seeds at smoke scale, and no table: counting the cost takes seconds."""
+    params = config.load(ROOT / "params.yaml")
+    smoke = params.scales[SCALE].model_copy(update={"seeds": SEEDS})
+    return params.model_copy(update={"scales": {**params.scales, SCALE: smoke}, "tables": {}})
+
+
+def make_prepared(folder: Path, sizes: tuple[int, int] = (34, 50)) -> None:
+    """What `prepare` writes, by hand: eleven images of a test split."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 226, (11, 5, 6, 3), np.uint8)
+    images = np.kron(coarse, np.ones((1, 8, 9, 1), np.uint8))[:, : sizes[0], : sizes[1]]
+    images += rng.integers(0, 30, images.shape, np.uint8)
+    labels = rng.choice([0, 1, 2, 3, 255], (11, *sizes)).astype(np.uint8)
+    folder.mkdir(parents=True)
+    np.save(folder / "test_images.npy", images)
+    np.save(folder / "test_labels.npy", labels)
+    (folder / "test.txt").write_text("".join(f"image{i:02}\n" for i in range(11)))
+    report = {
+        "dataset": "cityscapes",
+        "source": "synthetic",
+        "size": list(sizes),
+        "classes": list(CLASSES),
+        "palette": [[i, i, i] for i in range(len(CLASSES))],
+        "ignore_index": 255,
+        "evaluate": "test",
+        "splits": {
+            "test": {
+                "count": 11,
+                "images": {"shape": list(images.shape), "dtype": "uint8"},
+                "labels": {"shape": list(labels.shape), "dtype": "uint8"},
+            }
+        },
+    }
+    write_json(folder / "report.json", report)
+
+
+def make_weights(params: config.Params, seed: int, num_classes: int = len(CLASSES)) -> None:
+    run = params.run(NAME, SCALE)
+    torch.manual_seed(seed)
+    network = networks.build(run.network.module, num_classes, run.network.width, **run.network.options)
+    # Batch norm that has seen some images, or one class wins everywhere.
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    network(torch.randn(4, 3, 64, 64))
+    path = PATHS.weights(NAME, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), path)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory in which everything is ready to be evaluated."""
+    folder = tmp_path_factory.mktemp("ready")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_prepared(PATHS.prepared("cityscapes"))
+        for seed in SEEDS:
+            make_weights(make_params(), seed)
+    return folder
+
+
+@pytest.fixture
+def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Params:
+    """A copy of that directory, and the parameters."""
+    monkeypatch.chdir(shutil.copytree(ready, tmp_path / "work"))
+    return make_params()
+
+
+def predictions(params: config.Params, seed: int) -> torch.Tensor:
+    """Class maps of the test split, written out without the project's inference."""
+    run = params.run(NAME, SCALE)
+    network = networks.build(run.network.module, len(CLASSES), run.network.width, **run.network.options)
+    network.load_state_dict(load_file(PATHS.weights(NAME, seed)))
+    images = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_images.npy")).permute(0, 3, 1, 2)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    images = (images / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.no_grad():
+        logits = network.eval()(images)
+    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False).argmax(1)
+
+
+def written() -> dict[str, bytes]:
+    folder = PATHS.metrics(NAME, 0).parent
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith(".run.json")}
+
+
+def test_equals_torchmetrics_on_predictions_made_independently(params: config.Params) -> None:
+    evaluate.run(params, NAME, SCALE)
+    labels = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_labels.npy")).long()
+    seen = set()
+    for seed in SEEDS:
+        guess = predictions(params, seed)
+        assert len(guess.unique()) > 2
+        metrics = read_json(PATHS.metrics(NAME, seed))["metrics"]
+        for key, reference in {
+            "miou": MulticlassJaccardIndex(len(CLASSES), ignore_index=255),
+            "pixel_accuracy": MulticlassAccuracy(len(CLASSES), average="micro", ignore_index=255),
+        }.items():
+            # A rounding error may turn a tie between two classes: one pixel in 17 000 or so.
+            assert metrics[key] == pytest.approx(100 * reference(guess, labels).item(), abs=0.05)
+        seen.add(metrics["miou"])
+    assert len(seen) == len(SEEDS)  # each seed's own weights
+
+
+def test_the_file_says_what_was_measured(params: config.Params) -> None:
+    evaluate.run(params, NAME, SCALE)
+    content = read_json(PATHS.metrics(NAME, 3))
+    assert {key: content[key] for key in ("experiment", "scale", "dataset", "stands_in_for")} == {
+        "experiment": NAME,
+        "scale": SCALE,
+        "dataset": "synthetic",
+        "stands_in_for": "cityscapes",
+    }
+    assert (content["split"], content["count"], content["seed"]) == ("test", 11, 3)
+    assert content["config"] == params.run(NAME, SCALE).as_dict()
+    assert list(content["metrics"]["iou"]) == sorted(CLASSES)
+
+
+def test_the_cost_is_the_full_size_networks(params: config.Params) -> None:
+    # The reference values of "HRNet18" at 512x1024 with Cityscapes' 19 classes, whatever the scale.
+    assert len(find("cityscapes").CLASSES) == 19
+    full = config.load(ROOT / "params.yaml")
+    cost = evaluate.cost(full, full.run(NAME, SCALE))
+    assert cost is not None and cost["input"] == [512, 1024]
+    assert cost["gmacs"] == pytest.approx(19.2, abs=0.05)
+    assert cost["params_m"] == pytest.approx(3.94, abs=0.005)
+    evaluate.run(params.model_copy(update={"tables": full.tables}), NAME, SCALE)
+    assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [cost, cost]
+
+
+def test_an_experiment_in_no_table_has_no_cost(params: config.Params) -> None:
+    assert evaluate.cost(params, params.run(NAME, SCALE)) is None
+
+
+def test_a_repetition_is_the_same_bytes(params: config.Params) -> None:
+    evaluate.run(params, NAME, SCALE)
+    first = written()
+    assert set(first) == {"seed0.json", "seed3.json"}
+    evaluate.run(params, NAME, SCALE)
+    assert written() == first
+
+
+def test_seeds_that_are_gone_leave_nothing(params: config.Params) -> None:
+    folder = PATHS.metrics(NAME, 0).parent
+    folder.mkdir(parents=True)
+    for name in ("seed1.json", "seed1.run.json", "seed12.json", "notes.md", "seeds.json"):
+        (folder / name).write_text("{}")
+    evaluate.run(params, NAME, SCALE)
+    kept = {f"seed{seed}{end}" for seed in SEEDS for end in (".json", ".run.json")}
+    assert {file.name for file in folder.iterdir()} == kept | {"notes.md", "seeds.json"}
+
+
+def fault_missing(params: config.Params) -> None:
+    PATHS.weights(NAME, 0).unlink()
+
+
+def fault_truncated(params: config.Params) -> None:
+    path = PATHS.weights(NAME, 0)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def fault_not_safetensors(params: config.Params) -> None:
+    PATHS.weights(NAME, 0).write_text("version https://git-lfs.github.com/spec/v1")
+
+
+def fault_empty(params: config.Params) -> None:
+    PATHS.weights(NAME, 0).write_bytes(b"")
+
+
+def fault_other_classes(params: config.Params) -> None:
+    make_weights(params, 0, num_classes=4)
+
+
+def fault_key_missing(params: config.Params) -> None:
+    weights = load_file(PATHS.weights(NAME, 0))
+    weights.pop(sorted(weights)[0])
+    save_file(weights, PATHS.weights(NAME, 0))
+
+
+def fault_key_extra(params: config.Params) -> None:
+    weights = load_file(PATHS.weights(NAME, 0))
+    save_file(weights | {"regenerator.0.weight": torch.zeros(1)}, PATHS.weights(NAME, 0))
+
+
+FAULTS = [
+    fault_missing,
+    fault_truncated,
+    fault_not_safetensors,
+    fault_empty,
+    fault_other_classes,
+    fault_key_missing,
+    fault_key_extra,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wrong_weights_are_named_with_what_to_run(params: config.Params, fault) -> None:
+    fault(params)
+    with pytest.raises(DejavuError) as raised:
+        evaluate.run(params, NAME, SCALE)
+    assert str(PATHS.weights(NAME, 0)) in str(raised.value)
+    assert f"dejavu train {NAME} --scale {SCALE}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_data_are_named(params: config.Params) -> None:
+    PATHS.report("cityscapes").unlink()
+    with pytest.raises(DejavuError, match="report.json"):
+        evaluate.run(params, NAME, SCALE)
+
+
+def test_data_of_another_source_are_refused(params: config.Params) -> None:
+    path = PATHS.report("cityscapes")
+    write_json(path, read_json(path) | {"source": "camvid"})
+    with pytest.raises(DejavuError, match="camvid.*synthetic.*dejavu download cityscapes --scale smoke"):
+        evaluate.run(params, NAME, SCALE)
+
+
+def test_the_sidecar_says_what_may_differ(params: config.Params) -> None:
+    write_json(PATHS.run(NAME, 3) / "train.json", {"seconds": 12.5, "steps": 7})
+    evaluate.run(params, NAME, SCALE)
+    first, second = (read_json(PATHS.sidecar(NAME, seed)) for seed in SEEDS)
+    assert first["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert first["machine"]["threads"] == torch.get_num_threads()
+    assert first["date"].endswith("+00:00") and first["seconds"] > 0
+    assert first["train"] is None and second["train"] == {"seconds": 12.5, "steps": 7}
+
+
+@pytest.fixture
+def fresh_code():
+    sidecar._code.cache_clear()
+    yield
+    sidecar._code.cache_clear()
+
+
+def test_without_git_the_commit_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_code) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sidecar.write_sidecar(tmp_path / "x.run.json", seconds=1)
+    content = json.loads((tmp_path / "x.run.json").read_text())
+    assert (content["commit"], content["dirty"], content["seconds"]) == (None, None, 1)
+
+
+def test_the_commit_and_whether_the_code_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_code
+) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    package = tmp_path / "repository" / "dejavu"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "sidecar.py"):
+        (package / name).write_text("")
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        command = ["git", "-C", str(package), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(sidecar, "__file__", str(package / "sidecar.py"))
+
+    def found() -> dict:
+        sidecar._code.cache_clear()
+        sidecar.write_sidecar(tmp_path / "x.run.json")
+        content = read_json(tmp_path / "x.run.json")
+        return {key: content[key] for key in ("commit", "dirty")}
+
+    git("init", "-q")
+    assert found() == {"commit": None, "dirty": None}  # inside a repository, but not of it
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    assert found() == {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    (package.parent / "result.csv").write_text("1")  # beside the code: what the pipeline itself writes
+    assert found()["dirty"] is False
+    (package / "sidecar.py").write_text("x = 1")
+    assert found()["dirty"] is True

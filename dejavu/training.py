@@ -1,0 +1,286 @@
+"""The training loop: one for every row.
+
+A baseline and its DejaVu row run the same lines with the same random numbers; the row adds the
+regeneration loss and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from .augment import augment, normalise
+from .errors import DejavuError
+from .inference import build_method, build_network, predict
+from .method import DejaVu
+from .metrics.semantic import ConfusionMatrix
+from .optimisation import build_optimizer, build_scheduler
+from .randomness import derive, generator
+from .runfolder import RunFolder
+from .tasks import semantic_loss
+
+if TYPE_CHECKING:
+    from .config import Recipe, Run
+    from .datasets.store import Split
+
+# A line of the log, one an epoch. An empty field was not measured in that epoch.
+Line = dict[str, float | int | None]
+COLUMNS = ("step", "epoch", "lr", "loss", "loss_task", "loss_dejavu", "val_miou")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: memory-mapped splits and what their labels mean."""
+
+    train: Split
+    val: Split
+    num_classes: int
+    ignore_index: int
+
+
+class Objective(nn.Module):
+    """Images and labels -> losses. One forward, so that distributed wrappers see the whole step."""
+
+    def __init__(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
+        super().__init__()
+        self.model = model  # the base network, or DejaVu around it
+        self.ignore_index = data.ignore_index
+        weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights)
+        if weights is not None and len(weights) != data.num_classes:
+            raise DejavuError(
+                f"recipe: class_weights has {len(weights)} values for a dataset of {data.num_classes} classes"
+            )
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    @property
+    def network(self) -> nn.Module:
+        """The plain base network."""
+        return self.model.network if isinstance(self.model, DejaVu) else self.model
+
+    def forward(
+        self, images: Tensor, labels: Tensor, progress: float, redact: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """images (N, 3, H, W), labels (N, H, W) -> task loss, gamma-weighted DejaVu loss."""
+        logits = self.model(images)  # (N, K, H / stride, W / stride)
+        task = semantic_loss(logits, labels, self.ignore_index, self.class_weights)
+        if not isinstance(self.model, DejaVu):
+            return task, None
+        return task, self.model.regeneration_loss(images, logits, generator=redact, progress=progress)
+
+
+def train(
+    run: Run,
+    seed: int,
+    data: Data,
+    folder: RunFolder,
+    checkpoint_seconds: float = 60.0,
+    watch: Callable[[Line], None] = lambda line: None,
+) -> None:
+    """Train one seed to the end, from the folder's checkpoint if there is one.
+
+    `watch` is called with each line of the log, those from before a resumption included.
+
+    Leaves the weights and the log in `folder`. Killed at any moment and called again, it ends with the
+    same bytes as if it had not been (on the same machine, on CPU).
+
+    Raises DejavuError when the loss is no longer finite or the data are too few for one batch.
+    """
+    fabric = _fabric()
+    objective = Objective(_model(run, seed, data), data, run.train)
+    objective.to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(objective, run.train.optimizer)
+    batches = Batches(run, seed, data)
+    scheduler = build_scheduler(optimizer, run.train.schedule, batches.total)
+    objective, optimizer = fabric.setup(objective, optimizer)
+
+    state = folder.load(fabric.device)
+    log: list[Line] = []
+    sums = torch.zeros(2, device=fabric.device, dtype=torch.float64)  # of the epoch's task and DejaVu losses
+    start, spent = 0, 0.0
+    if state is not None:
+        objective.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        start, spent, log, sums = (
+            state["step"],
+            state["seconds"],
+            state["log"],
+            state["sums"].to(fabric.device),
+        )
+
+    for line in log:
+        watch(line)
+
+    def save(step: int) -> None:
+        folder.save(
+            {
+                "step": step,
+                "seconds": spent + time.monotonic() - began,
+                "model": objective.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "log": log,
+                "sums": sums,
+            }
+        )
+
+    began = saved = time.monotonic()
+    objective.train()
+    for step, images, labels in batches.from_step(start, fabric.device, f"{run.experiment} seed {seed}"):
+        torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
+        task, dejavu = objective(images, labels, step / batches.total, generator(seed, "redact", step))
+        fabric.backward(task if dejavu is None else task + dejavu)
+        sums += torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
+        lr = optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+        if (step + 1) % batches.per_epoch == 0:
+            epoch = (step + 1) // batches.per_epoch
+            log.append(_line(run, objective.module, data, sums / batches.per_epoch, epoch, step + 1, lr))
+            watch(log[-1])
+            sums.zero_()
+        if time.monotonic() - saved > checkpoint_seconds and step + 1 < batches.total:
+            save(step + 1)
+            saved = time.monotonic()
+
+    seconds = spent + time.monotonic() - began
+    model = objective.module.model
+    folder.finish(
+        weights=objective.module.network.state_dict(),
+        regenerator=model.regenerator.state_dict() if isinstance(model, DejaVu) else None,
+        log=log,
+        columns=COLUMNS,
+        seconds=seconds,
+        steps=batches.total,
+    )
+
+
+class Batches:
+    """The order in which a run sees its images: shuffled anew each epoch, the last part batch dropped."""
+
+    def __init__(self, run: Run, seed: int, data: Data) -> None:
+        self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
+        split = data.train
+        self.per_epoch = len(split.images) // self.recipe.batch_size
+        self.total = self.per_epoch * self.recipe.epochs
+        if self.per_epoch == 0:
+            raise DejavuError(
+                f"experiment '{run.experiment}': batch_size {self.recipe.batch_size} is larger than the "
+                f"{len(split.images)} training images of '{run.data.source}' at scale {run.scale}"
+            )
+
+    def indices(self, step: int) -> np.ndarray:
+        """The images of one step."""
+        epoch, place = divmod(step, self.per_epoch)
+        order = torch.randperm(len(self.split.images), generator=generator(self.seed, "order", epoch)).numpy()
+        return order[place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
+
+    def read(self, step: int) -> tuple[Tensor, Tensor]:
+        """Raw images (N, H, W, 3) and labels (N, H, W), uint8, off the disk."""
+        chosen = self.indices(step)
+        return torch.from_numpy(self.split.images[chosen]), torch.from_numpy(self.split.labels[chosen])
+
+    def from_step(
+        self, start: int, device: torch.device, description: str
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Augmented batches on `device`; the next one is read while this one is used."""
+        from .progress import track
+
+        recipe = self.recipe
+        with ThreadPoolExecutor(1) as reader:
+            following = reader.submit(self.read, start) if start < self.total else None
+            for step in track(range(start, self.total), self.total, description, start):
+                assert following is not None
+                images, labels = (part.to(device) for part in following.result())
+                following = reader.submit(self.read, step + 1) if step + 1 < self.total else None
+                yield (
+                    step,
+                    *augment(
+                        normalise(images),
+                        labels,
+                        crop=recipe.crop,
+                        scale_range=recipe.scale_range,
+                        flip=recipe.flip,
+                        ignore_index=self.ignore_index,
+                        generator=generator(self.seed, "augment", step),
+                    ),
+                )
+
+
+def _fabric() -> Fabric:
+    """One device; bfloat16 autocast where there is a GPU (on CPU it is slower than float32)."""
+    gpu = torch.cuda.is_available()
+    # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact.
+    torch.use_deterministic_algorithms(True, warn_only=gpu)
+    # It would fill every new tensor first: 10 % of a step for a fault that no code here has.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    return Fabric(
+        accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if gpu else "32-true"
+    )
+
+
+def _model(run: Run, seed: int, data: Data) -> nn.Module:
+    """The base network, the same to the bit for a row and its base, in DejaVu where the row has it."""
+    torch.manual_seed(derive(seed, "init"))
+    network = build_network(run, data.num_classes)
+    if run.dejavu is None:
+        return network
+    return build_method(run, network, data.num_classes, seed=derive(seed, "regenerator"))
+
+
+def _line(
+    run: Run, objective: Objective, data: Data, means: Tensor, epoch: int, step: int, lr: float
+) -> Line:
+    """One line of the log."""
+    task, dejavu = means.tolist()
+    if not math.isfinite(task + dejavu):
+        raise DejavuError(
+            f"experiment '{run.experiment}': the loss is {task + dejavu} in epoch {epoch}: "
+            "lower train.optimizer.lr or dejavu.gamma in params.yaml"
+        )
+    recipe = run.train
+    due = epoch * recipe.evaluations // recipe.epochs > (epoch - 1) * recipe.evaluations // recipe.epochs
+    return {
+        "step": step,
+        "epoch": epoch,
+        "lr": lr,
+        "loss": task + dejavu,
+        "loss_task": task,
+        "loss_dejavu": None if run.dejavu is None else dejavu,
+        "val_miou": validate(objective.network, data) if due else None,
+    }
+
+
+def validate(network: nn.Module, data: Data) -> float:
+    """mIoU in % of the network on the validation split; its mode is restored."""
+    network.eval()
+    counts = ConfusionMatrix(data.num_classes, data.ignore_index)
+    for label, prediction in zip(data.val.labels, predict(network, data.val.images), strict=True):
+        counts.update(label, prediction)
+    network.train()
+    return counts.mIoU
+
+
+def read_data(prepared: Path, report: dict[str, Any]) -> Data:
+    """The training and validation splits of a prepared dataset."""
+    from .datasets.store import open_split
+
+    return Data(
+        train=open_split(prepared, "train"),
+        val=open_split(prepared, "val"),
+        num_classes=len(report["classes"]),
+        ignore_index=report["ignore_index"],
+    )

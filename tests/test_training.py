@@ -1,0 +1,291 @@
+"""The loop: deterministic, resumable to the bit, and the same for a baseline and its DejaVu row."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dejavu import config, training
+from dejavu.errors import DejavuError
+from dejavu.files import sha256
+from dejavu.inference import build_network, load_network
+from dejavu.optimisation import build_optimizer, build_scheduler
+from dejavu.runfolder import RunFolder
+
+ROOT = Path(__file__).parents[1]
+PARAMS = config.load(ROOT / "params.yaml")
+CLASSES = 4
+
+
+def make_run(experiment: str = "hrnet18", **changes) -> config.Run:
+    """A run of a few steps at smoke scale."""
+    run = PARAMS.run(experiment, "smoke")
+    recipe = run.train.model_copy(
+        update={"epochs": 2, "batch_size": 2, "crop": (32, 32), "evaluations": 1} | changes
+    )
+    return run.model_copy(update={"train": recipe, "network": run.network.model_copy(update={"width": 0.1})})
+
+
+def make_data(count: int = 7, size: tuple[int, int] = (32, 48)) -> training.Data:
+    """Images whose classes can be told from their colours."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, CLASSES, (count, 2, 3)).repeat(size[0] // 2, 1).repeat(size[1] // 3, 2)
+    images = (labels[..., None] * 60 + random.integers(0, 20, (*labels.shape, 3))).astype(np.uint8)
+    labels = labels.astype(np.uint8)
+    labels[:, :2] = 255
+    split = SimpleNamespace(images=images, labels=labels, names=[str(i) for i in range(count)])
+    val = SimpleNamespace(images=images[:2], labels=labels[:2], names=["0", "1"])
+    return training.Data(train=split, val=val, num_classes=CLASSES, ignore_index=255)
+
+
+def train(
+    folder: Path, run: config.Run, seed: int = 0, data: training.Data | None = None, **kwargs
+) -> RunFolder:
+    work = RunFolder(folder, "test")
+    training.train(run, seed, data or make_data(), work, **kwargs)
+    return work
+
+
+def rows(work: RunFolder) -> list[dict[str, str]]:
+    with open(work.log, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory):
+    """The uninterrupted run of each experiment, trained once."""
+
+    @functools.cache
+    def get(experiment: str) -> RunFolder:
+        return train(tmp_path_factory.mktemp(experiment), make_run(experiment))
+
+    return get
+
+
+EXPERIMENTS = list(PARAMS.experiments)
+PAIRS = [(name, row.base) for name, row in PARAMS.experiments.items() if row.base]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_same_seed_same_bytes_and_other_seed_others(experiment: str, whole_runs, tmp_path: Path) -> None:
+    run = make_run(experiment)
+    first = whole_runs(experiment)
+    again, other = (train(tmp_path / str(seed), run, seed) for seed in (0, 1))
+    assert sha256(first.weights) == sha256(again.weights)
+    assert first.log.read_bytes() == again.log.read_bytes()
+    assert sha256(first.weights) != sha256(other.weights)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("stop", [2, 3])  # 3 steps an epoch: inside one and at its end
+def test_killed_and_resumed_is_uninterrupted(
+    experiment: str, stop: int, whole_runs, tmp_path, monkeypatch
+) -> None:
+    run = make_run(experiment)
+    whole = whole_runs(experiment)
+
+    class Killed(BaseException):
+        pass
+
+    save = RunFolder.save
+
+    def save_and_die(self: RunFolder, state: dict) -> None:
+        save(self, state)
+        if state["step"] == stop:
+            raise Killed
+
+    monkeypatch.setattr(RunFolder, "save", save_and_die)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", run, checkpoint_seconds=0)
+    torch.rand(17)  # the resumed process has another random state
+    monkeypatch.setattr(RunFolder, "save", save)
+    resumed = train(tmp_path / "killed", run)
+    assert sha256(resumed.weights) == sha256(whole.weights)
+    assert resumed.log.read_bytes() == whole.log.read_bytes()
+    if whole.regenerator.exists():
+        assert sha256(resumed.regenerator) == sha256(whole.regenerator)
+    assert not resumed.checkpoint.exists()
+
+
+@pytest.mark.parametrize(("experiment", "base"), PAIRS)
+def test_a_pair_sees_the_same_batches_and_starts_from_the_same_weights(
+    experiment: str, base: str, tmp_path: Path, monkeypatch
+) -> None:
+    seen: dict[str, list[torch.Tensor]] = {}
+    start: dict[str, dict[str, torch.Tensor]] = {}
+    forward = training.Objective.forward
+
+    def spy(self, images, labels, progress, redact):
+        name = type(self.model).__name__
+        start.setdefault(name, {key: value.clone() for key, value in self.network.state_dict().items()})
+        seen.setdefault(name, []).extend([images.clone(), labels.clone()])
+        return forward(self, images, labels, progress, redact)
+
+    monkeypatch.setattr(training.Objective, "forward", spy)
+    for name in (experiment, base):
+        train(tmp_path / name, make_run(name))
+    (ours, theirs), (our_start, their_start) = seen.values(), start.values()
+    assert len(ours) == len(theirs) > 0 and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert our_start.keys() == their_start.keys()
+    assert all(torch.equal(our_start[key], their_start[key]) for key in our_start)
+
+
+@pytest.mark.parametrize(("experiment", "base"), PAIRS)
+def test_the_detached_control_is_the_baseline_to_the_bit(
+    experiment: str, base: str, whole_runs, tmp_path
+) -> None:
+    """Without the gradient through the prediction, nothing of the method reaches the base network."""
+    run = make_run(experiment)
+    assert run.dejavu is not None
+    control = run.model_copy(update={"dejavu": run.dejavu.model_copy(update={"detach": True})})
+    finished = {
+        "control": train(tmp_path, control),
+        "base": whole_runs(base),
+        "dejavu": whole_runs(experiment),
+    }
+    weights = {name: load_file(work.weights) for name, work in finished.items()}
+    assert all(torch.equal(weights["control"][key], weights["base"][key]) for key in weights["base"])
+    assert not all(torch.equal(weights["dejavu"][key], weights["base"][key]) for key in weights["base"])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_exported_weights_load_strictly_into_the_plain_network(experiment: str, whole_runs) -> None:
+    run = make_run(experiment)
+    work = whole_runs(experiment)
+    network = load_network(run, CLASSES, work.weights)  # strict
+    assert type(network) is type(build_network(run, CLASSES))
+    assert not network.training
+    assert work.regenerator.exists() == (run.dejavu is not None)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    optimizer = make_run().train.optimizer.model_copy(update={"name": "adamw", "lr": 0.01})
+    work = train(tmp_path, make_run(epochs=20, batch_size=7, scale_range=(1.0, 1.0), optimizer=optimizer))
+    lines = rows(work)
+    assert float(lines[-1]["loss_task"]) < 0.75 * float(lines[0]["loss_task"])
+
+
+def test_the_log_says_what_happened(tmp_path: Path) -> None:
+    lines = rows(train(tmp_path, make_run("hrnet18_dejavu", epochs=4, evaluations=2)))
+    assert [int(line["epoch"]) for line in lines] == [1, 2, 3, 4]
+    assert [int(line["step"]) for line in lines] == [3, 6, 9, 12]  # 7 images, batches of 2, the rest dropped
+    assert [line["val_miou"] != "" for line in lines] == [False, True, False, True]
+    for line in lines:
+        assert float(line["loss"]) == float(line["loss_task"]) + float(line["loss_dejavu"])
+    rates = [float(line["lr"]) for line in lines]
+    peak = make_run().train.optimizer.lr
+    np.testing.assert_allclose(rates, [peak * (1 - (step - 1) / 12) ** 0.9 for step in (3, 6, 9, 12)])
+
+
+def test_every_image_is_seen_once_an_epoch_in_another_order() -> None:
+    batches = training.Batches(make_run(batch_size=2), 0, make_data(8))
+    epochs = [np.concatenate([batches.indices(step) for step in range(e * 4, e * 4 + 4)]) for e in range(3)]
+    assert all(sorted(epoch) == list(range(8)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_too_few_images_for_a_batch_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DejavuError, match="batch_size 9 is larger than the 7 training images"):
+        train(tmp_path, make_run(batch_size=9))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    optimizer = make_run().train.optimizer.model_copy(update={"lr": 1e20})
+    with pytest.raises(DejavuError, match=r"lower train\.optimizer\.lr"):
+        train(tmp_path, make_run(optimizer=optimizer))
+    assert not RunFolder(tmp_path, "test").finished()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None], ids=["empty", "text", "pickled code"])
+def test_a_foreign_checkpoint_is_refused_and_kept(content: bytes | None, tmp_path: Path) -> None:
+    work = RunFolder(tmp_path, "test")
+    if content is None:
+        torch.save({"fingerprint": os.system}, work.checkpoint)
+    else:
+        work.checkpoint.write_bytes(content)
+    before = work.checkpoint.read_bytes()
+    with pytest.raises(DejavuError, match=r"checkpoint\.pt is not a checkpoint"):
+        train(tmp_path, make_run())
+    assert work.checkpoint.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_configuration_is_not_resumed(tmp_path: Path) -> None:
+    RunFolder(tmp_path, "other").save({"step": 5, "model": {}})
+    assert RunFolder(tmp_path, "test").load(torch.device("cpu")) is None
+
+
+def test_a_finished_run_is_known_by_configuration_and_code(tmp_path: Path, monkeypatch) -> None:
+    train(tmp_path, make_run(epochs=1))
+    assert RunFolder(tmp_path, "test").finished()
+    assert not RunFolder(tmp_path, "other").finished()
+    monkeypatch.setattr("dejavu.runfolder.code_fingerprint", lambda: "edited")
+    assert not RunFolder(tmp_path, "test").finished()
+
+
+@pytest.mark.parametrize("name", ["poly", "one_cycle", "constant"])
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+def test_schedules(name: str, warmup: float) -> None:
+    """From the definition: rises over the warm-up, ends where it should, never above the peak."""
+    optimizer = build_optimizer(torch.nn.Linear(1, 1), config.Optimizer(name="sgd", lr=0.1))
+    scheduler = build_scheduler(optimizer, config.Schedule(name=name, power=0.9, warmup=warmup), 40)
+    rates = []
+    for _ in range(40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) <= 0.1 + 1e-9
+    if name == "poly" and warmup == 0:
+        np.testing.assert_allclose(rates, [0.1 * (1 - step / 40) ** 0.9 for step in range(40)])
+    if name == "constant" and warmup == 0:
+        assert rates == [0.1] * 40
+    if warmup:
+        assert rates[:10] == sorted(rates[:10]) and rates[0] < 0.02 and max(rates) == pytest.approx(0.1)
+    if name != "constant":
+        assert rates[-1] < 0.02
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_kill_minus_nine_then_the_same_command(experiment: str, demo_clone: Path) -> None:
+    """A real process, killed without warning: the same command ends with the same checkpoint hash."""
+    command = [
+        sys.executable,
+        "-m",
+        "dejavu",
+        "train",
+        experiment,
+        "--scale",
+        "smoke",
+        "--checkpoint-seconds",
+        "0",
+    ]
+    weights = demo_clone / "checkpoints" / "smoke" / experiment / "seed0.safetensors"
+    checkpoint = demo_clone / "runs" / "smoke" / experiment / "seed0" / "checkpoint.pt"
+
+    subprocess.run(command, cwd=demo_clone, check=True, capture_output=True)
+    whole = sha256(weights)
+    for folder in ("checkpoints", "runs", "results"):
+        subprocess.run(["rm", "-r", folder], cwd=demo_clone, check=True)
+
+    process = subprocess.Popen(command, cwd=demo_clone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert checkpoint.exists() and not weights.exists()
+
+    subprocess.run(command, cwd=demo_clone, check=True, capture_output=True)
+    assert sha256(weights) == whole

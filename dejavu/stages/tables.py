@@ -1,0 +1,28 @@
+"""`dejavu tables TABLE --scale S`: metrics of all the table's experiments -> CSV, Markdown, LaTeX."""
+
+from __future__ import annotations
+
+from ..config import Params
+from ..files import write_text
+from ..paths import Paths
+from ..tables import Origin, csv_text, latex, markdown, read_result, table_lines
+
+
+def run(params: Params, name: str, scale: str) -> None:
+    """Write the table's three forms.
+
+    Raises DejavuError where the metrics of an experiment and seed are missing or not of this scale.
+    """
+    table, paths = params.get_table(name), Paths(scale)
+    results = {
+        experiment: read_result(paths, params.run(experiment, scale), table.metrics, table.input)
+        for experiment in table.experiments
+    }
+    path = paths.table(name, "csv")
+    lines = table_lines(table, results, params.part(table.dataset, scale).source, scale)
+    write_text(path, csv_text(lines, table.metrics))
+    origin = Origin.of(params, name, scale, ", ".join(sorted({result.split for result in results.values()})))
+    write_text(paths.table(name, "md"), markdown(path, origin))
+    write_text(paths.table(name, "tex"), latex(path, origin))
+    ran = sum(line["status"] == "run" for line in lines)
+    print(f"{name} at scale {scale}: {ran} of {len(lines)} rows run, {paths.table(name, 'md')}")

@@ -1,0 +1,16 @@
+"""Tables: one CSV line for every line of the paper's table, and readable forms made from that CSV.
+
+- `results`: what `evaluate` measured, read back and checked
+- `lines`: results beside the paper's values, the only place where a number is computed or rounded
+- `forms`: what Markdown and LaTeX share: cells and the caption; `markdown`, `latex`: their spelling
+"""
+
+from __future__ import annotations
+
+from .forms import Origin
+from .latex import latex
+from .lines import columns, csv_text, table_lines
+from .markdown import markdown
+from .results import Result, read_result
+
+__all__ = ["Origin", "Result", "columns", "csv_text", "latex", "markdown", "read_result", "table_lines"]

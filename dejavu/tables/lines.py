@@ -1,0 +1,88 @@
+"""A table's CSV lines: the paper's values and ours side by side, never in one column."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+
+from ..config import Row, Table
+from ..statistics import paired_difference, summary
+from .results import Result
+
+Line = dict[str, str]
+
+
+def columns(metrics: Iterable[str]) -> list[str]:
+    """The CSV's columns in order.
+
+    >>> columns(["miou"])[9:15]
+    ['paper_miou', 'miou_mean', 'miou_std', 'miou_gain', 'miou_gain_lo', 'miou_gain_hi']
+    """
+    names = ["id", "method", "backbone", "dejavu", "base", "dataset", "scale", "seeds", "status"]
+    for metric in metrics:
+        names += [f"paper_{metric}", f"{metric}_mean", f"{metric}_std"]
+        names += [f"{metric}_gain", f"{metric}_gain_lo", f"{metric}_gain_hi"]
+    return [*names, "gmacs", "params_m", "paper_gmacs"]
+
+
+def table_lines(table: Table, results: Mapping[str, Result], source: str, scale: str) -> list[Line]:
+    """One line for each row of the table, in its order.
+
+    `results` holds every experiment of the table; `source` is the dataset that was really used. A row
+    without an experiment is 'not run': it has the paper's value and nothing of ours.
+    """
+    by_id = {row.id: results[row.experiment] for row in table.rows if row.experiment is not None}
+    return [_line(table, row, by_id, source, scale) for row in table.rows]
+
+
+def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scale: str) -> Line:
+    ours, base = by_id.get(row.id), by_id.get(row.base or "")
+    line = dict.fromkeys(columns(table.metrics), "")
+    line |= {"id": row.id, "method": row.method, "backbone": row.backbone, "base": row.base or ""}
+    line |= {"dejavu": "true" if row.base else "false", "dataset": source, "scale": scale}
+    line |= {f"paper_{key}": _printed(row.paper.get(key)) for key in (*table.metrics, "gmacs")}
+    if ours is None:
+        return line | {"seeds": "0", "status": "not run"}
+    for metric in table.metrics:
+        line |= _measured(metric, ours, base)
+    line |= {"gmacs": _digits(ours.gmacs), "params_m": _digits(ours.params_m)}
+    seeds = len(ours.metrics[table.metrics[0]])
+    return line | {"seeds": str(seeds), "status": "run"}
+
+
+def _measured(metric: str, ours: Result, base: Result | None) -> Line:
+    mean, deviation = summary(ours.metrics[metric].values())
+    cells = {f"{metric}_mean": _digits(mean), f"{metric}_std": _digits(deviation)}
+    if base is None:
+        return cells
+    gain = paired_difference(ours.metrics[metric], base.metrics[metric])
+    cells |= {f"{metric}_gain": _digits(gain.mean)}
+    return cells | {f"{metric}_gain_lo": _digits(gain.low), f"{metric}_gain_hi": _digits(gain.high)}
+
+
+def _digits(value: float | None) -> str:
+    """Four decimals: finer than any seed's noise, and the same bytes from any machine.
+
+    >>> _digits(-0.00001), _digits(None)
+    ('0.0000', '')
+    """
+    return "" if value is None else f"{value:z.4f}"
+
+
+def _printed(value: float | None) -> str:
+    """A number as params.yaml, and so the paper, spells it.
+
+    >>> _printed(82.0), _printed(19), _printed(None)
+    ('82.0', '19', '')
+    """
+    return "" if value is None else repr(value)
+
+
+def csv_text(lines: list[Line], metrics: Iterable[str]) -> str:
+    """The lines as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(metrics), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

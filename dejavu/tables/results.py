@@ -1,0 +1,74 @@
+"""What `evaluate` measured of one experiment, over the seeds of one scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import Run
+from ..errors import DejavuError, nearest
+from ..files import read_json
+from ..paths import Paths
+
+
+@dataclass(frozen=True)
+class Result:
+    """One experiment's numbers.
+
+    `metrics[metric][seed]` in the metric's own unit; `gmacs` and `params_m` (millions) of the network as
+    it is deployed, at full size; `split` is the part of the data that was measured.
+    """
+
+    metrics: dict[str, dict[int, float]]
+    gmacs: float
+    params_m: float
+    split: str
+
+
+def read_result(paths: Paths, run: Run, metrics: tuple[str, ...], size: tuple[int, int]) -> Result:
+    """Read the metrics of exactly the run's seeds.
+
+    `size` is the (height, width) at which the table counts the cost. Raises DejavuError that names the
+    file when one is missing, belongs to something else, or was counted at another size.
+    """
+    command = f"make it with `dejavu evaluate {run.experiment} --scale {run.scale}`"
+    values: dict[str, dict[int, float]] = {metric: {} for metric in metrics}
+    constants: set[tuple[float, float, str]] = set()
+    for seed in run.seeds:
+        path = paths.metrics(run.experiment, seed)
+        content = read_json(path, command)
+        _check_origin(path, content, run, seed, command)
+        for metric in metrics:
+            values[metric][seed] = _number(path, content, ("metrics", metric))
+        counted = (content.get("cost") or {}).get("input")
+        if counted != list(size):
+            raise DejavuError(f"{path}: the cost was counted at {counted}, the table's input is {list(size)}")
+        gmacs, params_m = (_number(path, content, ("cost", key)) for key in ("gmacs", "params_m"))
+        constants.add((gmacs, params_m, str(content.get("split", ""))))
+    if len(constants) > 1:
+        raise DejavuError(
+            f"the seeds of '{run.experiment}' at scale {run.scale} differ in cost or split "
+            f"({sorted(constants)}): {command} again"
+        )
+    ((gmacs, params_m, split),) = constants
+    return Result(values, gmacs, params_m, split)
+
+
+def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -> None:
+    if not isinstance(content, dict):
+        raise DejavuError(f"{path} holds no metrics: {command}")
+    expected = {"experiment": run.experiment, "scale": run.scale, "dataset": run.data.source, "seed": seed}
+    for key, value in expected.items():
+        if content.get(key) != value:
+            raise DejavuError(f"{path}: {key} is {content.get(key)!r}, not {value!r}; {command}")
+
+
+def _number(path: Path, content: dict[str, Any], keys: tuple[str, str]) -> float:
+    section = content.get(keys[0])
+    value = section.get(keys[1]) if isinstance(section, dict) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        known = nearest(keys[1], section) if isinstance(section, dict) else f"no '{keys[0]}' in it"
+        raise DejavuError(f"{path}: {'.'.join(keys)} is {value!r}, not a finite number ({known})")
+    return float(value)

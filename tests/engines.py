@@ -1,0 +1,130 @@
+"""The pipeline as each engine understands it: jobs with a command, inputs and outputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Paths are relative to the repository's root."""
+
+    command: str
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+
+
+def workplace(folder: Path) -> Path:
+    """A copy of what both engines read, in which params.yaml and the pipelines may be changed."""
+    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".dvc").mkdir()
+    # Like the repository's own, except that the copy lies in no git repository.
+    (folder / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text() + "    no_scm = true\n")
+    return folder
+
+
+def read_params(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / "params.yaml").read_text())
+
+
+def write_params(folder: Path, params: dict[str, Any]) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def choose_scale(folder: Path, scale: str) -> None:
+    """As a user does: `scale: *smoke` in params.yaml."""
+    params = read_params(folder)
+    write_params(folder, params | {"scale": params["scales"][scale]})
+
+
+class Snakemake:
+    """A dry run of workflow/Snakefile in `folder`: its jobs, and the commands that would be run now."""
+
+    def __init__(
+        self, folder: Path, targets: set[str] | None = None, executor: str = "dryrun", **config: str
+    ):
+        from snakemake.api import SnakemakeApi
+        from snakemake.settings.types import (
+            ConfigSettings,
+            DAGSettings,
+            OutputSettings,
+            Quietness,
+            ResourceSettings,
+        )
+
+        here = os.getcwd()
+        try:
+            with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+                workflow = api.workflow(
+                    resource_settings=ResourceSettings(cores=1),
+                    config_settings=ConfigSettings(config=config),
+                    snakefile=folder / "workflow" / "Snakefile",
+                    workdir=folder,
+                )
+                # A touch without force passes over what is up to date, and records no parameters of it.
+                dag = workflow.dag(DAGSettings(targets=targets or {"all"}, forceall=executor == "touch"))
+                dag.execute_workflow(executor=executor)
+                graph = workflow._workflow.dag
+                self.rules = {rule.name for rule in workflow._workflow.rules}
+                jobs = [job for job in graph.jobs if job.shellcmd]
+                self.jobs = {_of_snakemake(job) for job in jobs}
+                self.to_run = {_of_snakemake(job).command for job in jobs if graph.needrun(job)}
+        finally:
+            os.chdir(here)
+
+
+def _of_snakemake(job: Any) -> Job:
+    # The log is Snakemake's own: DVC shows the same output on the terminal.
+    command = job.shellcmd.removesuffix(f" > {job.log} 2>&1")
+    return Job(command, frozenset(map(str, job.input)), frozenset(map(str, job.output)))
+
+
+def dvc_jobs(folder: Path) -> set[Job]:
+    """The stages of dvc.yaml at the scale of params.yaml."""
+    from dvc.repo import Repo
+
+    with Repo(folder) as repo:
+        return {
+            Job(
+                stage.cmd,
+                frozenset(str(dep.def_path) for dep in stage.deps if dep.def_path != "params.yaml"),
+                frozenset(str(out.def_path) for out in stage.outs),
+            )
+            for stage in repo.index.stages
+        }
+
+
+def differences(snakemake: set[Job], dvc: set[Job]) -> list[str]:
+    """Where the two pipelines differ, in words; nothing where they are one.
+
+    DVC may name a folder where Snakemake names the files in it. Then every file that Snakemake's job declares
+    lies in a path of DVC's job, each such path holds one of those files, and no other job writes there.
+    """
+    ours, theirs = ({job.command: job for job in jobs} for jobs in (snakemake, dvc))
+    found = [f"only in Snakemake: {command}" for command in sorted(ours.keys() - theirs.keys())]
+    found += [f"only in DVC: {command}" for command in sorted(theirs.keys() - ours.keys())]
+    for command in sorted(ours.keys() & theirs.keys()):
+        for kind in ("inputs", "outputs"):
+            files, paths = getattr(ours[command], kind), getattr(theirs[command], kind)
+            found += [f"{command}: {kind}: DVC lacks {file}" for file in files if not _holder(file, paths)]
+            hit = {_holder(file, paths) for file in files}
+            found += [f"{command}: {kind}: Snakemake lacks {path}" for path in sorted(paths - hit)]
+        others = {file for job in snakemake if job.command != command for file in job.outputs}
+        outputs = theirs[command].outputs
+        found += [f"{command}: holds another job's {file}" for file in others if _holder(file, outputs)]
+    return found
+
+
+def _holder(file: str, paths: frozenset[str]) -> str | None:
+    """The path that is the file or a folder above it."""
+    return next((path for path in paths if Path(file).is_relative_to(path)), None)

@@ -1,0 +1,30 @@
+# From the source that a scale names for a dataset to arrays that training reads.
+#
+# In:  params.yaml (`scales.<scale>.data.<dataset>`, `datasets.<source>`)
+# Out: data/<scale>/raw/<dataset>.json               manifest of the raw files, written last
+#      data/<scale>/prepared/<dataset>/report.json   counts and checksums of the arrays beside it, written last
+
+
+rule download:
+    output:
+        "data/{scale}/raw/{dataset}.json",
+    log:
+        "logs/{scale}/download/{dataset}.log",
+    params:
+        part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
+        source=lambda w: as_line(PARAMS.datasets[PARAMS.part(w.dataset, w.scale).source]),
+    shell:
+        "dejavu download {wildcards.dataset} --scale {wildcards.scale} > {log} 2>&1"
+
+
+rule prepare:
+    input:
+        "data/{scale}/raw/{dataset}.json",
+    output:
+        "data/{scale}/prepared/{dataset}/report.json",
+    log:
+        "logs/{scale}/prepare/{dataset}.log",
+    params:
+        part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
+    shell:
+        "dejavu prepare {wildcards.dataset} --scale {wildcards.scale} > {log} 2>&1"

@@ -160,7 +160,10 @@ def fault_another_pixel(gt: Path, pred: Path) -> None:
     # Stored, not compressed: it still decodes, and only the checksums tell.
     path = pred / "city/b.png"
     Image.fromarray(np.full((11, 12), 2, np.uint8)).save(path, compress_level=0)
-    path.write_bytes(path.read_bytes().replace(bytes([2] * 12), bytes([2] * 11 + [3]), 1))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 20] ^= 1
+    path.write_bytes(content)
+    assert load(path).shape == (11, 12)
 
 
 def fault_jpeg(gt: Path, pred: Path) -> None:

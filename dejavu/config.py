@@ -141,6 +141,8 @@ class Source(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     manual: Text | None = None
     seed: Seed | None = None
+    cost_input: Size | None = None
+    """The size of image at which the cost of networks for this dataset is counted."""
 
 
 class Network(Section):
@@ -214,7 +216,6 @@ class Table(Section):
 
     title: Text
     dataset: Name
-    input: Size
     metrics: Annotated[tuple[Name, ...], Field(min_length=1)]
     rows: tuple[Row, ...]
 
@@ -294,6 +295,13 @@ class Params(Section):
                 f"dataset '{dataset}' has no part at scale '{scale}', {nearest(dataset, parts)}"
             )
         return parts[dataset]
+
+    def cost_input(self, dataset: str) -> Size:
+        """Height and width at which costs are counted for `dataset`, whatever plays its part."""
+        source = self.datasets.get(dataset)
+        if source is None or source.cost_input is None:
+            raise DejavuError(f"datasets.{dataset}.cost_input is missing in params.yaml")
+        return source.cost_input
 
     def run(self, experiment: str, scale: str) -> Run:
         """Resolve one experiment: recipe <- scale's `train` <- the row's `train`."""

@@ -30,10 +30,14 @@ __all__ = [
 ]
 
 
-def build_network(run: Run, num_classes: int) -> nn.Module:
-    """The run's base network at its scale's width, freshly initialised."""
+def build_network(run: Run, num_classes: int, pretrained: bool = True) -> nn.Module:
+    """The run's base network at its scale's width, initialised as the run has it.
+
+    `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
+    """
     network = run.network
-    return networks.build(network.module, num_classes, width=network.width, **network.options)
+    options = {key: value for key, value in network.options.items() if pretrained or key != "pretrained"}
+    return networks.build(network.module, num_classes, width=network.width, **options)
 
 
 def build_method(run: Run, network: nn.Module, num_classes: int, seed: int = 0) -> DejaVu:
@@ -60,7 +64,7 @@ def build_method(run: Run, network: nn.Module, num_classes: int, seed: int = 0) 
 
 def load_network(run: Run, num_classes: int, weights: Path) -> nn.Module:
     """The plain base network with exported weights, strictly loaded, in evaluation mode."""
-    network = build_network(run, num_classes)
+    network = build_network(run, num_classes, pretrained=False)
     load_strictly(network, weights, f"dejavu train {run.experiment} --scale {run.scale}")
     return network.eval()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +57,11 @@ class Paths:
 
     def figure(self, table: str, kind: str) -> Path:
         return self.root / "results" / self.scale / "figures" / f"{table}_{kind}.png"
+
+
+def drop_other_seeds(folder: Path, seeds: Collection[int]) -> None:
+    """Remove the files of seeds that params.yaml no longer lists: none may be found beside the others."""
+    for file in folder.glob("seed*"):
+        number = re.match(r"seed(\d+)\.", file.name)
+        if number and int(number[1]) not in seeds:
+            file.unlink()

@@ -97,3 +97,6 @@ def _table(params: Params, where: str, table: Table) -> None:
             _known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
     for scale in params.scales.values():
         _known(table.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
+    source = params.datasets.get(table.dataset)
+    if source is None or source.cost_input is None:
+        raise ValueError(f"datasets.{table.dataset}.cost_input is missing: {where} shows costs at that size")

@@ -103,7 +103,8 @@ FAULTS = [
         ["dejavu.regenerator.norm", "batch, group, none"],
     ),
     ("tables.cityscapes.dataset", "city", ["tables.cityscapes.dataset", "'city'"]),
-    ("tables.cityscapes.input", "512x1024", ["tables.cityscapes.input"]),
+    ("datasets.cityscapes.cost_input", "512x1024", ["datasets.cityscapes.cost_input"]),
+    ("datasets.cityscapes.cost_input", None, ["datasets.cityscapes.cost_input", "tables.cityscapes"]),
     ("tables.cityscapes.metrics", ["mio"], ["tables.cityscapes.metrics", "'miou'"]),
 ]
 

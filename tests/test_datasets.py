@@ -242,7 +242,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, si
 
 
 def test_a_colour_image_is_no_label(tmp_path: Path) -> None:
-    with pytest.raises(DejavuError, match="label.png has pixels of kind RGB"):
+    with pytest.raises(DejavuError, match="label.png is of mode RGB"):
         camvid.decode_label(save(tmp_path / "label.png", np.zeros((4, 4, 3))))
 
 

@@ -28,10 +28,10 @@ PATHS = Paths(SCALE)
 
 
 def make_params() -> config.Params:
-    """The project's own, with two seeds at smoke scale, and no table: counting the cost takes seconds."""
+    """The project's own, with two seeds at smoke scale."""
     params = config.load(ROOT / "params.yaml")
     smoke = params.scales[SCALE].model_copy(update={"seeds": SEEDS})
-    return params.model_copy(update={"scales": {**params.scales, SCALE: smoke}, "tables": {}})
+    return params.model_copy(update={"scales": {**params.scales, SCALE: smoke}})
 
 
 def make_prepared(folder: Path, sizes: tuple[int, int] = (34, 50)) -> None:
@@ -92,8 +92,11 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Params:
-    """A copy of that directory, and the parameters."""
+    """A copy of that directory, and the parameters. Counting the cost takes seconds: one test does."""
     monkeypatch.chdir(shutil.copytree(ready, tmp_path / "work"))
+    monkeypatch.setattr(
+        evaluate, "cost", lambda params, run: {"gmacs": 1.0, "params_m": 2.0, "input": [3, 4]}
+    )
     return make_params()
 
 
@@ -147,20 +150,20 @@ def test_the_file_says_what_was_measured(params: config.Params) -> None:
     assert list(content["metrics"]["iou"]) == sorted(CLASSES)
 
 
-def test_the_cost_is_the_full_size_networks(params: config.Params) -> None:
+def test_the_cost_is_the_full_size_networks() -> None:
     # The reference values of "HRNet18" at 512x1024 with Cityscapes' 19 classes, whatever the scale.
     assert len(find("cityscapes").CLASSES) == 19
-    full = config.load(ROOT / "params.yaml")
-    cost = evaluate.cost(full, full.run(NAME, SCALE))
-    assert cost is not None and cost["input"] == [512, 1024]
+    params = make_params()
+    cost = evaluate.cost(params, params.run(NAME, SCALE))
+    assert cost["input"] == [512, 1024]
     assert cost["gmacs"] == pytest.approx(19.2, abs=0.05)
     assert cost["params_m"] == pytest.approx(3.94, abs=0.005)
-    evaluate.run(params.model_copy(update={"tables": full.tables}), NAME, SCALE)
-    assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [cost, cost]
 
 
-def test_an_experiment_in_no_table_has_no_cost(params: config.Params) -> None:
-    assert evaluate.cost(params, params.run(NAME, SCALE)) is None
+def test_the_cost_goes_into_every_file(params: config.Params) -> None:
+    evaluate.run(params, NAME, SCALE)
+    expected = evaluate.cost(params, params.run(NAME, SCALE))
+    assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [expected, expected]
 
 
 def test_a_repetition_is_the_same_bytes(params: config.Params) -> None:
@@ -243,7 +246,7 @@ def test_missing_data_are_named(params: config.Params) -> None:
 def test_data_of_another_source_are_refused(params: config.Params) -> None:
     path = PATHS.report("cityscapes")
     write_json(path, read_json(path) | {"source": "camvid"})
-    with pytest.raises(DejavuError, match="camvid.*synthetic.*dejavu download cityscapes --scale smoke"):
+    with pytest.raises(DejavuError, match="camvid.*synthetic.*dejavu download cityscapes"):
         evaluate.run(params, NAME, SCALE)
 
 

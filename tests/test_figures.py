@@ -360,7 +360,7 @@ def test_stage_refuses_what_it_cannot_draw(work: config.Params) -> None:
     path = Paths(SCALE).report("cityscapes")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "moon"}))
     with pytest.raises(
-        DejavuError, match="is of 'moon', and params.yaml asks for.*dejavu prepare cityscapes"
+        DejavuError, match="was made from 'moon', and params.yaml asks for.*dejavu prepare cityscapes"
     ):
         stage.run(work, TABLE, SCALE)
 

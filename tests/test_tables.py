@@ -54,11 +54,14 @@ def make_params(seeds: list[int] = SEEDS, metrics: tuple[str, ...] = ("miou",)) 
     recipe = {"epochs": 1, "batch_size": 1, "crop": [64, 64]}
     recipe |= {"optimizer": {"name": "sgd", "lr": 0.01}, "schedule": {"name": "poly"}}
     table = {"title": "Semantic segmentation, Cityscapes val", "dataset": "cityscapes"}
-    table |= {"input": [512, 1024], "metrics": list(metrics), "rows": ROWS}
+    table |= {"metrics": list(metrics), "rows": ROWS}
     return config.Params(
         scales={"tiny": scale},
         scale=scale,
-        datasets={"camvid": {"licence": "none"}, "cityscapes": {"licence": "none"}},
+        datasets={
+            "camvid": {"licence": "none"},
+            "cityscapes": {"licence": "none", "cost_input": [512, 1024]},
+        },
         networks={"net": {"module": "hrnet", "channels": 18}},
         recipes={"short": recipe},
         experiments={"plain": plain, "paired": paired, "sure": paired},

@@ -36,7 +36,7 @@ def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
         raise DejavuError(f"{path} cannot be read ({reason})") from None
     if image.mode not in modes:
-        raise DejavuError(f"{path} has pixels of kind {image.mode}, and {what} is needed")
+        raise DejavuError(f"{path} is of mode {image.mode}, and {what} is needed")
     return image
 
 
@@ -45,12 +45,23 @@ def read_image(path: Path) -> Image.Image:
     return _open(path, ("RGB", "RGBA", "L", "P"), "8-bit colour or grey").convert("RGB")
 
 
-def read_indices(path: Path) -> np.ndarray:
-    """An 8-bit label image's values, uint8 (H, W), as stored.
+def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
+    """A label PNG's class indices (H, W), as stored: grey of one of `depths` bits, or palette indices.
 
-    Raises DejavuError with the file's name when it cannot be read or has several channels.
+    Raises DejavuError with the file's name when it cannot be read whole, or holds no class indices:
+    colours, transparency, or 2- and 4-bit grey, whose values Pillow stretches to 0..255.
     """
-    return np.array(_open(path, ("L", "P"), "one 8-bit channel of label values"), dtype=np.uint8)
+    wanted = f"class indices: {' or '.join(map(str, depths))}-bit grey, or a palette"
+    image = _open(path, ("L", "P", "I;16", "I"), wanted)
+    if image.format != "PNG":
+        raise DejavuError(
+            f"{path} is a {image.format} file, and a PNG is needed: it keeps class indices exact"
+        )
+    with path.open("rb") as file:
+        depth, colour = file.read(26)[24:]  # of the header, which every PNG starts with
+    if colour != 3 and (colour != 0 or depth not in depths):
+        raise DejavuError(f"{path} is {depth}-bit, and {wanted} is needed")
+    return np.asarray(image)
 
 
 def relabel(path: Path, values: np.ndarray, table: dict[int, int]) -> np.ndarray:

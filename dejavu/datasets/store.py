@@ -25,17 +25,22 @@ class Split(NamedTuple):
     names: list[str]
 
 
-def read_report(prepared: Path) -> dict[str, Any]:
-    """`report.json` of a prepared dataset.
+def read_report(prepared: Path, source: str | None = None) -> dict[str, Any]:
+    """`report.json` of a prepared dataset, which must have been made from `source` where that is given.
 
     Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate,
     size, unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and
     ignored_share. Raises DejavuError with the command that makes it.
     """
-    report = read_json(Path(prepared) / "report.json", f"run `dejavu prepare {Path(prepared).name}`")
+    prepared = Path(prepared)
+    path, again = prepared / "report.json", f"run `dejavu prepare {prepared.name}`"
+    report = read_json(path, again)
     if not isinstance(report, dict) or not isinstance(report.get("splits"), dict):
+        raise DejavuError(f"{path} is not a report of `dejavu prepare`: {again} again")
+    if source not in (None, report.get("source")):
         raise DejavuError(
-            f"{Path(prepared) / 'report.json'} is not a report of `dejavu prepare`: run it again"
+            f"{path} was made from '{report.get('source')}', and params.yaml asks for '{source}': "
+            f"run `dejavu download {prepared.name}`, then `dejavu prepare {prepared.name}`"
         )
     return report
 

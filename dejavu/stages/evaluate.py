@@ -5,14 +5,13 @@ Whole images at the size they were prepared in, one scale, no flip.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Run
 from ..errors import DejavuError
 from ..files import read_json, write_json
-from ..paths import Paths
+from ..paths import Paths, drop_other_seeds
 
 if TYPE_CHECKING:
     from ..datasets.store import Split
@@ -32,12 +31,7 @@ def run(params: Params, name: str, scale: str) -> None:
 
     paths = Paths(scale)
     prepared = paths.prepared(run.dataset)
-    report = read_report(prepared)
-    if report["source"] != run.data.source:
-        raise DejavuError(
-            f"{paths.report(run.dataset)} was made of '{report['source']}', but scale {scale} uses "
-            f"'{run.data.source}': run `dejavu download {run.dataset} --scale {scale}`, then prepare likewise"
-        )
+    report = read_report(prepared, run.data.source)
     split = open_split(prepared, report["evaluate"])
     common = {
         "experiment": name,
@@ -49,7 +43,7 @@ def run(params: Params, name: str, scale: str) -> None:
         "cost": cost(params, run),
         "config": run.as_dict(),
     }
-    _drop_other_seeds(paths, run)
+    drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
     scores = []
     for seed in run.seeds:
         began = time.monotonic()
@@ -91,34 +85,22 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
     return metrics.compute()
 
 
-def cost(params: Params, run: Run) -> dict[str, Any] | None:
-    """What the full-size network costs at the input of the table that lists the experiment.
+def cost(params: Params, run: Run) -> dict[str, Any]:
+    """What the full-size network costs at its dataset's `cost_input`.
 
-    With the classes of the dataset that the table is about, whatever stands in for it. None for an
-    experiment in no table.
+    With the classes of the dataset itself, whatever stands in for it.
     """
     from .. import datasets, networks
     from ..cost import measure
 
-    tables = [table for table in params.tables.values() if run.experiment in table.experiments]
-    if not tables:
-        return None
-    num_classes = len(datasets.find(run.dataset).CLASSES)
+    num_classes, size = len(datasets.find(run.dataset).CLASSES), params.cost_input(run.dataset)
     gmacs, params_m = measure(
-        lambda: networks.build(run.network.module, num_classes, **run.network.options), tables[0].input
+        lambda: networks.build(run.network.module, num_classes, **run.network.options), size
     )
-    return {"gmacs": gmacs, "params_m": params_m, "input": list(tables[0].input)}
+    return {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
 
 
 def _training(paths: Paths, name: str, seed: int) -> dict[str, Any] | None:
     """What training wrote down of itself; None if the weights came from elsewhere."""
     summary = paths.run(name, seed) / "train.json"
     return read_json(summary, "delete it") if summary.exists() else None
-
-
-def _drop_other_seeds(paths: Paths, run: Run) -> None:
-    """A seed that params.yaml no longer lists must not be found beside the others."""
-    for file in paths.metrics(run.experiment, 0).parent.glob("seed*.json"):
-        number = re.fullmatch(r"seed(\d+)(\.run)?\.json", file.name)
-        if number and int(number[1]) not in run.seeds:
-            file.unlink()

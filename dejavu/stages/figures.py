@@ -33,13 +33,8 @@ def run(params: Params, name: str, scale: str) -> None:
     from ..figures.style import save
 
     paths, table = Paths(scale), params.get_table(name)
-    report = read_report(paths.prepared(table.dataset))
     origin = Origin.of(params, name, scale, "val")
-    if report["source"] != origin.source:
-        raise DejavuError(
-            f"{paths.report(table.dataset)} is of '{report['source']}', and params.yaml asks for "
-            f"'{origin.source}': run `dejavu prepare {table.dataset} --scale {scale}` again"
-        )
+    report = read_report(paths.prepared(table.dataset), origin.source)
     note = f"Scale {scale}: {origin.setting}. Line: mean, band: smallest to largest over the seeds."
     figure = draw_curves(groups(params, table, scale), f"Learning curves: {table.title}", note)
     save(figure, paths.figure(name, "curves"))

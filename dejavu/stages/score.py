@@ -8,12 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import DejavuError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _semantic(args: argparse.Namespace) -> dict[str, object]:
+    from ..datasets.images import read_indices
     from ..metrics.semantic import SemanticMetrics
     from ..progress import track
 
@@ -49,7 +46,7 @@ def _semantic(args: argparse.Namespace) -> dict[str, object]:
     metrics = SemanticMetrics(args.classes, args.ignore)
     names = pairs(args.gt, args.pred)
     for name in track(names, len(names), "scoring"):
-        label, prediction = read_label(args.gt / name), read_label(args.pred / name)
+        label, prediction = (read_indices(folder / name, (8, 16)) for folder in (args.gt, args.pred))
         try:
             metrics.update(label, prediction)
         except DejavuError as error:
@@ -85,28 +82,3 @@ def _pngs(folder: Path, option: str) -> set[Path]:
 
 def _others(names: list[Path]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-
-
-def read_label(path: Path) -> np.ndarray:
-    """Class indices (H, W) of a label PNG: 8-bit grey, palette (its indices) or 16-bit grey.
-
-    Raises DejavuError for what cannot be read whole, and for what holds no class indices: colours,
-    transparency, or 2- and 4-bit grey, whose values decoders stretch to 0..255.
-    """
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            image.verify()  # the checksums, which decoding alone skips
-        with Image.open(path, formats=["PNG"]) as image:
-            image.load()
-        with path.open("rb") as file:
-            depth, colour = file.read(26)[24:]  # of the header, which every PNG starts with
-    except Exception as error:  # Pillow raises a dozen kinds for damaged files
-        raise DejavuError(f"{path} cannot be read as a PNG: {error}") from None
-    if colour != 3 and (colour != 0 or depth not in (8, 16)):
-        raise DejavuError(
-            f"{path} is {depth}-bit, mode {image.mode}; class indices are 8-bit grey, palette or 16-bit grey"
-        )
-    return np.asarray(image)

@@ -14,8 +14,9 @@ def run(params: Params, name: str, scale: str) -> None:
     Raises DejavuError where the metrics of an experiment and seed are missing or not of this scale.
     """
     table, paths = params.get_table(name), Paths(scale)
+    size = params.cost_input(table.dataset)
     results = {
-        experiment: read_result(paths, params.run(experiment, scale), table.metrics, table.input)
+        experiment: read_result(paths, params.run(experiment, scale), table.metrics, size)
         for experiment in table.experiments
     }
     path = paths.table(name, "csv")

@@ -11,7 +11,7 @@ from typing import Any
 from ..config import Params
 from ..errors import DejavuError
 from ..files import atomic, sha256
-from ..paths import Paths
+from ..paths import Paths, drop_other_seeds
 
 
 def run(
@@ -33,7 +33,7 @@ def run(
     from ..training import read_data, train
 
     paths = Paths(scale)
-    report = read_report(paths.prepared(run.dataset))
+    report = read_report(paths.prepared(run.dataset), run.data.source)
     data = read_data(paths.prepared(run.dataset), report)
     checksum = sha256(paths.report(run.dataset))
     for chosen in run.seeds if seed is None else (seed,):
@@ -47,7 +47,8 @@ def run(
         if folder.regenerator.exists():
             _publish(folder.regenerator, paths.regenerator(name, chosen))
     if seed is None:
-        _drop_other_seeds(paths, name, run.seeds)
+        drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
+        drop_other_seeds(paths.log(name, 0).parent, run.seeds)
     print(f"{name} at scale {scale}: {len(run.seeds) if seed is None else 1} seeds trained")
 
 
@@ -77,12 +78,3 @@ def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 def _publish(source: Path, target: Path) -> None:
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _drop_other_seeds(paths: Paths, name: str, seeds: tuple[int, ...]) -> None:
-    """A seed that params.yaml no longer lists must not be found beside the others."""
-    for folder in (paths.weights(name, 0).parent, paths.log(name, 0).parent):
-        for file in folder.glob("seed*"):
-            number = file.name.removeprefix("seed").split(".")[0]
-            if number.isdigit() and int(number) not in seeds:
-                file.unlink()

@@ -46,7 +46,7 @@ class Origin:
             size=part.size,
             width=size.width,
             seeds=size.seeds,
-            input=table.input,
+            input=params.cost_input(table.dataset),
         )
 
     @property

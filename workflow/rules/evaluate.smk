@@ -21,5 +21,6 @@ for SIZE in PARAMS.scales.values():
             scale=SIZE.name,
         params:
             run=lambda w: row(w.experiment, w.scale),
+            cost_input=lambda w: PARAMS.cost_input(PARAMS.experiments[w.experiment].dataset),
         shell:
             "dejavu evaluate {wildcards.experiment} --scale {wildcards.scale} > {log} 2>&1"

@@ -17,6 +17,7 @@ rule tables:
         "logs/{scale}/tables/{table}.log",
     params:
         table=lambda w: as_line(PARAMS.tables[w.table]),
+        cost_input=lambda w: PARAMS.cost_input(PARAMS.tables[w.table].dataset),
         seeds=lambda w: PARAMS.scales[w.scale].seeds,
     shell:
         "dejavu tables {wildcards.table} --scale {wildcards.scale} > {log} 2>&1"

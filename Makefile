@@ -50,5 +50,5 @@ $(READY): requirements.lock pyproject.toml
 	@pip install --no-deps --requirement requirements.lock | awk -v all=$$(grep -c == requirements.lock) \
 	  '/^Collecting|^Requirement already/ && ++n % 25 == 0 {print "  " n " of " all " packages"; fflush()} \
 	   /^Installing collected/ {print "  installing them, which takes a minute or two"; fflush()}'
-	@pip install --quiet --no-deps --no-build-isolation --editable .
+	@pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@

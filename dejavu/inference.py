@@ -17,7 +17,7 @@ from .errors import DejavuError
 from .method import DejaVu
 
 if TYPE_CHECKING:
-    from .config import Run
+    from .schema import Run
 
 __all__ = [
     "build_method",

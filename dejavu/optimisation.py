@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, LinearLR, LRScheduler, OneCycleLR, PolynomialLR, SequentialLR
 
 if TYPE_CHECKING:
-    from .config import Optimizer, Schedule
+    from .schema import Optimizer, Schedule
 
 
 def build_optimizer(module: nn.Module, config: Optimizer) -> torch.optim.Optimizer:

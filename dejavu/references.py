@@ -10,7 +10,7 @@ from .errors import nearest
 from .metrics import METRICS
 
 if TYPE_CHECKING:
-    from .config import Experiment, Params, Table
+    from .schema import Experiment, Params, Table
 
 
 def check(params: Params) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -30,8 +31,8 @@ from .runfolder import RunFolder
 from .tasks import semantic_loss
 
 if TYPE_CHECKING:
-    from .config import Recipe, Run
     from .datasets.store import Split
+    from .schema import Recipe, Run
 
 # A line of the log, one an epoch. An empty field was not measured in that epoch.
 Line = dict[str, float | int | None]
@@ -227,9 +228,11 @@ def _fabric() -> Fabric:
     # It would fill every new tensor first: 10 % of a step for a fault that no code here has.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    return Fabric(
-        accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if gpu else "32-true"
-    )
+    with warnings.catch_warnings():
+        # Where Slurm is installed Fabric advises srun, which a single process does not need.
+        warnings.filterwarnings("ignore", message=".*srun.*")
+        precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if gpu else "32-true"
+        return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
 
 
 def _model(run: Run, seed: int, data: Data) -> nn.Module:

@@ -36,10 +36,8 @@ def demo_clone(tmp_path: Path) -> Path:
     from dejavu.__main__ import main
 
     text = (ROOT / "params.yaml").read_text()
-    assert "{epochs: 1, batch_size: 4," in text
-    (tmp_path / "params.yaml").write_text(
-        text.replace("{epochs: 1, batch_size: 4,", "{epochs: 4, batch_size: 4,")
-    )
+    assert "epochs: 1\n" in text
+    (tmp_path / "params.yaml").write_text(text.replace("epochs: 1\n", "epochs: 4\n"))
     before = os.getcwd()
     os.chdir(tmp_path)
     try:

@@ -104,6 +104,18 @@ def dvc_jobs(folder: Path) -> set[Job]:
         }
 
 
+def dvc_params(folder: Path) -> dict[str, list[str]]:
+    """For each command of dvc.yaml the keys of params.yaml whose change makes it run again."""
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+
+    with Repo(folder) as repo:
+        return {
+            stage.cmd: [key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params]
+            for stage in repo.index.stages
+        }
+
+
 def differences(snakemake: set[Job], dvc: set[Job]) -> list[str]:
     """Where the two pipelines differ, in words; nothing where they are one.
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from dejavu import config, networks, sidecar
+from dejavu import config, networks, schema, sidecar
 from dejavu.datasets import find
 from dejavu.errors import DejavuError
 from dejavu.files import read_json, write_json
@@ -27,7 +27,7 @@ CLASSES = ("sky", "road", "car", "tram", "never seen")
 PATHS = Paths(SCALE)
 
 
-def make_params() -> config.Params:
+def make_params() -> schema.Params:
     """The project's own, with two seeds at smoke scale."""
     params = config.load(ROOT / "params.yaml")
     smoke = params.scales[SCALE].model_copy(update={"seeds": SEEDS})
@@ -64,7 +64,7 @@ def make_prepared(folder: Path, sizes: tuple[int, int] = (34, 50)) -> None:
     write_json(folder / "report.json", report)
 
 
-def make_weights(params: config.Params, seed: int, num_classes: int = len(CLASSES)) -> None:
+def make_weights(params: schema.Params, seed: int, num_classes: int = len(CLASSES)) -> None:
     run = params.run(NAME, SCALE)
     torch.manual_seed(seed)
     network = networks.build(run.network.module, num_classes, run.network.width, **run.network.options)
@@ -91,16 +91,14 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Params:
+def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
     """A copy of that directory, and the parameters. Counting the cost takes seconds: one test does."""
     monkeypatch.chdir(shutil.copytree(ready, tmp_path / "work"))
-    monkeypatch.setattr(
-        evaluate, "cost", lambda params, run: {"gmacs": 1.0, "params_m": 2.0, "input": [3, 4]}
-    )
+    monkeypatch.setattr(evaluate, "cost", lambda *_: {"gmacs": 1.0, "params_m": 2.0, "input": [3, 4]})
     return make_params()
 
 
-def predictions(params: config.Params, seed: int) -> torch.Tensor:
+def predictions(params: schema.Params, seed: int) -> torch.Tensor:
     """Class maps of the test split, written out without the project's inference."""
     run = params.run(NAME, SCALE)
     network = networks.build(run.network.module, len(CLASSES), run.network.width, **run.network.options)
@@ -118,7 +116,7 @@ def written() -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith(".run.json")}
 
 
-def test_equals_torchmetrics_on_predictions_made_independently(params: config.Params) -> None:
+def test_equals_torchmetrics_on_predictions_made_independently(params: schema.Params) -> None:
     evaluate.run(params, NAME, SCALE)
     labels = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_labels.npy")).long()
     seen = set()
@@ -136,7 +134,7 @@ def test_equals_torchmetrics_on_predictions_made_independently(params: config.Pa
     assert len(seen) == len(SEEDS)  # each seed's own weights
 
 
-def test_the_file_says_what_was_measured(params: config.Params) -> None:
+def test_the_file_says_what_was_measured(params: schema.Params) -> None:
     evaluate.run(params, NAME, SCALE)
     content = read_json(PATHS.metrics(NAME, 3))
     assert {key: content[key] for key in ("experiment", "scale", "dataset", "stands_in_for")} == {
@@ -160,13 +158,13 @@ def test_the_cost_is_the_full_size_networks() -> None:
     assert cost["params_m"] == pytest.approx(3.94, abs=0.005)
 
 
-def test_the_cost_goes_into_every_file(params: config.Params) -> None:
+def test_the_cost_goes_into_every_file(params: schema.Params) -> None:
     evaluate.run(params, NAME, SCALE)
     expected = evaluate.cost(params, params.run(NAME, SCALE))
     assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [expected, expected]
 
 
-def test_a_repetition_is_the_same_bytes(params: config.Params) -> None:
+def test_a_repetition_is_the_same_bytes(params: schema.Params) -> None:
     evaluate.run(params, NAME, SCALE)
     first = written()
     assert set(first) == {"seed0.json", "seed3.json"}
@@ -174,7 +172,7 @@ def test_a_repetition_is_the_same_bytes(params: config.Params) -> None:
     assert written() == first
 
 
-def test_seeds_that_are_gone_leave_nothing(params: config.Params) -> None:
+def test_seeds_that_are_gone_leave_nothing(params: schema.Params) -> None:
     folder = PATHS.metrics(NAME, 0).parent
     folder.mkdir(parents=True)
     for name in ("seed1.json", "seed1.run.json", "seed12.json", "notes.md", "seeds.json"):
@@ -184,34 +182,34 @@ def test_seeds_that_are_gone_leave_nothing(params: config.Params) -> None:
     assert {file.name for file in folder.iterdir()} == kept | {"notes.md", "seeds.json"}
 
 
-def fault_missing(params: config.Params) -> None:
+def fault_missing(params: schema.Params) -> None:
     PATHS.weights(NAME, 0).unlink()
 
 
-def fault_truncated(params: config.Params) -> None:
+def fault_truncated(params: schema.Params) -> None:
     path = PATHS.weights(NAME, 0)
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def fault_not_safetensors(params: config.Params) -> None:
+def fault_not_safetensors(params: schema.Params) -> None:
     PATHS.weights(NAME, 0).write_text("version https://git-lfs.github.com/spec/v1")
 
 
-def fault_empty(params: config.Params) -> None:
+def fault_empty(params: schema.Params) -> None:
     PATHS.weights(NAME, 0).write_bytes(b"")
 
 
-def fault_other_classes(params: config.Params) -> None:
+def fault_other_classes(params: schema.Params) -> None:
     make_weights(params, 0, num_classes=4)
 
 
-def fault_key_missing(params: config.Params) -> None:
+def fault_key_missing(params: schema.Params) -> None:
     weights = load_file(PATHS.weights(NAME, 0))
     weights.pop(sorted(weights)[0])
     save_file(weights, PATHS.weights(NAME, 0))
 
 
-def fault_key_extra(params: config.Params) -> None:
+def fault_key_extra(params: schema.Params) -> None:
     weights = load_file(PATHS.weights(NAME, 0))
     save_file(weights | {"regenerator.0.weight": torch.zeros(1)}, PATHS.weights(NAME, 0))
 
@@ -228,7 +226,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_wrong_weights_are_named_with_what_to_run(params: config.Params, fault) -> None:
+def test_wrong_weights_are_named_with_what_to_run(params: schema.Params, fault) -> None:
     fault(params)
     with pytest.raises(DejavuError) as raised:
         evaluate.run(params, NAME, SCALE)
@@ -237,20 +235,20 @@ def test_wrong_weights_are_named_with_what_to_run(params: config.Params, fault) 
     assert "\n" not in str(raised.value)
 
 
-def test_missing_data_are_named(params: config.Params) -> None:
+def test_missing_data_are_named(params: schema.Params) -> None:
     PATHS.report("cityscapes").unlink()
     with pytest.raises(DejavuError, match="report.json"):
         evaluate.run(params, NAME, SCALE)
 
 
-def test_data_of_another_source_are_refused(params: config.Params) -> None:
+def test_data_of_another_source_are_refused(params: schema.Params) -> None:
     path = PATHS.report("cityscapes")
     write_json(path, read_json(path) | {"source": "camvid"})
     with pytest.raises(DejavuError, match="camvid.*synthetic.*dejavu download cityscapes"):
         evaluate.run(params, NAME, SCALE)
 
 
-def test_the_sidecar_says_what_may_differ(params: config.Params) -> None:
+def test_the_sidecar_says_what_may_differ(params: schema.Params) -> None:
     write_json(PATHS.run(NAME, 3) / "train.json", {"seconds": 12.5, "steps": 7})
     evaluate.run(params, NAME, SCALE)
     first, second = (read_json(PATHS.sidecar(NAME, seed)) for seed in SEEDS)

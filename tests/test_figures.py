@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dejavu import config
+from dejavu import config, schema
 from dejavu.datasets import reader
 from dejavu.datasets.store import open_split, read_report
 from dejavu.errors import DejavuError
@@ -280,14 +280,14 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def work(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Params:
+def work(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
     """Work in a copy of that directory."""
     shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return config.load(ROOT / "params.yaml")
 
 
-def write_prepared(folder: Path, part: config.Part) -> dict[str, Any]:
+def write_prepared(folder: Path, part: schema.Part) -> dict[str, Any]:
     """What `prepare` writes, of six images of noise; labels are the image's number."""
     module = reader("cityscapes", part.source)
     random = np.random.default_rng(0)
@@ -307,7 +307,7 @@ def write_prepared(folder: Path, part: config.Part) -> dict[str, Any]:
     return report
 
 
-def test_stage_writes_both_figures_with_the_same_bytes_again(work: config.Params) -> None:
+def test_stage_writes_both_figures_with_the_same_bytes_again(work: schema.Params) -> None:
     files = [Paths(SCALE).figure(TABLE, kind) for kind in ("curves", "panel")]
     stage.run(work, TABLE, SCALE)
     first = [file.read_bytes() for file in files]
@@ -316,7 +316,7 @@ def test_stage_writes_both_figures_with_the_same_bytes_again(work: config.Params
     assert all(len(content) < 2**20 for content in first)
 
 
-def test_panel_shows_each_networks_own_prediction_and_what_was_redacted(work: config.Params) -> None:
+def test_panel_shows_each_networks_own_prediction_and_what_was_redacted(work: schema.Params) -> None:
     from dejavu.inference import load_network, normalise
 
     base, ours = stage.first_pair(work, TABLE)
@@ -346,7 +346,7 @@ def test_panel_shows_each_networks_own_prediction_and_what_was_redacted(work: co
     assert rows[1].regenerated.shape == rows[1].image.shape and rows[1].regenerated.dtype == np.uint8
 
 
-def test_stage_refuses_what_it_cannot_draw(work: config.Params) -> None:
+def test_stage_refuses_what_it_cannot_draw(work: schema.Params) -> None:
     table = work.tables[TABLE]
     alone = table.model_copy(update={"rows": tuple(row for row in table.rows if not row.base)})
     with pytest.raises(DejavuError, match=f"tables.{TABLE}: no DejaVu row is run with its base"):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dejavu import config
+from dejavu import config, schema
 from dejavu.errors import DejavuError
 from dejavu.paths import Paths
 from dejavu.stages import tables as stage
@@ -44,7 +44,7 @@ ROWS[1] |= {"experiment": "paired", "base": "a"}
 ROWS[2] |= {"experiment": "sure", "base": "a"}
 
 
-def make_params(seeds: list[int] = SEEDS, metrics: tuple[str, ...] = ("miou",)) -> config.Params:
+def make_params(seeds: list[int] = SEEDS, metrics: tuple[str, ...] = ("miou",)) -> schema.Params:
     """A params.yaml of one scale in which CamVid stands in for Cityscapes."""
     plain = {"task": "semantic", "dataset": "cityscapes", "network": "net", "recipe": "short"}
     method = {"redaction": {"name": "random_blocks"}, "regenerator": {"name": "crm_f"}, "gamma": 0.3}
@@ -55,7 +55,7 @@ def make_params(seeds: list[int] = SEEDS, metrics: tuple[str, ...] = ("miou",)) 
     recipe |= {"optimizer": {"name": "sgd", "lr": 0.01}, "schedule": {"name": "poly"}}
     table = {"title": "Semantic segmentation, Cityscapes val", "dataset": "cityscapes"}
     table |= {"metrics": list(metrics), "rows": ROWS}
-    return config.Params(
+    return schema.Params(
         scales={"tiny": scale},
         scale=scale,
         datasets={

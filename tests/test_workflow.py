@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engines import (
     choose_scale,
     differences,
     dvc_jobs,
+    dvc_params,
     read_params,
     workplace,
     write_params,
@@ -26,6 +28,7 @@ from engines import (
 
 from dejavu.config import load
 from dejavu.paths import Paths
+from dejavu.schema import Scale
 
 PARAMS = load(ROOT / "params.yaml")
 ROWS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
@@ -74,6 +77,23 @@ def test_declared_files_are_those_of_paths(scale: str) -> None:
     expected |= {paths.figure(table, kind) for table in params.tables for kind in ("curves", "panel")}
     declared = {file for job in Snakemake(ROOT, scale=scale).jobs for file in job.outputs}
     assert declared == set(map(str, expected))
+
+
+@pytest.mark.parametrize("scale", PARAMS.scales)
+def test_dvc_watches_keys_that_exist_and_every_key_of_a_run(place: Path, scale: str) -> None:
+    """A new key of a scale that `train` and `evaluate` do not name would leave their results stale."""
+    choose_scale(place, scale)
+    params = read_params(place)
+    for command, watched in dvc_params(place).items():
+        for key in watched:
+            reduce(
+                lambda section, part: section[part], key.split("."), params
+            )  # KeyError: `dvc repro` would stop
+        if command.startswith(("dejavu train", "dejavu evaluate")):
+            assert {key.split(".")[1] for key in watched if key.startswith("scale.")} == set(
+                Scale.model_fields
+            ) - {"name"}
+            assert {key.split(".")[0] for key in watched} >= {"experiments", "networks", "recipes", "scale"}
 
 
 MUTATIONS = {
@@ -209,12 +229,18 @@ def _paper_value(params: dict[str, Any]) -> set[str]:
     return {f"dejavu {stage} {table} --scale smoke" for stage in ("tables", "figures")}
 
 
+def _width(params: dict[str, Any]) -> set[str]:
+    """A key of the scale, which all rows have in common."""
+    params["scales"]["smoke"]["width"] = params["scale"]["width"] = 0.5
+    return set().union(*map(_row, PARAMS.experiments))
+
+
 def _unrelated(params: dict[str, Any]) -> set[str]:
     params["scales"]["paper"]["seeds"] = [7]
     return set()
 
 
-@pytest.mark.parametrize("change", [_gamma, _recipe, _paper_value, _unrelated])
+@pytest.mark.parametrize("change", [_gamma, _recipe, _width, _paper_value, _unrelated])
 def test_a_change_reruns_what_depends_on_it_and_nothing_else(
     finished: Path, tmp_path: Path, change: Callable[[dict[str, Any]], set[str]]
 ) -> None:

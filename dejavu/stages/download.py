@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..config import Params
 from ..datasets import Dataset, reader
 from ..datasets.lock import locked
 from ..files import sha256, write_json
 from ..paths import Paths
+from ..schema import Params
 
 
 def run(params: Params, name: str, scale: str) -> None:

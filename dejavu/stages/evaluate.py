@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..config import Params, Run
 from ..errors import DejavuError
 from ..files import read_json, write_json
 from ..paths import Paths, drop_other_seeds
+from ..schema import Params, Run
 
 if TYPE_CHECKING:
     from ..datasets.store import Split

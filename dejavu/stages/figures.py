@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..config import Params, Row, Table
 from ..errors import DejavuError
 from ..paths import Paths
+from ..schema import Params, Row, Table
 from ..tables import Origin
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..config import Params, Part
 from ..datasets import IGNORE, Dataset, Pair, reader
 from ..datasets.images import read_image
 from ..datasets.lock import locked
@@ -21,6 +20,7 @@ from ..errors import DejavuError
 from ..files import read_json, sha256, write_json
 from ..paths import Paths
 from ..progress import track
+from ..schema import Params, Part
 
 _BATCH = 32  # items decoded ahead: bounds the memory
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from ..config import Params
+from ..schema import Params
 
 
 def listing(params: Params, scale: str | None) -> str:

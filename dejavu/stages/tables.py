@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..config import Params
 from ..files import write_text
 from ..paths import Paths
+from ..schema import Params
 from ..tables import Origin, csv_text, latex, markdown, read_result, table_lines
 
 

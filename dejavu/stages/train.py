@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..config import Params
 from ..errors import DejavuError
 from ..files import atomic, sha256
 from ..paths import Paths, drop_other_seeds
+from ..schema import Params
 
 
 def run(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
-from ..config import Params
 from ..errors import DejavuError
+from ..schema import Params
 from .labels import dataset_name, find
 
 NOT_RUN = "not run"

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
-from ..config import Row, Table
+from ..schema import Row, Table
 from ..statistics import paired_difference, summary
 from .results import Result
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import Run
 from ..errors import DejavuError, nearest
 from ..files import read_json
 from ..paths import Paths
+from ..schema import Run
 
 
 @dataclass(frozen=True)

@@ -26,5 +26,6 @@ rule prepare:
         "logs/{scale}/prepare/{dataset}.log",
     params:
         part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
+        source=lambda w: as_line(PARAMS.datasets[PARAMS.part(w.dataset, w.scale).source]),
     shell:
         "dejavu prepare {wildcards.dataset} --scale {wildcards.scale} > {log} 2>&1"

@@ -1,0 +1,330 @@
+"""What params.yaml holds, as frozen objects; `Params.run` resolves one experiment at one scale.
+
+Only pydantic is imported here: every command and both engines pay for this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+from .errors import DejavuError, nearest
+
+# YAML's 1e-3 is text to PyYAML and a number to others: strict types refuse what the two read differently.
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
+Flag = Annotated[bool, Strict()]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+# Names become file names: no separators, no dots in front, nothing that a shell reads.
+Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Text = Annotated[str, Strict()]
+Size = tuple[Count, Count]  # height, width in pixels
+Options = dict[str, Any]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not cls._open():
+            for key in value:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key '{key}', {nearest(str(key), cls.model_fields)}")
+        return value
+
+    @classmethod
+    def _open(cls) -> bool:
+        return False
+
+
+class Part(Section):
+    """What plays a dataset's part at one scale."""
+
+    source: Name
+    size: Size
+    train: Count | None = None
+    val: Count | None = None
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adamw"]
+    lr: Positive
+    momentum: Share = 0.9
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: NotNegative = 0.0
+
+
+class Schedule(Section):
+    name: Literal["poly", "one_cycle", "constant"]
+    power: Positive = 0.9
+    warmup: Share = 0.0
+    """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
+
+
+class Recipe(Section):
+    """How a network is trained, the same for a baseline and its DejaVu row."""
+
+    epochs: Count
+    batch_size: Count
+    crop: Size
+    scale_range: tuple[Positive, Positive] = (1.0, 1.0)
+    flip: Flag = True
+    optimizer: Optimizer
+    schedule: Schedule
+    class_weights: tuple[Positive, ...] | None = None
+    evaluations: Count = 1
+    """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> Recipe:
+        if self.scale_range[0] > self.scale_range[1]:
+            raise ValueError(f"scale_range must be [smallest, largest], not {list(self.scale_range)}")
+        return self
+
+
+class Overrides(Section):
+    """The keys of a recipe that a scale or an experiment sets anew."""
+
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    crop: Size | None = None
+    scale_range: tuple[Positive, Positive] | None = None
+    flip: Flag | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    class_weights: tuple[Positive, ...] | None = None
+    evaluations: Count | None = None
+
+
+class Scale(Section):
+    """How large every experiment is run."""
+
+    name: Name
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    width: Annotated[float, Strict(), Field(gt=0, le=1)]
+    pretrained: Flag = False
+    """Whether networks start from their `pretrained` weights, which exist at full width only."""
+    data: dict[Name, Part]
+    train: dict[Name, Overrides] = {}
+
+    @model_validator(mode="after")
+    def _pretrained_is_full_width(self) -> Scale:
+        if self.pretrained and self.width != 1:
+            raise ValueError(
+                "pretrained weights exist at full width only: set width to 1.0 or pretrained to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Scale:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must differ from each other, not {list(self.seeds)}")
+        return self
+
+
+class Source(Section):
+    """Where a dataset's raw files come from, and on what terms."""
+
+    licence: Text
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    manual: Text | None = None
+    seed: Seed | None = None
+    cost_input: Size | None = None
+    """The size of image at which the cost of networks for this dataset is counted."""
+
+
+class Network(Section):
+    """A network: its file in dejavu/networks and that file's options."""
+
+    module: Name
+
+    @classmethod
+    def _open(cls) -> bool:
+        return True
+
+    @property
+    def options(self) -> Options:
+        return dict(self.model_extra or {})
+
+
+class Named(Section):
+    """A redaction or regenerator: its name and its options."""
+
+    name: Name
+
+    @classmethod
+    def _open(cls) -> bool:
+        return True
+
+    @property
+    def options(self) -> Options:
+        return dict(self.model_extra or {})
+
+
+class Method(Section):
+    """What a DejaVu row adds to its base."""
+
+    redaction: Named
+    regenerator: Named
+    loss: Literal["l1", "mse"] = "l1"
+    pixels: Literal["all", "redacted"] = "all"
+    condition: Literal["probabilities", "logits"] = "probabilities"
+    gamma: NotNegative
+    warmup: Share = 0.0
+    """Share of all steps in which gamma rises linearly from zero."""
+    detach: Flag = False
+    """The control: the same computation, with no gradient into the base network."""
+
+
+class Experiment(Section):
+    """A named row: what is trained."""
+
+    task: Literal["semantic"]
+    dataset: Name
+    network: Name
+    recipe: Name
+    train: Overrides = Overrides()
+    base: Name | None = None
+    dejavu: Method | None = None
+
+
+class Row(Section):
+    """A line of a table, as the paper prints it."""
+
+    id: Name
+    method: Text
+    backbone: Text = ""
+    paper: dict[str, Number | Annotated[int, Strict()] | None] = {}
+    base: Name | None = None
+    experiment: Name | None = None
+
+
+class Table(Section):
+    """Which experiments fill which lines."""
+
+    title: Text
+    dataset: Name
+    metrics: Annotated[tuple[Name, ...], Field(min_length=1)]
+    rows: tuple[Row, ...]
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """The experiments that fill lines of this table, in the table's order."""
+        return tuple(dict.fromkeys(row.experiment for row in self.rows if row.experiment))
+
+
+class RunNetwork(Section):
+    """A network as one scale builds it."""
+
+    name: str
+    module: str
+    options: Options
+    width: float
+
+
+class Run(Section):
+    """One experiment at one scale, with everything resolved: all that a job depends on."""
+
+    experiment: str
+    scale: str
+    seeds: tuple[int, ...]
+    task: str
+    dataset: str
+    base: str | None
+    data: Part
+    source: Source
+    network: RunNetwork
+    train: Recipe
+    dejavu: Method | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.model_dump(mode="json")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    scales: dict[Name, Scale]
+    scale: Scale
+    datasets: dict[Name, Source]
+    networks: dict[Name, Network]
+    recipes: dict[Name, Recipe]
+    experiments: dict[Name, Experiment]
+    tables: dict[Name, Table]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scale_is_an_alias(cls, value: Any) -> Any:
+        # DVC reads scale.name and scale.seeds from here, so a bare name would do for us but not for it.
+        if isinstance(value, dict) and isinstance(value.get("scale"), str):
+            name = value["scale"]
+            known = value.get("scales")
+            hint = nearest(name, known) if isinstance(known, dict) and name not in known else f"write *{name}"
+            raise ValueError(f"scale: must be an alias, not the text '{name}', {hint}")
+        return value
+
+    def get_scale(self, scale: str | None) -> Scale:
+        """The named scale; None is params.yaml's own choice."""
+        return self.scale if scale is None else _lookup(self.scales, scale, "scale")
+
+    def part(self, dataset: str, scale: str) -> Part:
+        """What plays `dataset`'s part at `scale`."""
+        parts = self.get_scale(scale).data
+        if dataset not in parts:
+            raise DejavuError(
+                f"dataset '{dataset}' has no part at scale '{scale}', {nearest(dataset, parts)}"
+            )
+        return parts[dataset]
+
+    def cost_input(self, dataset: str) -> Size:
+        """Height and width at which costs are counted for `dataset`, whatever plays its part."""
+        source = self.datasets.get(dataset)
+        if source is None or source.cost_input is None:
+            raise DejavuError(f"datasets.{dataset}.cost_input is missing in params.yaml")
+        return source.cost_input
+
+    def run(self, experiment: str, scale: str) -> Run:
+        """Resolve one experiment: recipe <- scale's `train` <- the row's `train`."""
+        row = _lookup(self.experiments, experiment, "experiment")
+        size = self.get_scale(scale)
+        part = self.part(row.dataset, scale)
+        recipe = self.recipes[row.recipe].model_dump(exclude_unset=True)
+        for layer in (size.train.get(row.dataset), row.train):
+            if layer is not None:
+                recipe |= layer.model_dump(exclude_unset=True, exclude_none=True)
+        network = self.networks[row.network]
+        options = {
+            key: value for key, value in network.options.items() if key != "pretrained" or size.pretrained
+        }
+        return Run(
+            experiment=experiment,
+            scale=size.name,
+            seeds=size.seeds,
+            task=row.task,
+            dataset=row.dataset,
+            base=row.base,
+            data=part,
+            source=self.datasets[part.source],
+            network=RunNetwork(name=row.network, module=network.module, options=options, width=size.width),
+            train=Recipe(**recipe),
+            dejavu=row.dejavu,
+        )
+
+    def get_table(self, table: str) -> Table:
+        return _lookup(self.tables, table, "table")
+
+
+def _lookup(section: dict[str, Any], name: str, kind: str) -> Any:
+    if name not in section:
+        raise DejavuError(f"unknown {kind} '{name}', {nearest(name, section)}")
+    return section[name]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .errors import DejavuError
 from .files import atomic, read_json, write_json, write_text
+from .sidecar import code
 
 HERE = Path(__file__).parent
 # The code that a trained weight depends on.
@@ -115,6 +116,7 @@ class RunFolder:
             {
                 "fingerprint": self.fingerprint,
                 "code": code_fingerprint(),
+                **code(),
                 "seconds": round(seconds, 2),
                 "steps": steps,
                 "threads": torch.get_num_threads(),

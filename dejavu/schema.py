@@ -247,8 +247,8 @@ class Run(Section):
     dejavu: Method | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return self.model_dump(mode="json")
+        """Plain values for JSON. Where costs are counted is no part of what a run depends on."""
+        return self.model_dump(mode="json", exclude={"source": {"cost_input"}})
 
 
 class Params(Section):

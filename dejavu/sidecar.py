@@ -19,7 +19,7 @@ PACKAGES = ("torch", "timm", "numpy", "lightning-fabric", "safetensors")
 
 def write_sidecar(path: Path, **more: Any) -> None:
     """Write the sidecar `path`: commit, versions, machine, date, and whatever is given (JSON values)."""
-    write_json(path, {**_code(), "versions": _versions(), "machine": _machine(), "date": _now(), **more})
+    write_json(path, {**code(), "versions": _versions(), "machine": _machine(), "date": _now(), **more})
 
 
 def _now() -> str:
@@ -27,7 +27,7 @@ def _now() -> str:
 
 
 @cache
-def _code() -> dict[str, Any]:
+def code() -> dict[str, Any]:
     """The package's commit, and whether its files differ from it; null where there is no git."""
     folder = Path(__file__).resolve().parent
     # Installed into an environment, the code may lie inside somebody else's repository: not its commit.

@@ -260,9 +260,9 @@ def test_the_sidecar_says_what_may_differ(params: schema.Params) -> None:
 
 @pytest.fixture
 def fresh_code():
-    sidecar._code.cache_clear()
+    sidecar.code.cache_clear()
     yield
-    sidecar._code.cache_clear()
+    sidecar.code.cache_clear()
 
 
 def test_without_git_the_commit_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_code) -> None:
@@ -290,7 +290,7 @@ def test_the_commit_and_whether_the_code_differs(
     monkeypatch.setattr(sidecar, "__file__", str(package / "sidecar.py"))
 
     def found() -> dict:
-        sidecar._code.cache_clear()
+        sidecar.code.cache_clear()
         sidecar.write_sidecar(tmp_path / "x.run.json")
         content = read_json(tmp_path / "x.run.json")
         return {key: content[key] for key in ("commit", "dirty")}

@@ -100,4 +100,5 @@ def _one_sentence(error: ValidationError) -> str:
 
 
 def _is_branch(key: str) -> bool:
-    return key.startswith(("constrained-", "tuple[", "function-", "int", "float")) and key not in ("input",)
+    """Whether pydantic means a branch of a union, such as 'constrained-float' or 'int', and no key."""
+    return key in ("int", "float", "str", "bool") or key.startswith(("constrained-", "tuple[", "function-"))

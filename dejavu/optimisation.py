@@ -31,7 +31,13 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: Schedule, total: i
     warm = round(config.warmup * total)
     peak = optimizer.param_groups[0]["lr"]
     if config.name == "one_cycle":
-        return OneCycleLR(optimizer, max_lr=peak, total_steps=total + 1, pct_start=config.warmup or 0.3)
+        return OneCycleLR(
+            optimizer,
+            max_lr=peak,
+            total_steps=total + 1,
+            pct_start=config.warmup or 0.3,
+            cycle_momentum=False,
+        )
     rest: LRScheduler
     if config.name == "poly":
         rest = PolynomialLR(optimizer, total_iters=max(1, total - warm), power=config.power)

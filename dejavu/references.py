@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from . import options
 from .errors import nearest
 from .metrics import METRICS
 
 if TYPE_CHECKING:
-    from .schema import Experiment, Params, Table
+    from .schema import Experiment, Params, Row, Table
 
 
 def check(params: Params) -> None:
@@ -43,6 +45,15 @@ def _scales(params: Params) -> None:
             # The module that reads it: the stand-in is written in the layout of what it stands in for.
             module = dataset if part.source == "synthetic" else part.source
             _known(module, options.modules("datasets"), f"{where}.data.{dataset}", "dataset")
+            if part.source == "synthetic" and None in (
+                part.train,
+                part.val,
+                params.datasets["synthetic"].seed,
+            ):
+                raise ValueError(
+                    f"{where}.data.{dataset}: synthetic scenes need 'train' and 'val', how many of them, "
+                    "and datasets.synthetic.seed"
+                )
         for dataset in scale.train:
             _known(dataset, scale.data, f"{where}.train", "dataset")
 
@@ -67,6 +78,23 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
             raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
     if row.base is not None:
         _pair(params, where, row)
+    for size in params.scales:
+        _run(params, name, size)
+
+
+def _run(params: Params, name: str, scale: str) -> None:
+    """The layers of a recipe, each right in itself, must be right together."""
+    try:
+        run = params.run(name, scale)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        reason = fault.get("ctx", {}).get("error", fault["msg"])
+        raise ValueError(f"experiments.{name} at scale {scale}: {reason}") from None
+    if run.data.train is not None and run.train.batch_size > run.data.train:
+        raise ValueError(
+            f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
+            f"{run.data.train} training images"
+        )
 
 
 def _pair(params: Params, where: str, row: Experiment) -> None:
@@ -84,19 +112,37 @@ def _pair(params: Params, where: str, row: Experiment) -> None:
 
 
 def _table(params: Params, where: str, table: Table) -> None:
-    ids = [row.id for row in table.rows]
-    for metric in table.metrics:
-        _known(metric, METRICS, f"{where}.metrics", "metric")
-    for row in table.rows:
-        at = f"{where}.rows.{row.id}"
-        if ids.count(row.id) > 1:
-            raise ValueError(f"{at}: the id is given twice")
-        if row.base is not None:
-            _known(row.base, ids, f"{at}.base", "row")
-        if row.experiment is not None:
-            _known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
     for scale in params.scales.values():
         _known(table.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
     source = params.datasets.get(table.dataset)
     if source is None or source.cost_input is None:
         raise ValueError(f"datasets.{table.dataset}.cost_input is missing: {where} shows costs at that size")
+    rows = {row.id: row for row in table.rows}
+    for metric in table.metrics:
+        _known(metric, METRICS, f"{where}.metrics", "metric")
+    for row in table.rows:
+        at = f"{where}.rows.{row.id}"
+        if row is not rows[row.id]:
+            raise ValueError(f"{at}: the id is given twice")
+        for key in row.paper:
+            _known(key, [*METRICS, "gmacs"], f"{at}.paper", "metric")
+        if row.base is not None:
+            _known(row.base, rows, f"{at}.base", "row")
+        if row.experiment is not None:
+            _known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
+            _row(params, at, table, row, rows)
+
+
+def _row(params: Params, at: str, table: Table, row: Row, rows: dict[str, Row]) -> None:
+    """The line says of its experiment what the experiment is."""
+    experiment = params.experiments[str(row.experiment)]
+    if experiment.dataset != table.dataset:
+        raise ValueError(
+            f"{at}.experiment: '{row.experiment}' is on {experiment.dataset}, not on {table.dataset}"
+        )
+    base = rows[row.base].experiment if row.base is not None else None
+    if (row.base is None) != (experiment.base is None) or base != experiment.base:
+        raise ValueError(
+            f"{at}: '{row.experiment}' is compared with '{experiment.base}', but the line's base "
+            f"'{row.base}' is filled by '{base}'"
+        )

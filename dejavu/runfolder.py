@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import json
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from .errors import DejavuError
 from .files import atomic, read_json, write_json, write_text
-from .sidecar import code
+from .sidecar import provenance
 
 HERE = Path(__file__).parent
 # The code that a trained weight depends on.
@@ -34,17 +33,23 @@ CODE = (
 
 @cache
 def code_fingerprint() -> str:
-    """A hash of the code that trains."""
-    digest = hashlib.sha256()
+    """A hash of the code that trains, and of torch's version."""
+    digest = hashlib.sha256(torch.__version__.encode())
     for pattern in CODE:
         for file in sorted(HERE.glob(pattern)):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def fingerprint(config: dict[str, Any], data: str) -> str:
-    """A hash of everything that a run was asked to do: its resolved configuration and its data's checksum."""
-    return hashlib.sha256(json.dumps([config, data], sort_keys=True).encode()).hexdigest()
+def fingerprint(config: dict[str, Any], seed: int, splits: dict[str, Any]) -> str:
+    """A hash of all that a run was asked to do.
+
+    `config` is `Run.as_dict()`, `splits` those of the data's report, with the checksums of its arrays. The
+    other seeds, and where the data came from, are left out: they change nothing in this run.
+    """
+    asked = {key: value for key, value in config.items() if key not in ("seeds", "source")}
+    data = {name: [split[kind]["sha256"] for kind in ("images", "labels")] for name, split in splits.items()}
+    return hashlib.sha256(json.dumps([asked, seed, data], sort_keys=True).encode()).hexdigest()
 
 
 class RunFolder:
@@ -60,16 +65,19 @@ class RunFolder:
 
     def finished(self) -> bool:
         """Whether this very run, by this very code, was carried to its end here."""
-        if not self.summary.exists():
+        if not all(file.exists() for file in (self.summary, self.weights, self.log)):
             return False
         summary = read_json(self.summary, "delete it")
+        if summary.get("regenerator") and not self.regenerator.exists():
+            return False
         return summary.get("fingerprint") == self.fingerprint and summary.get("code") == code_fingerprint()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The state to go on from, or None to start.
 
         A checkpoint of another configuration or other data is not this run's: it is left alone and later
-        overwritten. Raises DejavuError for one that cannot be read.
+        overwritten. Raises DejavuError for one that cannot be read, and for one that other code began: what
+        comes of both together could not be told from either.
         """
         if not self.checkpoint.exists():
             return None
@@ -82,13 +90,18 @@ class RunFolder:
                 "delete it to train from the start"
             ) from None
         if same and state["code"] != code_fingerprint():
-            warnings.warn(f"{self.checkpoint}: resuming a run that other code began", stacklevel=2)
+            raise DejavuError(
+                f"{self.checkpoint} was begun by other code or another torch: go back to that to finish "
+                "the run, or delete the file to start over"
+            )
         return state if same else None
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the checkpoint, whole or not at all."""
+        content = io.BytesIO()  # torch reports a full disk as a RuntimeError, the file system as what it is
+        torch.save(state | {"fingerprint": self.fingerprint, "code": code_fingerprint()}, content)
         with atomic(self.checkpoint) as temporary:
-            torch.save(state | {"fingerprint": self.fingerprint, "code": code_fingerprint()}, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def finish(
         self,
@@ -116,19 +129,19 @@ class RunFolder:
             {
                 "fingerprint": self.fingerprint,
                 "code": code_fingerprint(),
-                **code(),
+                "regenerator": regenerator is not None,
+                **provenance(),
                 "seconds": round(seconds, 2),
                 "steps": steps,
-                "threads": torch.get_num_threads(),
-                "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             },
         )
         self.checkpoint.unlink(missing_ok=True)
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    # Contiguous, since channels-last strides are no part of the format.
+    content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     with atomic(path) as temporary:
-        # Contiguous, since channels-last strides are no part of the format.
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
+        temporary.write_bytes(content)

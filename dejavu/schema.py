@@ -17,6 +17,7 @@ Count = Annotated[int, Strict(), Field(ge=1)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Flag = Annotated[bool, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+Decay = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 # Names become file names: no separators, no dots in front, nothing that a shell reads.
@@ -58,7 +59,7 @@ class Optimizer(Section):
     name: Literal["sgd", "adamw"]
     lr: Positive
     momentum: Share = 0.9
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: NotNegative = 0.0
 
 

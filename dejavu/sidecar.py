@@ -18,8 +18,13 @@ PACKAGES = ("torch", "timm", "numpy", "lightning-fabric", "safetensors")
 
 
 def write_sidecar(path: Path, **more: Any) -> None:
-    """Write the sidecar `path`: commit, versions, machine, date, and whatever is given (JSON values)."""
-    write_json(path, {**code(), "versions": _versions(), "machine": _machine(), "date": _now(), **more})
+    """Write the sidecar `path`: where it comes from, and whatever is given (JSON values)."""
+    write_json(path, {**provenance(), **more})
+
+
+def provenance() -> dict[str, Any]:
+    """What differs between identical runs: commit, versions, machine, date."""
+    return {**code(), "versions": _versions(), "machine": _machine(), "date": _now()}
 
 
 def _now() -> str:

@@ -7,11 +7,13 @@ regeneration loss and nothing else.
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -151,6 +153,12 @@ def train(
             epoch = (step + 1) // batches.per_epoch
             log.append(_line(run, objective.module, data, sums / batches.per_epoch, epoch, step + 1, lr))
             watch(log[-1])
+            report(
+                run,
+                seed,
+                log[-1],
+                (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1),
+            )
             sums.zero_()
         if time.monotonic() - saved > checkpoint_seconds and step + 1 < batches.total:
             save(step + 1)
@@ -165,6 +173,23 @@ def train(
         columns=COLUMNS,
         seconds=seconds,
         steps=batches.total,
+    )
+
+
+def report(run: Run, seed: int, line: Line, seconds_left: float) -> None:
+    """One line an epoch for the log file of a job; on a terminal there is the bar."""
+    if sys.stderr.isatty():
+        return
+    measured = ", ".join(
+        f"{key} {value:.4g}"
+        for key, value in line.items()
+        if key.startswith(("loss", "val")) and value is not None
+    )
+    left = timedelta(seconds=round(seconds_left))
+    print(
+        f"{run.experiment} seed {seed}: epoch {line['epoch']}/{run.train.epochs}, {measured}, {left} left",
+        file=sys.stderr,
+        flush=True,
     )
 
 

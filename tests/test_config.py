@@ -24,7 +24,7 @@ def raw() -> dict[str, Any]:
 def put(value: dict[str, Any], path: str, new: Any) -> None:
     *parents, last = path.split(".")
     for key in parents:
-        value = value[key]
+        value = value[int(key)] if isinstance(value, list) else value[key]
     value[last] = new
 
 
@@ -103,6 +103,20 @@ FAULTS = [
         ["dejavu.regenerator.norm", "batch, group, none"],
     ),
     ("tables.cityscapes.dataset", "city", ["tables.cityscapes.dataset", "'city'"]),
+    ("scales.demo.train.cityscapes.scale_range", [2.0, 0.5], ["hrnet18", "demo", "scale_range"]),
+    ("scales.demo.train.cityscapes.batch_size", 161, ["hrnet18", "demo", "batch_size 161", "160"]),
+    ("scales.demo.data.cityscapes.train", None, ["scales.demo.data.cityscapes", "'train'"]),
+    ("recipes.hrnet_cityscapes.optimizer.betas", [0.9, 1.0], ["recipes.hrnet_cityscapes.optimizer.betas.1"]),
+    (
+        "tables.cityscapes.rows.0.paper",
+        {"miuo": 77.6},
+        ["tables.cityscapes.rows.hrnet18", "'miou'"],
+    ),
+    ("tables.cityscapes.rows.0.experiment", "hrnet18_dejavu", ["tables.cityscapes.rows.hrnet18", "base"]),
+    ("tables.cityscapes.rows.1.base", "hrnet18_dejavu", ["tables.cityscapes.rows.hrnet18_dejavu", "base"]),
+    ("tables.cityscapes.rows.1.base", "hrnet48", ["tables.cityscapes.rows.hrnet18_dejavu", "base"]),
+    ("tables.cityscapes.rows.1.id", "hrnet18", ["tables.cityscapes.rows.hrnet18", "twice"]),
+    ("experiments.internimage", {"task": "semantics"}, ["experiments.internimage"]),
     ("datasets.cityscapes.cost_input", "512x1024", ["datasets.cityscapes.cost_input"]),
     ("datasets.cityscapes.cost_input", None, ["datasets.cityscapes.cost_input", "tables.cityscapes"]),
     ("tables.cityscapes.metrics", ["mio"], ["tables.cityscapes.metrics", "'miou'"]),

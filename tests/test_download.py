@@ -19,8 +19,8 @@ from PIL import Image
 
 from dejavu import config
 from dejavu.datasets import camvid, fetch, mirror
-from dejavu.datasets.lock import locked
 from dejavu.errors import DejavuError
+from dejavu.lock import locked
 from dejavu.stages import download
 
 DATA = bytes(np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8))
@@ -318,7 +318,8 @@ def test_real_labels_have_the_checksums_of_the_originals(mirror: Path, root: Pat
 def test_a_second_download_waits_for_the_first(here: Path, root: Path) -> None:
     text = Path("params.yaml").read_text()
     assert "train: 8, val: 4" in text
-    Path("params.yaml").write_text(text.replace("train: 8, val: 4", "train: 2, val: 1"))
+    text = text.replace("train: 8, val: 4", "train: 2, val: 1").replace("batch_size: 4\n", "batch_size: 2\n")
+    Path("params.yaml").write_text(text)
     code = (
         "from dejavu import config; from dejavu.stages import download; "
         "download.run(config.load('params.yaml'), 'cityscapes', 'smoke')"

@@ -20,9 +20,10 @@ from dejavu.errors import DejavuError
 from dejavu.files import read_json, write_json
 from dejavu.paths import Paths
 from dejavu.stages import evaluate
+from dejavu.stages.train import run_folder
 
 ROOT = Path(__file__).parents[1]
-SCALE, NAME, SEEDS = "smoke", "hrnet18", (0, 3)
+SCALE, NAME, SEEDS, SIZE = "smoke", "hrnet18", (0, 3), (34, 50)
 CLASSES = ("sky", "road", "car", "tram", "never seen")
 PATHS = Paths(SCALE)
 
@@ -30,11 +31,13 @@ PATHS = Paths(SCALE)
 def make_params() -> schema.Params:
     """The project's own, with two seeds at smoke scale."""
     params = config.load(ROOT / "params.yaml")
-    smoke = params.scales[SCALE].model_copy(update={"seeds": SEEDS})
+    smoke = params.scales[SCALE]
+    part = smoke.data["cityscapes"].model_copy(update={"size": SIZE})
+    smoke = smoke.model_copy(update={"seeds": SEEDS, "data": {"cityscapes": part}})
     return params.model_copy(update={"scales": {**params.scales, SCALE: smoke}})
 
 
-def make_prepared(folder: Path, sizes: tuple[int, int] = (34, 50)) -> None:
+def make_prepared(folder: Path, sizes: tuple[int, int] = SIZE) -> None:
     """What `prepare` writes, by hand: eleven images of a test split."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 226, (11, 5, 6, 3), np.uint8)
@@ -56,8 +59,8 @@ def make_prepared(folder: Path, sizes: tuple[int, int] = (34, 50)) -> None:
         "splits": {
             "test": {
                 "count": 11,
-                "images": {"shape": list(images.shape), "dtype": "uint8"},
-                "labels": {"shape": list(labels.shape), "dtype": "uint8"},
+                "images": {"shape": list(images.shape), "dtype": "uint8", "sha256": "of images"},
+                "labels": {"shape": list(labels.shape), "dtype": "uint8", "sha256": "of labels"},
             }
         },
     }
@@ -248,14 +251,23 @@ def test_data_of_another_source_are_refused(params: schema.Params) -> None:
         evaluate.run(params, NAME, SCALE)
 
 
+def test_weights_of_another_configuration_are_refused(params: schema.Params) -> None:
+    write_json(PATHS.run(NAME, 0) / "train.json", {"fingerprint": "of another gamma"})
+    with pytest.raises(DejavuError, match=r"seed0\.safetensors was trained by another configuration.*train"):
+        evaluate.run(params, NAME, SCALE)
+
+
 def test_the_sidecar_says_what_may_differ(params: schema.Params) -> None:
-    write_json(PATHS.run(NAME, 3) / "train.json", {"seconds": 12.5, "steps": 7})
+    report = read_json(PATHS.report("cityscapes"))
+    asked = run_folder(params.run(NAME, SCALE), 3, report).fingerprint
+    trained = {"seconds": 12.5, "steps": 7, "fingerprint": asked}
+    write_json(PATHS.run(NAME, 3) / "train.json", trained)
     evaluate.run(params, NAME, SCALE)
     first, second = (read_json(PATHS.sidecar(NAME, seed)) for seed in SEEDS)
     assert first["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert first["machine"]["threads"] == torch.get_num_threads()
     assert first["date"].endswith("+00:00") and first["seconds"] > 0
-    assert first["train"] is None and second["train"] == {"seconds": 12.5, "steps": 7}
+    assert first["train"] is None and second["train"] == trained
 
 
 @pytest.fixture

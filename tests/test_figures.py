@@ -300,7 +300,8 @@ def write_prepared(folder: Path, part: schema.Part) -> dict[str, Any]:
         np.save(folder / f"{module.EVALUATE}_{kind}.npy", array)
     (folder / f"{module.EVALUATE}.txt").write_text("".join(f"scene{i}\n" for i in range(6)))
     said = {kind: {"shape": list(array.shape), "dtype": "uint8"} for kind, array in arrays.items()}
-    report = {"source": part.source, "classes": list(module.CLASSES), "palette": list(module.PALETTE)}
+    report = {"source": part.source, "size": list(part.size)}
+    report |= {"classes": list(module.CLASSES), "palette": list(module.PALETTE)}
     report |= {"evaluate": module.EVALUATE, "ignore_index": 255}
     report |= {"splits": {module.EVALUATE: {"count": 6, **said}}}
     (folder / "report.json").write_text(json.dumps(report))
@@ -360,7 +361,7 @@ def test_stage_refuses_what_it_cannot_draw(work: schema.Params) -> None:
     path = Paths(SCALE).report("cityscapes")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "moon"}))
     with pytest.raises(
-        DejavuError, match="was made from 'moon', and params.yaml asks for.*dejavu prepare cityscapes"
+        DejavuError, match="was made from 'moon' .*params.yaml asks for.*dejavu prepare cityscapes"
     ):
         stage.run(work, TABLE, SCALE)
 

@@ -81,7 +81,7 @@ def write_metrics(experiment: str, seed: int, changes: dict[str, Any] | None = N
         "seed": seed,
         "metrics": {"miou": miou, "pixel_accuracy": 90.0 + seed},
         "cost": {"gmacs": 19.2436, "params_m": 3.93842, "input": [512, 1024]},
-        "config": {},
+        "config": make_params().run(experiment, "tiny").as_dict(),
     }
     path = Paths("tiny").metrics(experiment, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +189,7 @@ def test_missing_metrics_name_the_file_and_the_command(work: Path) -> None:
     [
         ({"scale": "open"}, "scale is 'open', not 'tiny'"),
         ({"seed": 7}, "seed is 7, not 1"),
+        ({"config": {}}, "measured with another 'base'"),
         ({"experiment": "plain"}, "experiment is 'plain', not 'paired'"),
         ({"dataset": "synthetic"}, "dataset is 'synthetic', not 'camvid'"),
         ({"metrics": {"mious": 1.0}}, r"metrics.miou is None.*did you mean 'mious'"),

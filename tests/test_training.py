@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from dejavu.errors import DejavuError
 from dejavu.files import sha256
 from dejavu.inference import build_network, load_network
 from dejavu.optimisation import build_optimizer, build_scheduler
-from dejavu.runfolder import RunFolder
+from dejavu.runfolder import RunFolder, fingerprint
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load(ROOT / "params.yaml")
@@ -224,6 +225,42 @@ def test_a_foreign_checkpoint_is_refused_and_kept(content: bytes | None, tmp_pat
 def test_a_checkpoint_of_another_configuration_is_not_resumed(tmp_path: Path) -> None:
     RunFolder(tmp_path, "other").save({"step": 5, "model": {}})
     assert RunFolder(tmp_path, "test").load(torch.device("cpu")) is None
+
+
+def test_a_checkpoint_of_other_code_is_refused_and_kept(tmp_path: Path, monkeypatch) -> None:
+    work = RunFolder(tmp_path, "test")
+    work.save({"step": 5, "model": {}})
+    monkeypatch.setattr("dejavu.runfolder.code_fingerprint", lambda: "edited")
+    with pytest.raises(DejavuError, match="begun by other code"):
+        work.load(torch.device("cpu"))
+    assert work.checkpoint.exists()
+
+
+@pytest.mark.parametrize("gone", ["weights", "log", "regenerator"])
+def test_a_run_that_lost_a_file_is_not_finished(gone: str, whole_runs, tmp_path: Path) -> None:
+    work = RunFolder(shutil.copytree(whole_runs(PAIRS[0][0]).path, tmp_path / "run"), "test")
+    assert work.finished()
+    getattr(work, gone).unlink()
+    assert not work.finished()
+
+
+def test_what_a_run_is_known_by() -> None:
+    """Its configuration, its seed and its data's content; not its other seeds nor the data's address."""
+    splits = {"train": {kind: {"sha256": kind} for kind in ("images", "labels")}}
+    config_ = make_run().as_dict()
+    known = fingerprint(config_, 0, splits)
+    assert fingerprint(config_ | {"seeds": [7], "source": {"url": "elsewhere"}}, 0, splits) == known
+    assert fingerprint(config_, 1, splits) != known
+    assert fingerprint(config_ | {"network": {}}, 0, splits) != known
+    other = {"train": {kind: {"sha256": "other"} for kind in ("images", "labels")}}
+    assert fingerprint(config_, 0, other) != known
+
+
+def test_a_log_file_shows_progress(tmp_path: Path, capsys) -> None:
+    train(tmp_path, make_run(epochs=2))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"hrnet18 seed 0: epoch {n}/2" for n in (1, 2)]
+    assert "val_miou" in lines[1] and lines[1].endswith("0:00:00 left")
 
 
 def test_a_finished_run_is_known_by_configuration_and_code(tmp_path: Path, monkeypatch) -> None:

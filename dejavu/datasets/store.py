@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DejavuError, nearest
 from ..files import read_json
+
+if TYPE_CHECKING:
+    from ..schema import Part
 
 
 class Split(NamedTuple):
@@ -25,24 +28,33 @@ class Split(NamedTuple):
     names: list[str]
 
 
-def read_report(prepared: Path, source: str | None = None) -> dict[str, Any]:
-    """`report.json` of a prepared dataset, which must have been made from `source` where that is given.
+def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
+    """`report.json` of a prepared dataset, which must be what params.yaml's `part` asks for, if given.
 
     Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate,
     size, unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and
     ignored_share. Raises DejavuError with the command that makes it.
     """
     prepared = Path(prepared)
-    path, again = prepared / "report.json", f"run `dejavu prepare {prepared.name}`"
+    path, again = prepared / "report.json", f"run {command(prepared)}"
     report = read_json(path, again)
     if not isinstance(report, dict) or not isinstance(report.get("splits"), dict):
         raise DejavuError(f"{path} is not a report of `dejavu prepare`: {again} again")
-    if source not in (None, report.get("source")):
+    if part is not None and (report.get("source"), report.get("size")) != (part.source, list(part.size)):
+        made, asked = (
+            f"'{source}' at {size}"
+            for source, size in ((report.get("source"), report.get("size")), (part.source, list(part.size)))
+        )
         raise DejavuError(
-            f"{path} was made from '{report.get('source')}', and params.yaml asks for '{source}': "
-            f"run `dejavu download {prepared.name}`, then `dejavu prepare {prepared.name}`"
+            f"{path} was made from {made}, and params.yaml asks for {asked}: "
+            f"run {command(prepared, 'download')}, then {command(prepared)}"
         )
     return report
+
+
+def command(prepared: Path, stage: str = "prepare") -> str:
+    """The command that makes a prepared dataset: data/<scale>/prepared/<dataset> says of which scale."""
+    return f"`dejavu {stage} {prepared.name} --scale {prepared.absolute().parents[1].name}`"
 
 
 def open_split(prepared: Path, split: str) -> Split:
@@ -59,7 +71,7 @@ def open_split(prepared: Path, split: str) -> Split:
     try:
         names = names_file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise DejavuError(f"{names_file} is missing: run `dejavu prepare {prepared.name}` again") from None
+        raise DejavuError(f"{names_file} is missing: run {command(prepared)} again") from None
     if len(names) != said["count"]:
         raise DejavuError(f"{names_file} has {len(names)} names, and report.json says {said['count']}")
     images, labels = (_map(prepared / f"{split}_{kind}.npy", said[kind]) for kind in ("images", "labels"))
@@ -67,7 +79,7 @@ def open_split(prepared: Path, split: str) -> Split:
 
 
 def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
-    again = f"run `dejavu prepare {path.parent.name}` again"
+    again = f"run {command(path.parent)} again"
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

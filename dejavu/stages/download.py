@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import Dataset, reader
-from ..datasets.lock import locked
 from ..files import sha256, write_json
+from ..lock import locked
 from ..paths import Paths
 from ..schema import Params
 

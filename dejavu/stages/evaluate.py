@@ -31,7 +31,7 @@ def run(params: Params, name: str, scale: str) -> None:
 
     paths = Paths(scale)
     prepared = paths.prepared(run.dataset)
-    report = read_report(prepared, run.data.source)
+    report = read_report(prepared, run.data)
     split = open_split(prepared, report["evaluate"])
     common = {
         "experiment": name,
@@ -46,6 +46,7 @@ def run(params: Params, name: str, scale: str) -> None:
     drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
     scores = []
     for seed in run.seeds:
+        trained = training_of(run, seed, report)
         began = time.monotonic()
         metrics = measure(run, seed, report, split)
         seconds = round(time.monotonic() - began, 2)
@@ -54,7 +55,7 @@ def run(params: Params, name: str, scale: str) -> None:
             paths.sidecar(name, seed),
             command=f"dejavu evaluate {name} --scale {scale}",
             seconds=seconds,
-            train=_training(paths, name, seed),
+            train=trained,
         )
         scores.append(f"{metrics['miou']:.2f}")
     seeds = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
@@ -100,7 +101,20 @@ def cost(params: Params, run: Run) -> dict[str, Any]:
     return {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
 
 
-def _training(paths: Paths, name: str, seed: int) -> dict[str, Any] | None:
-    """What training wrote down of itself; None if the weights came from elsewhere."""
-    summary = paths.run(name, seed) / "train.json"
-    return read_json(summary, "delete it") if summary.exists() else None
+def training_of(run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] | None:
+    """What training wrote down of itself; None if the weights came from elsewhere.
+
+    Raises DejavuError when it was asked for something else than the run is now.
+    """
+    from .train import run_folder
+
+    folder = run_folder(run, seed, report)
+    if not folder.summary.exists():
+        return None
+    summary = read_json(folder.summary, "delete it")
+    if summary.get("fingerprint") != folder.fingerprint:
+        raise DejavuError(
+            f"{Paths(run.scale).weights(run.experiment, seed)} was trained by another configuration or on "
+            f"other data than params.yaml asks for: run `dejavu train {run.experiment} --scale {run.scale}`"
+        )
+    return summary

@@ -34,7 +34,7 @@ def run(params: Params, name: str, scale: str) -> None:
 
     paths, table = Paths(scale), params.get_table(name)
     origin = Origin.of(params, name, scale, "val")
-    report = read_report(paths.prepared(table.dataset), origin.source)
+    report = read_report(paths.prepared(table.dataset), params.part(table.dataset, scale))
     note = f"Scale {scale}: {origin.setting}. Line: mean, band: smallest to largest over the seeds."
     figure = draw_curves(groups(params, table, scale), f"Learning curves: {table.title}", note)
     save(figure, paths.figure(name, "curves"))

@@ -15,9 +15,10 @@ from PIL import Image
 
 from ..datasets import IGNORE, Dataset, Pair, reader
 from ..datasets.images import read_image
-from ..datasets.lock import locked
+from ..datasets.store import command
 from ..errors import DejavuError
 from ..files import read_json, sha256, write_json
+from ..lock import locked
 from ..paths import Paths
 from ..progress import track
 from ..schema import Params, Part
@@ -85,13 +86,13 @@ def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[st
     if len(pairs) != manifest["splits"][split]:
         raise DejavuError(
             f"{raw} has {len(pairs)} {split} pairs, and its manifest says {manifest['splits'][split]}: "
-            f"run `dejavu download {raw.name}` again"
+            f"run {command(raw, 'download')} again"
         )
     limit = part.train if split == "train" else part.val
     if part.source == "synthetic" and len(pairs) < (limit or 0):
         raise DejavuError(
             f"{raw} has {len(pairs)} {split} scenes, and params.yaml asks for {limit}: "
-            f"run `dejavu download {raw.name}` again"
+            f"run {command(raw, 'download')} again"
         )
     return pairs[:limit]
 
@@ -189,6 +190,11 @@ class _Writer:
             kind: np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shapes[kind])
             for kind, path in self.paths.items()
         }
+        for path in self.paths.values():
+            with open(
+                path, "r+b"
+            ) as file:  # a disk that is too small is an error here, and a crash in a mapping
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         self.pixels = np.zeros(256, np.int64)
         self.raw_sizes: list[tuple[int, int]] = []
 

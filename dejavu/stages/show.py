@@ -13,9 +13,10 @@ def listing(params: Params, scale: str | None) -> str:
     parts = [("scales", [(name, _scale(params, name, chosen.name)) for name in params.scales])]
     parts.append(("experiments", [(name, _experiment(params, name)) for name in params.experiments]))
     parts.append(("networks", [(name, _options(network)) for name, network in params.networks.items()]))
+    parts.append(("datasets", [(name, _source(params, name)) for name in params.datasets]))
     parts.append(
         (
-            f"datasets at scale {chosen.name}",
+            f"data at scale {chosen.name}",
             [
                 (
                     name,
@@ -43,6 +44,17 @@ def _scale(params: Params, name: str, chosen: str) -> str:
     scale = params.scales[name]
     seeds = f"{len(scale.seeds)} seed{'s' if len(scale.seeds) > 1 else ''}"
     return f"{seeds}, width factor {scale.width:g}" + (" <- chosen" if name == chosen else "")
+
+
+def _source(params: Params, name: str) -> str:
+    used = [
+        scale.name
+        for scale in params.scales.values()
+        if name in {part.source for part in scale.data.values()}
+    ]
+    source = params.datasets[name]
+    how = "rendered" if name == "synthetic" else "by hand" if source.manual else "downloaded"
+    return f"{how}; at {', '.join(used) or 'no scale'}; {source.licence}"
 
 
 def _experiment(params: Params, name: str) -> str:

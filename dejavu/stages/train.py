@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
-from ..files import atomic, sha256
+from ..files import atomic
+from ..lock import locked
 from ..paths import Paths, drop_other_seeds
-from ..schema import Params
+from ..schema import Params, Run
+
+if TYPE_CHECKING:
+    from ..runfolder import RunFolder
 
 
 def run(
@@ -29,27 +34,50 @@ def run(
     """
     run = params.run(name, scale)
     from ..datasets.store import read_report
-    from ..runfolder import RunFolder, fingerprint
     from ..training import read_data, train
 
     paths = Paths(scale)
-    report = read_report(paths.prepared(run.dataset), run.data.source)
-    data = read_data(paths.prepared(run.dataset), report)
-    checksum = sha256(paths.report(run.dataset))
+    prepared = paths.prepared(run.dataset)
+    report = read_report(prepared, run.data)
+    data = read_data(prepared, report)
     for chosen in run.seeds if seed is None else (seed,):
-        config = run.as_dict() | {"seeds": [chosen]}
-        folder = RunFolder(paths.run(name, chosen), fingerprint(config, checksum))
-        if not folder.finished():
+        folder = run_folder(run, chosen, report)
+        # An orphan of a killed engine may still be at it: it would write the same files.
+        with locked(folder.path / ".lock"):
+            finished = folder.finished()
             with watcher(folder.path / "tensorboard" if tensorboard else None) as watch:
-                train(run, chosen, data, folder, checkpoint_seconds, watch)
-        _publish(folder.weights, paths.weights(name, chosen))
-        _publish(folder.log, paths.log(name, chosen))
-        if folder.regenerator.exists():
-            _publish(folder.regenerator, paths.regenerator(name, chosen))
+                if finished:
+                    replay(folder.log, watch)
+                else:
+                    train(run, chosen, data, folder, checkpoint_seconds, watch)
+            _publish(folder.weights, paths.weights(name, chosen))
+            _publish(folder.log, paths.log(name, chosen))
+            if run.dejavu is not None:
+                _publish(folder.regenerator, paths.regenerator(name, chosen))
+        print(
+            f"{name} seed {chosen} at scale {scale}: {'was finished earlier' if finished else 'trained'}",
+            flush=True,
+        )
     if seed is None:
         drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
         drop_other_seeds(paths.log(name, 0).parent, run.seeds)
-    print(f"{name} at scale {scale}: {len(run.seeds) if seed is None else 1} seeds trained")
+
+
+def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:
+    """Where a seed is trained, marked with what it is asked to do on the data of `report`."""
+    from ..runfolder import RunFolder, fingerprint
+
+    return RunFolder(
+        Paths(run.scale).run(run.experiment, seed), fingerprint(run.as_dict(), seed, report["splits"])
+    )
+
+
+def replay(log: Path, watch: Callable[[dict[str, Any]], None]) -> None:
+    """Show `watch` the lines of a finished run's log."""
+    with open(log, newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            values = {key: float(value) for key, value in line.items() if value}
+            watch(values | {"step": int(values["step"])})
 
 
 @contextmanager

@@ -63,6 +63,11 @@ def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -
     for key, value in expected.items():
         if content.get(key) != value:
             raise DejavuError(f"{path}: {key} is {content.get(key)!r}, not {value!r}; {command}")
+    made, asked = content.get("config"), run.as_dict()
+    # Other seeds, or another address of the data, do not change this number.
+    for key in sorted(asked.keys() - {"seeds", "source"}):
+        if not isinstance(made, dict) or made.get(key) != asked[key]:
+            raise DejavuError(f"{path}: was measured with another '{key}' than params.yaml has; {command}")
 
 
 def _number(path: Path, content: dict[str, Any], keys: tuple[str, str]) -> float:

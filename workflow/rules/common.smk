@@ -32,6 +32,8 @@ except DejavuError as error:
 
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
+# Figures show a DejaVu row beside its base: a table of which no such pair is run has none.
+WITH_PAIR = [name for name, table in PARAMS.tables.items() if set(table.experiments) & set(DEJAVUS)]
 
 
 def one_of(names):

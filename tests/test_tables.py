@@ -327,3 +327,24 @@ def test_tables_start_without_heavy_libraries() -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("train", "named"),
+    [
+        ({"code": "other"}, "code of seed 1"),
+        ({"versions": {"torch": "9"}}, "torch of seed 1"),
+        ({"machine": {"threads": 2}}, "threads of seed 1"),
+    ],
+)
+def test_a_pair_that_was_not_trained_alike_is_said(work: Path, train: dict[str, Any], named: str) -> None:
+    alike = {"code": "same", "versions": {"torch": "3"}, "machine": {"threads": 1, "gpu": None}}
+    for experiment in MIOU:
+        sidecar = Paths("tiny").sidecar(experiment, 1)
+        sidecar.write_text(json.dumps({"train": alike}))
+    stage.run(make_params(), "main", "tiny")  # alike, and the other seeds have no sidecar: no warning
+    Paths("tiny").sidecar("paired", 1).write_text(json.dumps({"train": alike | train}))
+    with pytest.warns(
+        UserWarning, match=rf"'paired' and its base 'plain' were not trained alike \({named}\)"
+    ):
+        stage.run(make_params(), "main", "tiny")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 from ..files import write_text
 from ..paths import Paths
 from ..schema import Params
 from ..tables import Origin, csv_text, latex, markdown, read_result, table_lines
+from ..tables.pairs import differences
 
 
 def run(params: Params, name: str, scale: str) -> None:
@@ -19,6 +22,15 @@ def run(params: Params, name: str, scale: str) -> None:
         experiment: read_result(paths, params.run(experiment, scale), table.metrics, size)
         for experiment in table.experiments
     }
+    for experiment in table.experiments:
+        base = params.experiments[experiment].base
+        unlike = base and differences(paths, experiment, base, params.get_scale(scale).seeds)
+        if unlike:
+            warnings.warn(
+                f"'{experiment}' and its base '{base}' were not trained alike ({', '.join(unlike)}): "
+                f"the gain is not DejaVu's alone; train both again",
+                stacklevel=2,
+            )
     path = paths.table(name, "csv")
     lines = table_lines(table, results, params.part(table.dataset, scale).source, scale)
     write_text(path, csv_text(lines, table.metrics))

@@ -143,32 +143,28 @@ class Source(Section):
     """The size of image at which the cost of networks for this dataset is counted."""
 
 
-class Network(Section):
+class WithOptions(Section):
+    """A part whose further keys are the options of what it names; `options.check` knows which there are."""
+
+    @classmethod
+    def _open(cls) -> bool:
+        return True
+
+    @property
+    def options(self) -> Options:
+        return dict(self.model_extra or {})
+
+
+class Network(WithOptions):
     """A network: its file in dejavu/networks and that file's options."""
 
     module: Name
 
-    @classmethod
-    def _open(cls) -> bool:
-        return True
 
-    @property
-    def options(self) -> Options:
-        return dict(self.model_extra or {})
-
-
-class Named(Section):
+class Named(WithOptions):
     """A redaction or regenerator: its name and its options."""
 
     name: Name
-
-    @classmethod
-    def _open(cls) -> bool:
-        return True
-
-    @property
-    def options(self) -> Options:
-        return dict(self.model_extra or {})
 
 
 class Method(Section):

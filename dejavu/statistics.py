@@ -21,11 +21,6 @@ class Gain:
     high: float | None
     n: int
 
-    @property
-    def certain(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
 
 def summary(values: Iterable[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (n - 1); no deviation for one value.

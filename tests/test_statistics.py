@@ -55,16 +55,6 @@ def test_no_pair_and_impossible_level_are_refused() -> None:
         paired_difference({0: 1.0}, {0: 1.0}, level=95)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "certain"),
-    [(0.1, 0.4, True), (-0.4, -0.1, True), (-0.1, 0.2, False), (0.0, 0.2, False), (None, None, False)],
-)
-def test_certain_means_that_the_interval_excludes_zero(
-    low: float | None, high: float | None, certain: bool
-) -> None:
-    assert Gain(0.1, low, high, 5).certain is certain
-
-
 @settings(deadline=None, max_examples=60)
 @given(PAIRS, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_interval_equals_scipys_paired_t_test(pairs: dict[int, tuple[float, float]], level: float) -> None:

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--seed", type=int, help="train this seed only; default: all of the scale's")
             stage.add_argument(
                 "--checkpoint-seconds",
-                type=float,
+                type=_seconds,
                 default=60.0,
                 metavar="N",
                 help="how often to save what a killed run goes on from (default 60; no effect on the result)",
@@ -110,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="score predictions in files against ground truth")
     importlib.import_module(".stages.score", __package__).add_arguments(score)
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, not {text}")
+    return value
 
 
 class _Version(argparse.Action):

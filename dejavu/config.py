@@ -88,7 +88,9 @@ def _one_sentence(error: ValidationError) -> str:
     hint = ""
     if isinstance(value, str) and fault["type"].startswith(("float", "int")):
         try:
-            hint = f" (write {float(value)!r}: YAML reads {value} as text)"
+            number = repr(float(value))  # YAML wants a point in what has an exponent
+            number = number if "." in number or "e" not in number else number.replace("e", ".0e")
+            hint = f" (write {number}: YAML reads {value} as text)"
         except ValueError:
             hint = ""
     elif isinstance(value, str) and fault["type"] == "literal_error":

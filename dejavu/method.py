@@ -11,6 +11,7 @@ At inference the CRM is gone: the wrapper's forward is the base network's own.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,14 +85,24 @@ class DejaVu(nn.Module):
         _choice("loss", loss, DISTANCES)
         _choice("pixels", pixels, ("all", "redacted"))
         _choice("condition", condition, regeneration.FORMS)
+        if not isinstance(network, nn.Module):
+            raise DejavuError(f"network must be a torch module, not {type(network).__name__}")
+        _whole_number("num_classes", num_classes)
+        if stride is not None:
+            _whole_number("stride", stride)
+        if not all(isinstance(value, int | float) for value in (gamma, warmup)):
+            raise DejavuError(f"gamma and warmup must be numbers, not {gamma!r} and {warmup!r}")
         if not (0 <= gamma < math.inf and 0 <= warmup <= 1):
             raise DejavuError(f"gamma must be at least 0 and warmup within 0 and 1, not {gamma} and {warmup}")
         self.network = network
         self.task, self.num_classes, self.condition = task, num_classes, condition
         self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
         self.redaction = _redaction(redaction)
-        self.regenerator = _regenerator(regenerator, num_classes, stride or _stride(network), seed)
+        self.regenerator = _regenerator(
+            regenerator, num_classes, _stride(network) if stride is None else stride, seed
+        )
         self.regenerator.to(_device(network))
+        self._looked = False  # whether the images' range was looked at, once
 
     def forward(self, images: Tensor) -> Any:
         """The base network's prediction, to the bit and at its cost, in training and in evaluation."""
@@ -109,6 +120,9 @@ class DejaVu(nn.Module):
             progress: share of the training that is done, for gamma's warm-up.
         """
         redacted, regenerated = self._regenerate(images, prediction, generator)
+        if not self._looked:
+            self._looked = True
+            _warn_of_range(images)
         mask = redacted.mask if self.pixels == "redacted" else None
         loss = dejavu_loss(regenerated, images, self.loss, mask)
         _check_finite(loss, images, as_tensor(prediction))
@@ -141,6 +155,8 @@ class DejaVu(nn.Module):
                 f"the network's prediction must be ({expected[0]}, {expected[1]}, h, w) "
                 f"for num_classes={self.num_classes}, not {tuple(logits.shape)}"
             )
+        if not logits.is_floating_point():
+            raise DejavuError(f"the network's prediction must be floating logits, not {logits.dtype}")
         return logits
 
 
@@ -204,9 +220,24 @@ def _device(network: nn.Module) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
+def _whole_number(key: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise DejavuError(f"{key} must be a whole number of at least 1, not {value!r}")
+
+
 def _choice(key: str, value: object, known: Any) -> None:
     if value not in known:
         raise DejavuError(f"{key}: unknown {value!r}, {nearest(str(value), known)}")
+
+
+def _warn_of_range(images: Tensor) -> None:
+    """Say so when images look as if nobody had normalised them: gamma would drown the task's loss."""
+    size = float(images.detach().abs().mean())
+    if 10 < size < math.inf:
+        warnings.warn(
+            f"images have a mean magnitude of {size:.0f}: normalise them, so that 0 is the mean pixel",
+            stacklevel=3,
+        )
 
 
 def _check_finite(loss: Tensor, images: Tensor, logits: Tensor) -> None:

@@ -140,7 +140,9 @@ def block_side(block: float, height: int, width: int) -> int:
 
 
 def check_images(images: Tensor) -> None:
-    """Raise DejavuError unless images are floating, (N, C, H, W)."""
+    """Raise DejavuError unless images are a floating tensor, (N, C, H, W)."""
+    if not isinstance(images, Tensor):
+        raise DejavuError(f"images must be a tensor, not {type(images).__name__}")
     if images.ndim != 4:
         raise DejavuError(f"images must be (N, C, H, W), not of shape {tuple(images.shape)}")
     if not images.is_floating_point():

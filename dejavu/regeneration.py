@@ -59,7 +59,7 @@ class CRM(nn.Module, ABC):
             raise DejavuError(
                 "a regenerator's condition_channels, stride, width and depth must be at least 1"
             )
-        self.condition_channels, self.stride = condition_channels, stride
+        self.condition_channels, self.stride, self.image_channels = condition_channels, stride, image_channels
         folded = image_channels * stride**2
         widths = [folded + condition_channels, *[width] * (depth - 1)]
         layers: list[nn.Module] = []
@@ -76,6 +76,11 @@ class CRM(nn.Module, ABC):
 
         Returns every step's images, the final ones last. Any H and W will do.
         """
+        if redacted.shape[1] != self.image_channels:
+            raise DejavuError(
+                f"images must have the {self.image_channels} channels that the regenerator was built for, "
+                f"not {redacted.shape[1]}"
+            )
         height, width = redacted.shape[-2:]
         if height % self.stride or width % self.stride:
             redacted = F.pad(redacted, (0, -width % self.stride, 0, -height % self.stride))

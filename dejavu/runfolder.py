@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .errors import DejavuError
-from .files import atomic, read_json, write_json, write_text
+from .files import atomic, read_json, sha256, write_json, write_text
 from .sidecar import provenance
 
 HERE = Path(__file__).parent
@@ -29,6 +29,9 @@ CODE = (
     *("augment.py", "inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py"),
     *("randomness.py", "redaction.py", "regeneration.py", "tasks.py", "training.py"),
 )
+
+# What a checkpoint holds beside its marks.
+STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
 
 
 @cache
@@ -64,13 +67,22 @@ class RunFolder:
         self.summary = path / "train.json"
 
     def finished(self) -> bool:
-        """Whether this very run, by this very code, was carried to its end here."""
-        if not all(file.exists() for file in (self.summary, self.weights, self.log)):
+        """Whether this very run, by this very code, was carried to its end here, and its files are whole."""
+        said = self.read_summary()
+        if (said.get("fingerprint"), said.get("code")) != (self.fingerprint, code_fingerprint()):
             return False
-        summary = read_json(self.summary, "delete it")
-        if summary.get("regenerator") and not self.regenerator.exists():
-            return False
-        return summary.get("fingerprint") == self.fingerprint and summary.get("code") == code_fingerprint()
+        return all(
+            (self.path / name).is_file() and sha256(self.path / name) == checksum
+            for name, checksum in said["files"].items()
+        )
+
+    def read_summary(self) -> dict[str, Any]:
+        """What a finished run wrote of itself; empty where there is nothing, or nothing of use."""
+        try:
+            said = read_json(self.summary)
+        except DejavuError:
+            return {}
+        return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The state to go on from, or None to start.
@@ -83,16 +95,21 @@ class RunFolder:
             return None
         try:
             state = torch.load(self.checkpoint, map_location=device, weights_only=True)
-            same = state["fingerprint"] == self.fingerprint
+            same, code = state["fingerprint"] == self.fingerprint, state["code"]
+            missing = STATE - state.keys()
         except Exception as error:  # torch raises many kinds for a truncated or foreign file
             raise DejavuError(
                 f"{self.checkpoint} is not a checkpoint of this project ({type(error).__name__}): "
                 "delete it to train from the start"
             ) from None
-        if same and state["code"] != code_fingerprint():
+        if same and code != code_fingerprint():
             raise DejavuError(
                 f"{self.checkpoint} was begun by other code or another torch: go back to that to finish "
                 "the run, or delete the file to start over"
+            )
+        if same and missing:
+            raise DejavuError(
+                f"{self.checkpoint} lacks {', '.join(sorted(missing))}: delete it to train from the start"
             )
         return state if same else None
 
@@ -116,9 +133,11 @@ class RunFolder:
         """Write what the run made; the summary comes last and makes it `finished`."""
         self.summary.unlink(missing_ok=True)
         _write_tensors(self.weights, weights)
+        files = [self.weights, self.log]
         self.regenerator.unlink(missing_ok=True)
         if regenerator is not None:
             _write_tensors(self.regenerator, regenerator)
+            files.append(self.regenerator)
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
@@ -129,7 +148,7 @@ class RunFolder:
             {
                 "fingerprint": self.fingerprint,
                 "code": code_fingerprint(),
-                "regenerator": regenerator is not None,
+                "files": {file.name: sha256(file) for file in files},
                 **provenance(),
                 "seconds": round(seconds, 2),
                 "steps": steps,

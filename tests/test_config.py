@@ -63,6 +63,7 @@ FAULTS = [
     ("networks.hrnet18.chanels", 18, ["networks.hrnet18.chanels", "'channels'"]),
     ("networks.hrnet18.channels", "18", ["networks.hrnet18.channels", "'18'"]),
     ("networks.hrnet18.channels", 0, ["networks.hrnet18.channels"]),
+    ("recipes.hrnet_cityscapes.optimizer.lr", "1e-5", ["recipes.hrnet_cityscapes.optimizer.lr", "1.0e-05"]),
     ("recipes.hrnet_cityscapes.optimizer.lr", "1e-2", ["recipes.hrnet_cityscapes.optimizer.lr", "0.01"]),
     ("recipes.hrnet_cityscapes.optimizer.lr", -0.1, ["recipes.hrnet_cityscapes.optimizer.lr"]),
     ("recipes.hrnet_cityscapes.optimizer.lr", float("nan"), ["recipes.hrnet_cityscapes.optimizer.lr"]),

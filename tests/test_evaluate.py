@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from dejavu import config, networks, schema, sidecar
 from dejavu.datasets import find
 from dejavu.errors import DejavuError
-from dejavu.files import read_json, write_json
+from dejavu.files import read_json, sha256, write_json
 from dejavu.paths import Paths
 from dejavu.stages import evaluate
 from dejavu.stages.train import run_folder
@@ -260,7 +260,8 @@ def test_weights_of_another_configuration_are_refused(params: schema.Params) -> 
 def test_the_sidecar_says_what_may_differ(params: schema.Params) -> None:
     report = read_json(PATHS.report("cityscapes"))
     asked = run_folder(params.run(NAME, SCALE), 3, report).fingerprint
-    trained = {"seconds": 12.5, "steps": 7, "fingerprint": asked}
+    files = {"weights.safetensors": sha256(PATHS.weights(NAME, 3))}
+    trained = {"seconds": 12.5, "steps": 7, "fingerprint": asked, "files": files}
     write_json(PATHS.run(NAME, 3) / "train.json", trained)
     evaluate.run(params, NAME, SCALE)
     first, second = (read_json(PATHS.sidecar(NAME, seed)) for seed in SEEDS)
@@ -268,6 +269,14 @@ def test_the_sidecar_says_what_may_differ(params: schema.Params) -> None:
     assert first["machine"]["threads"] == torch.get_num_threads()
     assert first["date"].endswith("+00:00") and first["seconds"] > 0
     assert first["train"] is None and second["train"] == trained
+
+
+def test_weights_of_another_training_are_refused(params: schema.Params) -> None:
+    asked = run_folder(params.run(NAME, SCALE), 0, read_json(PATHS.report("cityscapes"))).fingerprint
+    files = {"weights.safetensors": sha256(PATHS.weights(NAME, 3))}
+    write_json(PATHS.run(NAME, 0) / "train.json", {"fingerprint": asked, "files": files})
+    with pytest.raises(DejavuError, match=r"seed0\.safetensors is not what the training in .* made.*train"):
+        evaluate.run(params, NAME, SCALE)
 
 
 @pytest.fixture

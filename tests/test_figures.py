@@ -299,7 +299,9 @@ def write_prepared(folder: Path, part: schema.Part) -> dict[str, Any]:
     for kind, array in arrays.items():
         np.save(folder / f"{module.EVALUATE}_{kind}.npy", array)
     (folder / f"{module.EVALUATE}.txt").write_text("".join(f"scene{i}\n" for i in range(6)))
-    said = {kind: {"shape": list(array.shape), "dtype": "uint8"} for kind, array in arrays.items()}
+    said = {
+        kind: {"shape": list(array.shape), "dtype": "uint8", "sha256": kind} for kind, array in arrays.items()
+    }
     report = {"source": part.source, "size": list(part.size)}
     report |= {"classes": list(module.CLASSES), "palette": list(module.PALETTE)}
     report |= {"evaluate": module.EVALUATE, "ignore_index": 255}

@@ -303,11 +303,30 @@ def test_a_plain_loop_learns() -> None:
         (lambda m, x: fresh(convolution, condition="logit"), "did you mean 'logits'"),
         (lambda m, x: fresh(convolution, gamma=-1.0), "gamma"),
         (lambda m, x: fresh(convolution, warmup=1.5), "warmup"),
+        (lambda m, x: fresh(convolution, gamma="0.3"), "gamma"),
+        (lambda m, x: fresh(convolution, stride=0), "stride must be a whole number"),
+        (lambda m, x: fresh(convolution, stride=2.5), "stride must be a whole number"),
+        (lambda m, x: DejaVu(m.network, num_classes="19"), "num_classes must be a whole number"),
+        (lambda m, x: DejaVu(None, num_classes=19), "network must be a torch module"),
+        (lambda m, x: m.regeneration_loss(x.numpy(), m(x)), "images must be a tensor"),
+        (lambda m, x: m.regeneration_loss(x[:, :1], m(x)), "images must have the 3 channels"),
+        (lambda m, x: m.regeneration_loss(x, m(x).long()), "floating logits"),
     ],
 )
 def test_what_cannot_be_right_is_named(call, expected: str, images: torch.Tensor) -> None:
     with pytest.raises(DejavuError, match=expected):
         call(fresh(convolution), images)
+
+
+def test_images_that_nobody_normalised_are_noticed_once(images: torch.Tensor, recwarn) -> None:
+    model = fresh(convolution)
+    model.regeneration_loss(images, model(images))
+    assert not recwarn.list
+    model = fresh(convolution)
+    with pytest.warns(UserWarning, match="normalise them"):
+        model.regeneration_loss(images * 255 + 100, model(images))
+    model.regeneration_loss(images * 255 + 100, model(images))
+    assert not recwarn.list
 
 
 def test_import_is_light_and_every_public_name_is_there() -> None:

@@ -90,7 +90,7 @@ def test_reduced_is_the_same_class_with_fewer_channels(entry: dict) -> None:
     assert type(full) is type(reduced)
     costs = [measure(lambda width=width: build(entry, width=width), (64, 64)) for width in (0.25, 1.0)]
     assert costs == sorted(costs) and len(set(costs)) == 2
-    assert costs[0].params_m < 0.2 * costs[1].params_m
+    assert costs[0].params_m < 0.5 * costs[1].params_m
 
 
 @every_network

@@ -118,16 +118,32 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("how", FAULTS)
-def test_a_bad_pair_stops_with_its_name_and_nothing_is_written(here: Path, how: str) -> None:
+def test_a_bad_pair_stops_with_its_name_and_the_earlier_result_stays(here: Path, how: str) -> None:
     run()
+    before = {file.name: file.read_bytes() for file in PREPARED.iterdir()}
     name = damage(cityscapes.pairs(RAW, "val")[2], how)
     with pytest.raises(DejavuError, match=name) as error:
         run()
     assert "\n" not in str(error.value)
-    assert not (PREPARED / "report.json").exists()
+    assert {file.name: file.read_bytes() for file in PREPARED.iterdir()} == before
     assert not list(PREPARED.parent.glob(".*partial*"))
-    with pytest.raises(DejavuError, match="dejavu prepare cityscapes"):
-        store.open_split(PREPARED, "train")
+
+
+@pytest.mark.parametrize(
+    "gone", ["classes", "splits.train.count", "splits.val.images", "splits.val.labels.sha256"]
+)
+def test_a_report_that_lacks_a_part_is_refused(here: Path, gone: str) -> None:
+    run()
+    report = section = json.loads((PREPARED / "report.json").read_text())
+    *parents, last = gone.split(".")
+    for key in parents:
+        section = section[key]
+    del section[last]
+    (PREPARED / "report.json").write_text(json.dumps(report))
+    with pytest.raises(
+        DejavuError, match=r"report\.json is not a report.*dejavu prepare cityscapes --scale smoke"
+    ):
+        store.read_report(PREPARED)
 
 
 def test_all_bad_files_are_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +258,7 @@ def test_the_store_refuses_what_does_not_match_its_report(here: Path) -> None:
         store.open_split(PREPARED, "train")
     for content in (b"", b"rubbish", good[:-1]):
         labels.write_bytes(content)
-        with pytest.raises(DejavuError, match="train_labels.npy cannot be mapped"):
+        with pytest.raises(DejavuError, match="train_labels.npy is not a whole array"):
             store.open_split(PREPARED, "train")
     np.save(labels, np.array([{}], object), allow_pickle=True)
     with pytest.raises(DejavuError, match="train_labels.npy"):

@@ -23,7 +23,7 @@ from dejavu.errors import DejavuError
 from dejavu.files import sha256
 from dejavu.inference import build_network, load_network
 from dejavu.optimisation import build_optimizer, build_scheduler
-from dejavu.runfolder import RunFolder, fingerprint
+from dejavu.runfolder import STATE, RunFolder, fingerprint
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load(ROOT / "params.yaml")
@@ -237,11 +237,31 @@ def test_a_checkpoint_of_other_code_is_refused_and_kept(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("gone", ["weights", "log", "regenerator"])
-def test_a_run_that_lost_a_file_is_not_finished(gone: str, whole_runs, tmp_path: Path) -> None:
+def test_a_run_that_lost_or_damaged_a_file_is_not_finished(gone: str, whole_runs, tmp_path: Path) -> None:
     work = RunFolder(shutil.copytree(whole_runs(PAIRS[0][0]).path, tmp_path / "run"), "test")
     assert work.finished()
-    getattr(work, gone).unlink()
+    file = getattr(work, gone)
+    file.write_bytes(file.read_bytes()[:-1])
     assert not work.finished()
+    file.unlink()
+    assert not work.finished()
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{}", "no JSON", '{"files": []}'])
+def test_a_summary_of_no_use_is_no_summary(content: str, tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text(content)
+    assert not RunFolder(tmp_path, "test").finished()
+
+
+@pytest.mark.parametrize("gone", ["model", "code", "log"])
+def test_a_checkpoint_that_lacks_a_part_is_refused(gone: str, tmp_path: Path) -> None:
+    work = RunFolder(tmp_path, "test")
+    work.save(dict.fromkeys(STATE, 0))
+    state = torch.load(work.checkpoint, weights_only=True)
+    del state[gone]
+    torch.save(state, work.checkpoint)
+    with pytest.raises(DejavuError, match=r"checkpoint\.pt .*delete it to train from the start"):
+        work.load(torch.device("cpu"))
 
 
 def test_what_a_run_is_known_by() -> None:

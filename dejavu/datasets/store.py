@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +39,7 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
     prepared = Path(prepared)
     path, again = prepared / "report.json", f"run {command(prepared)}"
     report = read_json(path, again)
-    if not isinstance(report, dict) or not isinstance(report.get("splits"), dict):
+    if not _whole(report):
         raise DejavuError(f"{path} is not a report of `dejavu prepare`: {again} again")
     if part is not None and (report.get("source"), report.get("size")) != (part.source, list(part.size)):
         made, asked = (
@@ -50,6 +51,33 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
             f"run {command(prepared, 'download')}, then {command(prepared)}"
         )
     return report
+
+
+def _whole(report: Any) -> bool:
+    """Whether a report has what is read from it later."""
+
+    def holds(section: Any, kinds: Mapping[str, type]) -> bool:
+        return isinstance(section, dict) and all(isinstance(section.get(key), kinds[key]) for key in kinds)
+
+    keys = {
+        "source": str,
+        "size": list,
+        "classes": list,
+        "palette": list,
+        "ignore_index": int,
+        "evaluate": str,
+    }
+    array = {"shape": list, "dtype": str, "sha256": str}
+    return (
+        holds(report, keys | {"splits": dict})
+        and all(
+            holds(split, {"count": int, "images": dict, "labels": dict})
+            for split in report["splits"].values()
+        )
+        and all(
+            holds(split[kind], array) for split in report["splits"].values() for kind in ("images", "labels")
+        )
+    )
 
 
 def command(prepared: Path, stage: str = "prepare") -> str:
@@ -73,7 +101,10 @@ def open_split(prepared: Path, split: str) -> Split:
     except FileNotFoundError:
         raise DejavuError(f"{names_file} is missing: run {command(prepared)} again") from None
     if len(names) != said["count"]:
-        raise DejavuError(f"{names_file} has {len(names)} names, and report.json says {said['count']}")
+        raise DejavuError(
+            f"{names_file} has {len(names)} names, and report.json says {said['count']}: "
+            f"run {command(prepared)} again"
+        )
     images, labels = (_map(prepared / f"{split}_{kind}.npy", said[kind]) for kind in ("images", "labels"))
     return Split(images, labels, names)
 
@@ -84,8 +115,8 @@ def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: {again}") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise DejavuError(f"{path} cannot be mapped ({error}): {again}") from None
+    except (ValueError, EOFError, OSError):
+        raise DejavuError(f"{path} is not a whole array: {again}") from None
     if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
         stored, expected = f"{array.dtype} {list(array.shape)}", f"{said['dtype']} {said['shape']}"
         raise DejavuError(f"{path} is {stored}, and report.json says {expected}: {again}")

@@ -107,7 +107,9 @@ def _write(figure: Figure, rows: Sequence[PanelRow], picture: np.ndarray, left: 
     top = foot + picture.shape[0]
     for row in rows:
         tall = _fitted(row.image).shape[0]
-        name = row.name if len(row.name) * 9 < tall else f"{row.name[: tall // 9 - 1]}…"
+        name = (
+            row.name if len(row.name) * 9 < tall else f"…{row.name[-(tall // 9 - 1) :]}"
+        )  # names differ at their ends
         y = (top - tall / 2) / height
         figure.text(
             left / 2 / width, y, name, rotation=90, ha="center", va="center", fontsize=6.5, color=MUTED

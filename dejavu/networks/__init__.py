@@ -32,4 +32,9 @@ def build(module: str, num_classes: int, width: float = 1.0, **given: object) ->
         raise DejavuError(
             f"a network needs num_classes >= 1 and 0 < width <= 1, not {num_classes} and {width}"
         )
-    return import_module(f"{__name__}.{module}").build(num_classes, width, **given)
+    network = import_module(f"{__name__}.{module}").build(num_classes, width, **given)
+    if not isinstance(getattr(network, "stride", None), int):
+        raise DejavuError(
+            f"networks/{module}.py: what build returns needs the attribute 'stride', of its logits"
+        )
+    return network

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
-from ..files import read_json, write_json
+from ..files import sha256, write_json
 from ..paths import Paths, drop_other_seeds
 from ..schema import Params, Run
 
@@ -111,10 +111,13 @@ def training_of(run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] |
     folder = run_folder(run, seed, report)
     if not folder.summary.exists():
         return None
-    summary = read_json(folder.summary, "delete it")
+    summary, weights = folder.read_summary(), Paths(run.scale).weights(run.experiment, seed)
+    again = f"run `dejavu train {run.experiment} --scale {run.scale}`"
     if summary.get("fingerprint") != folder.fingerprint:
         raise DejavuError(
-            f"{Paths(run.scale).weights(run.experiment, seed)} was trained by another configuration or on "
-            f"other data than params.yaml asks for: run `dejavu train {run.experiment} --scale {run.scale}`"
+            f"{weights} was trained by another configuration or on other data than params.yaml asks for: "
+            f"{again}"
         )
+    if weights.exists() and sha256(weights) != summary["files"].get(folder.weights.name):
+        raise DejavuError(f"{weights} is not what the training in {folder.path} made: {again}")
     return summary

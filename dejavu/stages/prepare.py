@@ -40,7 +40,7 @@ def run(params: Params, name: str, scale: str) -> None:
     """Check and convert dataset `name` at `scale`; `report.json` is written last.
 
     Raises DejavuError that names the first file that cannot be used and how many there are; all of
-    them go to stderr. Then nothing is written, and an earlier result is gone.
+    them go to stderr. Then nothing is written, and an earlier result stays.
     """
     part, paths = params.part(name, scale), Paths(scale)
     manifest = _manifest(params, part, paths, name)
@@ -48,12 +48,12 @@ def run(params: Params, name: str, scale: str) -> None:
     target = paths.prepared(name)
     partial = target.with_name(f".{name}.partial")
     with locked(target.with_name(f".{name}.lock")):
-        paths.report(name).unlink(missing_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
             pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
             splits = convert(module, pairs, part.size, partial)
+            paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
             _publish(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -68,7 +68,8 @@ def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, 
     path = paths.raw_manifest(name)
     again = f"run `dejavu download {name} --scale {paths.scale}`"
     manifest = read_json(path, again)
-    if not isinstance(manifest, dict):
+    needed = {"dataset", "source", "stands_in_for", "licence", "splits"}
+    if not isinstance(manifest, dict) or needed - manifest.keys() or not isinstance(manifest["splits"], dict):
         raise DejavuError(f"{path} is not a manifest of `dejavu download`: {again}")
     scenes = {"seed": params.datasets[part.source].seed, "size": list(part.size)}
     wanted = {"source": part.source, "scenes": scenes if part.source == "synthetic" else None}

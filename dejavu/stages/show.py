@@ -28,7 +28,7 @@ def listing(params: Params, scale: str | None) -> str:
         )
     )
     tables = [
-        (name, f"{len(table.experiments)} of {len(table.rows)} rows run: {table.title}")
+        (name, f"{len(table.experiments)} of {len(table.rows)} rows have an experiment: {table.title}")
         for name, table in params.tables.items()
     ]
     parts.append(("tables", tables))

@@ -33,6 +33,11 @@ def run(
     training; a seed that was killed goes on from its checkpoint.
     """
     run = params.run(name, scale)
+    if seed is not None and seed not in run.seeds:
+        raise DejavuError(
+            f"--seed {seed} is not one of scale {scale}'s seeds ({', '.join(map(str, run.seeds))}): "
+            f"add it to scales.{scale}.seeds in params.yaml"
+        )
     from ..datasets.store import read_report
     from ..training import read_data, train
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from . import options
+from .datasets import names as datasets
+from .datasets import reader_name
 from .errors import nearest
 from .metrics import METRICS
 
@@ -42,9 +44,7 @@ def _scales(params: Params) -> None:
         where = f"scales.{key}"
         for dataset, part in scale.data.items():
             _known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
-            # The module that reads it: the stand-in is written in the layout of what it stands in for.
-            module = dataset if part.source == "synthetic" else part.source
-            _known(module, options.modules("datasets"), f"{where}.data.{dataset}", "dataset")
+            _known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
             if part.source == "synthetic" and None in (
                 part.train,
                 part.val,

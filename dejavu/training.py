@@ -198,13 +198,12 @@ class Batches:
 
     def __init__(self, run: Run, seed: int, data: Data) -> None:
         self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
-        split = data.train
-        self.per_epoch = len(split.images) // self.recipe.batch_size
+        self.per_epoch = len(data.train.images) // self.recipe.batch_size
         self.total = self.per_epoch * self.recipe.epochs
         if self.per_epoch == 0:
             raise DejavuError(
                 f"experiment '{run.experiment}': batch_size {self.recipe.batch_size} is larger than the "
-                f"{len(split.images)} training images of '{run.data.source}' at scale {run.scale}"
+                f"{len(data.train.images)} training images of '{run.data.source}' at scale {run.scale}"
             )
 
     def indices(self, step: int) -> np.ndarray:

@@ -79,6 +79,16 @@ def find(name: str) -> Dataset:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def stands_in_for(dataset: str, source: str) -> str | None:
+    """The dataset whose part another source plays; None when it is the dataset itself."""
+    return None if source == dataset else dataset
+
+
+def reader_name(dataset: str, source: str) -> str:
+    """The name of the module that reads `source` in the part of `dataset`; see `reader`."""
+    return dataset if source == "synthetic" else source
+
+
 def reader(dataset: str, source: str) -> Dataset:
     """The module that reads what plays the part of `dataset`.
 
@@ -88,7 +98,7 @@ def reader(dataset: str, source: str) -> Dataset:
     >>> reader("cityscapes", "synthetic").EVALUATE, reader("cityscapes", "camvid").EVALUATE
     ('val', 'test')
     """
-    return find(dataset if source == "synthetic" else source)
+    return find(reader_name(dataset, source))
 
 
 def class_names(dataset: str) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Dataset, reader
+from ..datasets import Dataset, reader, stands_in_for
 from ..files import sha256, write_json
 from ..lock import locked
 from ..paths import Paths
@@ -36,11 +36,6 @@ def run(params: Params, name: str, scale: str) -> None:
         write_json(manifest, content)
     counts = ", ".join(f"{count} {split}" for split, count in content["splits"].items())
     print(f"{name} at scale {scale}: {counts} from {part.source}, {content['bytes'] / 1e6:.1f} MB in {raw}")
-
-
-def stands_in_for(dataset: str, source: str) -> str | None:
-    """The dataset whose part another source plays; None when it is the dataset itself."""
-    return None if source == dataset else dataset
 
 
 def describe(module: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:

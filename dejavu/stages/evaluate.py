@@ -26,6 +26,7 @@ def run(params: Params, name: str, scale: str) -> None:
     Raises DejavuError where weights or data are missing, damaged or do not fit.
     """
     run = params.run(name, scale)
+    from ..datasets import stands_in_for
     from ..datasets.store import open_split, read_report
     from ..sidecar import write_sidecar
 
@@ -37,7 +38,7 @@ def run(params: Params, name: str, scale: str) -> None:
         "experiment": name,
         "scale": scale,
         "dataset": run.data.source,
-        "stands_in_for": run.dataset if run.data.source != run.dataset else None,
+        "stands_in_for": stands_in_for(run.dataset, run.data.source),
         "split": report["evaluate"],
         "count": len(split.images),
         "cost": cost(params, run),

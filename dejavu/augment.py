@@ -27,8 +27,9 @@ def denormalise(images: Tensor) -> Tensor:
 
 def augment(
     images: Tensor,
-    labels: Tensor,
+    target: Tensor,
     *,
+    task: str = "semantic",
     crop: tuple[int, int],
     scale_range: tuple[float, float],
     flip: bool,
@@ -37,20 +38,31 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Random scale, random crop and random horizontal flip, drawn for each image.
 
-    images (N, 3, H, W) float, labels (N, H, W) integer -> the same at the size of `crop`. What lies outside
-    the image is 0 (the mean pixel) and `ignore_index`. Random numbers come from a CPU `generator`, so that
-    they are the same on every device.
+    images (N, 3, H, W) float and the task's target: labels (N, H, W) integer, depth (N, H, W) or normals
+    (N, 3, H, W) -> the same at the size of `crop`. What lies outside the image is 0 (the mean pixel) and
+    `ignore_index` or 0 (unknown). An image that is magnified shows things nearer: depth is divided by the
+    scale. Flipped normals point the other way in x. Random numbers come from a CPU `generator`, so that they
+    are the same on every device.
     """
     size = (images.shape[-2], images.shape[-1])
-    theta = _windows(len(images), size, crop, scale_range, flip, generator)  # (N, 2, 3)
-    grid = F.affine_grid(
-        theta.to(images.device), [len(images), 1, *crop], align_corners=False
-    )  # (N, h, w, 2)
+    theta, scale = _windows(len(images), size, crop, scale_range, flip, generator)  # (N, 2, 3), (N,)
+    theta, scale = theta.to(images.device), scale.to(images.device)
+    grid = F.affine_grid(theta, [len(images), 1, *crop], align_corners=False)  # (N, h, w, 2)
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    # grid_sample pads with 0: shift the labels so that 0 means ignored.
-    shifted = labels.unsqueeze(1).float() - ignore_index
-    picked = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return sampled, (picked.squeeze(1) + ignore_index).long()
+    if task == "semantic":
+        # grid_sample pads with 0: shift the labels so that 0 means ignored.
+        shifted = target.unsqueeze(1).float() - ignore_index
+        return sampled, (_nearest(shifted, grid).squeeze(1) + ignore_index).long()
+    if task == "depth":
+        return sampled, _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]
+    normals = _nearest(target, grid)
+    mirrored = theta[:, 0, 0].sign()  # -1 where the image was flipped
+    return sampled, torch.cat([normals[:, :1] * mirrored[:, None, None, None], normals[:, 1:]], 1)
+
+
+def _nearest(maps: Tensor, grid: Tensor) -> Tensor:
+    """Targets are never blended: between two depths or classes there is nothing."""
+    return F.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
 def _windows(
@@ -60,8 +72,8 @@ def _windows(
     scale_range: tuple[float, float],
     flip: bool,
     generator: torch.Generator,
-) -> Tensor:
-    """Affine maps (N, 2, 3) from the crop's coordinates to the image's, both in [-1, 1]."""
+) -> tuple[Tensor, Tensor]:
+    """Affine maps (N, 2, 3) from the crop's coordinates to the image's, both in [-1, 1], and scales (N,)."""
     draw = torch.rand(count, 4, generator=generator, dtype=torch.float64)
     low, high = scale_range
     scale = low + (high - low) * draw[:, 0]
@@ -75,4 +87,4 @@ def _windows(
         theta[:, axis, 2] = share + 2 * start - 1
     if flip:
         theta[:, 0, 0] *= torch.where(draw[:, 3] < 0.5, -1.0, 1.0)
-    return theta.float()
+    return theta.float(), scale.float()

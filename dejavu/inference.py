@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,16 @@ from torch import Tensor, nn
 
 from . import networks
 from .augment import denormalise, normalise
+from .cycle import CyclicConsistency
 from .errors import DejavuError
 from .method import DejaVu
+from .perceptual import Perceptual
+from .predictions import as_tensor
+from .tasks import channels
+from .text import TextSupervision
 
 if TYPE_CHECKING:
-    from .schema import Run
+    from .schema import Method, Run
 
 __all__ = [
     "build_method",
@@ -30,49 +35,68 @@ __all__ = [
 ]
 
 
-def build_network(run: Run, num_classes: int, pretrained: bool = True) -> nn.Module:
-    """The run's base network at its scale's width, initialised as the run has it.
+def build_network(run: Run, num_channels: int, pretrained: bool = True) -> nn.Module:
+    """The run's base network with so many output channels at its scale's width, initialised as the run says.
 
     `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
     """
     network = run.network
     options = {key: value for key, value in network.options.items() if pretrained or key != "pretrained"}
-    return networks.build(network.module, num_classes, width=network.width, **options)
+    return networks.build(network.module, num_channels, width=network.width, **options)
 
 
-def build_method(run: Run, network: nn.Module, num_classes: int, seed: int = 0) -> DejaVu:
-    """The run's network wrapped in its redaction, regenerator and losses."""
+def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int = 0) -> DejaVu:
+    """The run's network wrapped in its redaction, regenerator and losses; `classes` are the dataset's."""
     method = run.dejavu
     if method is None:
         raise DejavuError(f"experiment '{run.experiment}' is a baseline: it has no 'dejavu' in params.yaml")
     return DejaVu(
         network,
         task=run.task,
-        num_classes=num_classes,
-        redaction=method.redaction.model_dump(),
+        num_classes=len(classes),
+        redaction=[redaction.model_dump() for redaction in method.redactions],
         regenerator=method.regenerator.model_dump(),
-        stride=getattr(network, "stride", None),
+        stride=method.stride or getattr(network, "stride", None),
+        condition=method.condition,
         loss=method.loss,
         pixels=method.pixels,
-        condition=method.condition,
+        perceptual=_perceptual(run, method),
         gamma=method.gamma,
         warmup=method.warmup,
         detach=method.detach,
+        text=_text(run, method, classes),
+        cycle=None if method.cycle is None else CyclicConsistency(**method.cycle.model_dump()),
+        share_attention=method.share_attention is not False,
         seed=seed,
     )
 
 
-def load_network(run: Run, num_classes: int, weights: Path) -> nn.Module:
+def _perceptual(run: Run, method: Method) -> Perceptual | None:
+    if method.perceptual is None:
+        return None
+    options = method.perceptual.model_dump(exclude=set() if run.pretrained else {"weights"})
+    return Perceptual(width=run.frozen_width, **options)
+
+
+def _text(run: Run, method: Method, classes: Sequence[str]) -> TextSupervision | None:
+    if method.text is None:
+        return None
+    options = method.text.model_dump(exclude=set() if run.pretrained else {"pretrained"})
+    return TextSupervision(classes=classes, width=run.frozen_width, **options)
+
+
+def load_network(run: Run, num_channels: int, weights: Path) -> nn.Module:
     """The plain base network with exported weights, strictly loaded, in evaluation mode."""
-    network = build_network(run, num_classes, pretrained=False)
+    network = build_network(run, num_channels, pretrained=False)
     load_strictly(network, weights, f"dejavu train {run.experiment} --scale {run.scale}")
     return network.eval()
 
 
-def load_method(run: Run, num_classes: int, weights: Path, regenerator: Path) -> DejaVu:
+def load_method(run: Run, classes: Sequence[str], weights: Path, regenerator: Path) -> DejaVu:
     """The network in its DejaVu wrapper, with the regenerator as trained: for figures only."""
-    method = build_method(run, load_network(run, num_classes, weights), num_classes)
-    load_strictly(method.regenerator, regenerator, f"dejavu train {run.experiment} --scale {run.scale}")
+    network = load_network(run, channels(run.task, len(classes)), weights)
+    method = build_method(run, network, classes)
+    load_strictly(method.training_only, regenerator, f"dejavu train {run.experiment} --scale {run.scale}")
     return method.eval()
 
 
@@ -98,16 +122,30 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, images: np.ndarray, batch_size: int = 8, device: torch.device | str | None = None
+    network: nn.Module,
+    images: np.ndarray,
+    task: str = "semantic",
+    batch_size: int = 8,
+    device: torch.device | str | None = None,
 ) -> Iterator[np.ndarray]:
-    """Class maps (H, W) uint8, in order, of images (N, H, W, 3) uint8: whole image, one scale, no flip.
+    """Predictions, in order, of images (N, H, W, 3) uint8: whole image, one scale, no flip.
 
+    Class maps (H, W) uint8, depth (H, W) float32 in metres, or normals (H, W, 3) float32 of unit length.
     The network's mode is left as it is: give it in evaluation mode.
     """
     device = device or next(network.parameters()).device
     for start in range(0, len(images), batch_size):
         batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        yield from class_maps(network(normalise(batch)), (batch.shape[1], batch.shape[2])).cpu().numpy()
+        maps = as_tensor(network(normalise(batch)), task)
+        yield from finish(task, maps, (batch.shape[1], batch.shape[2])).cpu().numpy()
+
+
+def finish(task: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """A network's output (N, C, h, w) at full size, as `predict` gives it."""
+    if task == "semantic":
+        return class_maps(maps, size)
+    full = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
+    return full[:, 0] if task == "depth" else F.normalize(full, dim=1, eps=1e-6).permute(0, 2, 3, 1)
 
 
 def class_maps(logits: Tensor, size: tuple[int, int]) -> Tensor:

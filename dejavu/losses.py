@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import DejavuError, nearest
+from .redaction import remove
 
 DISTANCES = {"l1": F.l1_loss, "mse": F.mse_loss}
 
 
+def removed_pixels(images: Tensor, mask: Tensor) -> Tensor:
+    """The images (N, C, H, W) under a spatial mask (N, 1, H, W), 0 elsewhere."""
+    return remove(images, ~mask)
+
+
 def dejavu_loss(
-    regenerated: Sequence[Tensor], image: Tensor, kind: str = "l1", mask: Tensor | None = None
+    regenerated: Sequence[Tensor],
+    image: Tensor,
+    kind: str = "l1",
+    mask: Tensor | None = None,
+    part: Callable[[Tensor, Tensor], Tensor] = removed_pixels,
 ) -> Tensor:
     """How far the regenerated images are from the image: the mean over steps, pixels and channels.
 
@@ -22,7 +32,9 @@ def dejavu_loss(
         regenerated: every step's image, each (N, C, H, W); CRM-F has one step.
         image: what was to be regenerated, (N, C, H, W).
         kind: "l1" or "mse".
-        mask: (N, 1, H, W), 1 is removed: compare there only. None compares everywhere.
+        mask: what was removed, 1 is removed: compare that only. None compares everything.
+        part: (images, mask) -> what the mask takes from images, linearly: pixels (N, 1, H, W), or the
+            `part` of a spectral redaction, whose mask is one of frequencies.
 
     Raises:
         DejavuError: an unknown kind, or no step.
@@ -38,11 +50,10 @@ def dejavu_loss(
     distance = DISTANCES[kind]
     if mask is None:
         return torch.stack([distance(step, image) for step in regenerated]).mean()
-    removed = (mask.sum() * image.shape[1]).clamp(min=1)
-    return (
-        torch.stack([(distance(step, image, reduction="none") * mask).sum() for step in regenerated]).mean()
-        / removed
-    )
+    # A part is linear, so the parts' difference is the difference's part.
+    parts = [part(step - image, mask) for step in regenerated]
+    share = mask.float().mean().clamp(min=1 / image[:, :1].numel())
+    return torch.stack([distance(value, torch.zeros_like(value)) for value in parts]).mean() / share
 
 
 def gamma_at(step: float, total_steps: float, gamma: float, warmup: float = 0.0) -> float:

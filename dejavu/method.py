@@ -4,6 +4,7 @@
     I_R = redact(I)                               structure destroyed, context kept
     I_G = CRM(I_R, C)                             what is missing can only come from C
     L   = L_task(C) + gamma * distance(I_G, I)    its gradient reaches h through C
+          [ + DejaVu-TS(I_G) + DejaVu-CL(I_G) ]   text supervision, cyclic consistency
 
 At inference the CRM is gone: the wrapper's forward is the base network's own.
 """
@@ -12,43 +13,79 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from . import redaction as redactions
-from . import regeneration
-from .errors import DejavuError, nearest
-from .losses import DISTANCES, dejavu_loss, gamma_at
-from .redaction import Redacted, Redaction
-from .regeneration import CRM
+from .arguments import (
+    Choice,
+    build_redactions,
+    build_regenerator,
+    build_shared,
+    choice,
+    device_of,
+    stride_of,
+    weight,
+    whole_number,
+)
+from .attention import Shared, SharedAttention, SharedRegeneration
+from .conditioning import DEPTH_RANGE, Conditioning
+from .cycle import CyclicConsistency, call_aside
+from .errors import DejavuError
+from .frozen import seeded
+from .losses import DISTANCES, dejavu_loss, gamma_at, removed_pixels
+from .perceptual import Perceptual
+from .predictions import Prediction, Queries
+from .redaction import Redaction, check_images
+from .regeneration import CRM, resize
+from .text import TextSupervision
 
-DEFAULT_STRIDE = 4
+Criterion = Callable[[Any, Any], Tensor]
+
+
+class Regenerated(NamedTuple):
+    """One redaction of a batch, undone."""
+
+    redacted: Tensor  # (N, 3, H, W)
+    told: Tensor  # (N, C, H/s, W/s), what the CRM knew of the prediction
+    mask: Tensor  # of the redaction's own domain, 1 is removed
+    steps: list[Tensor]  # each (N, 3, H, W), the final images last
+    part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask takes from images
 
 
 class DejaVu(nn.Module):
     """Joins any dense prediction network with redaction, regeneration and the DejaVu loss.
 
     Args:
-        network: the base network, (N, 3, H, W) to class logits (N, num_classes, any, any): a tensor, a
-            mapping with the key "out" or "logits", or an object with `.logits`. It is not touched:
-            `model.network.state_dict()` is that of the plain network.
-        task: what is predicted; "semantic".
-        num_classes: K, the prediction's channels.
-        redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`.
+        network: the base network, images (N, 3, H, W) to a dense prediction of any size. It is not
+            touched: `model.network.state_dict()` is that of the plain network.
+        task: what is predicted, or several: "semantic" (class logits (N, K, h, w)), "depth" (N, 1, h, w),
+            "normals" (N, 3, h, w) or "panoptic" (class and mask logits of queries). One task's
+            prediction is a tensor, a mapping with "out" or "logits", or an object with `.logits`;
+            several tasks' is a mapping by their names.
+        num_classes: K of a semantic or panoptic prediction, or a mapping from task to K.
+        redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`; or a list
+            of such, which are regenerated side by side.
         regenerator: a name, a mapping {name: ..., options}, or a built `CRM`, which has a stride of its own.
         stride: of the grid that the CRM works on. None takes the network's own `stride` attribute, or 4
             where it has none or predicts at full resolution: there, the CRM would cost more than the
             network. Predictions of any other size are averaged or interpolated to that grid.
-        loss: "l1" or "mse".
-        pixels: "all", or "redacted" to compare only what was removed.
-        gamma: the DejaVu loss' weight.
-        warmup: share of the training in which gamma rises linearly from 0.
         condition: the prediction enters as "probabilities" or "logits".
-        detach: the control: the same computation, but no gradient reaches the base network. The CRM
-            still learns.
+        depth_range: nearest and farthest depth, in the prediction's unit, which become 0 and 1.
+        loss: "l1" or "mse".
+        pixels: "all", or "redacted" to compare only what was removed: pixels, or frequencies.
+        perceptual: a term of the DejaVu loss beside the pixels' distance.
+        gamma: the DejaVu loss' weight.
+        warmup: share of the training in which the weight of all that is added rises linearly from 0.
+        detach: the control: the same computation, but no gradient reaches the base network through C. The
+            CRM still learns.
+        text: DejaVu-TS, text supervision.
+        cycle: DejaVu-CL, cyclic consistency.
+        criterion: (prediction, labels) -> the task's loss, which DejaVu-CL asks for.
+        share_attention: DejaVu-SA: where `network.attention` is a `SharedAttention`, its attention
+            regenerates, too.
         seed: of the CRM's initial weights. The global random state is left alone, so that a baseline and
             its DejaVu run see the same random numbers.
 
@@ -67,167 +104,192 @@ class DejaVu(nn.Module):
         self,
         network: nn.Module,
         *,
-        num_classes: int,
-        task: str = "semantic",
-        redaction: str | Mapping[str, Any] | Redaction = "random_blocks",
-        regenerator: str | Mapping[str, Any] | CRM = "crm_f",
+        task: str | Sequence[str] = "semantic",
+        num_classes: int | Mapping[str, int] | None = None,
+        redaction: Choice | Redaction | Sequence[Choice | Redaction] = "random_blocks",
+        regenerator: Choice | CRM = "crm_f",
         stride: int | None = None,
+        condition: str = "probabilities",
+        depth_range: tuple[float, float] = DEPTH_RANGE,
         loss: str = "l1",
         pixels: str = "all",
+        perceptual: Perceptual | None = None,
         gamma: float = 0.3,
         warmup: float = 0.0,
-        condition: str = "probabilities",
         detach: bool = False,
+        text: TextSupervision | None = None,
+        cycle: CyclicConsistency | None = None,
+        criterion: Criterion | None = None,
+        share_attention: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _choice("task", task, regeneration.CONDITIONS)
-        _choice("loss", loss, DISTANCES)
-        _choice("pixels", pixels, ("all", "redacted"))
-        _choice("condition", condition, regeneration.FORMS)
         if not isinstance(network, nn.Module):
             raise DejavuError(f"network must be a torch module, not {type(network).__name__}")
-        _whole_number("num_classes", num_classes)
+        choice("loss", loss, DISTANCES)
+        choice("pixels", pixels, ("all", "redacted"))
+        weight(gamma, warmup)
         if stride is not None:
-            _whole_number("stride", stride)
-        if not all(isinstance(value, int | float) for value in (gamma, warmup)):
-            raise DejavuError(f"gamma and warmup must be numbers, not {gamma!r} and {warmup!r}")
-        if not (0 <= gamma < math.inf and 0 <= warmup <= 1):
-            raise DejavuError(f"gamma must be at least 0 and warmup within 0 and 1, not {gamma} and {warmup}")
+            whole_number("stride", stride)
         self.network = network
-        self.task, self.num_classes, self.condition = task, num_classes, condition
-        self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
-        self.redaction = _redaction(redaction)
-        self.regenerator = _regenerator(
-            regenerator, num_classes, _stride(network) if stride is None else stride, seed
+        self.conditioning = Conditioning(
+            [task] if isinstance(task, str) else task, num_classes, condition, depth_range
         )
-        self.regenerator.to(_device(network))
+        self.redactions = build_redactions(redaction)
+        self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
+        self.perceptual, self.text, self.cycle, self.criterion = perceptual, text, cycle, criterion
+        attention = getattr(network, "attention", None)
+        channels = self.conditioning.channels
+        self.shared: SharedRegeneration | None = None
+        if share_attention and isinstance(attention, SharedAttention):
+            with seeded(seed + 1):
+                self.shared = build_shared(attention)
+            self.shared.to(device_of(network))
+            channels += self.shared.channels
+        self.regenerator = build_regenerator(
+            regenerator, channels, stride_of(network) if stride is None else stride, seed
+        )
+        self.regenerator.to(device_of(network))
         self._looked = False  # whether the images' range was looked at, once
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is predicted."""
+        return self.conditioning.tasks
+
+    @property
+    def training_only(self) -> nn.ModuleDict:
+        """What learns beside the base network and is gone at inference."""
+        parts: dict[str, nn.Module] = {"regenerator": self.regenerator}
+        if self.shared is not None:
+            parts["shared"] = self.shared
+        return nn.ModuleDict(parts)
 
     def forward(self, images: Tensor) -> Any:
         """The base network's prediction, to the bit and at its cost, in training and in evaluation."""
         return self.network(images)
 
     def regeneration_loss(
-        self, images: Tensor, prediction: Any, generator: torch.Generator | None = None, progress: float = 1.0
+        self,
+        images: Tensor,
+        prediction: Any,
+        generator: torch.Generator | None = None,
+        progress: float = 1.0,
+        *,
+        labels: Any = None,
+        captions: Sequence[str] | None = None,
     ) -> Tensor:
-        """gamma * DejaVu loss, a scalar to be added to the task's loss.
+        """All that DejaVu adds to the task's loss, weighted: a scalar to be added to it.
 
         Args:
             images: what the network saw, normalised, (N, 3, H, W).
             prediction: what it said of them, with its graph.
             generator: of the redaction's random numbers.
             progress: share of the training that is done, for gamma's warm-up.
+            labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts (N, H, W).
+            captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
-        redacted, regenerated = self._regenerate(images, prediction, generator)
+        regenerated = self._regenerate(images, prediction, generator)
         if not self._looked:
             self._looked = True
             _warn_of_range(images)
-        mask = redacted.mask if self.pixels == "redacted" else None
-        loss = dejavu_loss(regenerated, images, self.loss, mask)
-        _check_finite(loss, images, as_tensor(prediction))
-        return gamma_at(progress, 1.0, self.gamma, self.warmup) * loss
+        loss = self.gamma * _mean([self._distance(images, one) for one in regenerated])
+        _check_finite(loss, images, self.conditioning.read(prediction))
+        if self.text is not None:
+            texts = self._texts(labels, captions)
+            loss = loss + _mean([self.text(one.steps[-1], texts) for one in regenerated])
+        if self.cycle is not None:
+            seen = [self._for_cycle(one) for one in regenerated]
+            ask = (prediction, labels, self.criterion, self.tasks)
+            loss = loss + _mean([self.cycle(self.network, image, *ask) for image in seen])
+        return gamma_at(progress, 1.0, 1.0, self.warmup) * loss
 
     def regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The redacted and the (last) regenerated images, each (N, 3, H, W), for looking at."""
-        redacted, regenerated = self._regenerate(images, prediction, generator)
-        return redacted.images, regenerated[-1]
+        """The redacted and the (last) regenerated images, each (N, 3, H, W), of the first redaction."""
+        first = self._regenerate(images, prediction, generator)[0]
+        return first.redacted, first.steps[-1]
 
     def _regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None
-    ) -> tuple[Redacted, list[Tensor]]:
-        redactions.check_images(images)
-        logits = self._check_prediction(images, as_tensor(prediction))  # (N, K, h, w)
+    ) -> list[Regenerated]:
+        check_images(images)
+        predictions = self.conditioning.read(prediction)
+        self._check_batch(images, predictions)
         if self.detach:
-            logits = logits.detach()
-        redacted = Redacted(*self.redaction(images, generator))  # (N, 3, H, W), (N, 1, H, W)
-        # To the CRM's grid first: a softmax of upsampled logits would be the dearest part of all.
-        logits = regeneration.resize(logits, self.regenerator.grid(images))  # (N, K, H/s, W/s)
-        condition = regeneration.condition(self.task, logits, self.condition)
-        return redacted, self.regenerator(redacted.images, condition)
+            predictions = {task: _detached(value) for task, value in predictions.items()}
+        condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
+        attention = self._attention(prediction)
+        found = []
+        for redaction in self.redactions:
+            redacted, mask = redaction(images, generator)  # (N, 3, H, W)
+            told = condition
+            if self.shared is not None and attention is not None:
+                attended = resize(self.shared(redacted, attention), self.regenerator.grid(images))
+                told = torch.cat([condition, attended], 1)
+            steps = self.regenerator(redacted, told)
+            part = getattr(redaction, "part", removed_pixels)
+            found.append(Regenerated(redacted, told, mask, steps, part))
+        return found
 
-    def _check_prediction(self, images: Tensor, logits: Tensor) -> Tensor:
-        expected = (images.shape[0], self.num_classes)
-        if logits.ndim != 4 or tuple(logits.shape[:2]) != expected:
+    def _distance(self, images: Tensor, one: Regenerated) -> Tensor:
+        """The DejaVu loss of one redaction, without its weight."""
+        mask = one.mask if self.pixels == "redacted" else None
+        loss = dejavu_loss(one.steps, images, self.loss, mask, one.part)
+        if self.perceptual is not None:
+            loss = loss + _mean([self.perceptual(step, images) for step in one.steps])
+        return loss
+
+    def _for_cycle(self, one: Regenerated) -> Tensor:
+        """The regenerated image as DejaVu-CL sees it."""
+        assert self.cycle is not None
+        if self.cycle.gradient != "regenerator":
+            return one.steps[-1]
+        # Else the cycle's gradient would reach the base network through the condition after all.
+        return call_aside(self.regenerator, one.redacted, one.told.detach())[-1]
+
+    def _texts(self, labels: Any, captions: Sequence[str] | None) -> list[str]:
+        assert self.text is not None
+        if captions is not None:
+            return list(captions)
+        if not isinstance(labels, Tensor):
             raise DejavuError(
-                f"the network's prediction must be ({expected[0]}, {expected[1]}, h, w) "
-                f"for num_classes={self.num_classes}, not {tuple(logits.shape)}"
+                "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
+                "regeneration_loss one of them"
             )
-        if not logits.is_floating_point():
-            raise DejavuError(f"the network's prediction must be floating logits, not {logits.dtype}")
-        return logits
+        return self.text.prompts(labels)
+
+    def _attention(self, prediction: Any) -> Shared | None:
+        if self.shared is None:
+            return None
+        attention = prediction.get("attention") if isinstance(prediction, Mapping) else None
+        if attention is None:
+            raise DejavuError(
+                "the prediction lacks the attention that DejaVu-SA shares: make it with the network in "
+                "training mode"
+            )
+        return attention.detach() if self.detach else attention
+
+    def _check_batch(self, images: Tensor, predictions: Mapping[str, Prediction]) -> None:
+        for task, value in predictions.items():
+            count = len(value.masks if isinstance(value, Queries) else value)
+            if count != len(images):
+                raise DejavuError(
+                    f"the network's {task} prediction is of {count} images, but images are {len(images)}"
+                )
 
 
-def as_tensor(prediction: Any) -> Tensor:
-    """The tensor in what a network returns: itself, ["out"], ["logits"] or .logits."""
+def _mean(losses: Sequence[Tensor]) -> Tensor:
+    return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
+
+
+def _detached(prediction: Any) -> Any:
     if isinstance(prediction, Tensor):
-        return prediction
-    if isinstance(prediction, Mapping):
-        for key in ("out", "logits"):
-            if key in prediction:
-                return prediction[key]
-        raise DejavuError(
-            f"the network's prediction has the keys {', '.join(prediction)}, but neither out nor logits"
-        )
-    if isinstance(getattr(prediction, "logits", None), Tensor):
-        return prediction.logits
-    raise DejavuError(
-        "the network's prediction must be a tensor, a mapping with 'out' or 'logits', or an object with "
-        f".logits, not {type(prediction).__name__}"
-    )
-
-
-def _redaction(value: str | Mapping[str, Any] | Redaction) -> Redaction:
-    if isinstance(value, str | Mapping):
-        name, options = _named("redaction", value)
-        return redactions.build(name, **options)
-    if not callable(value):
-        raise DejavuError(f"redaction must be a name, a mapping or a callable, not {value!r}")
-    return value
-
-
-def _regenerator(value: str | Mapping[str, Any] | CRM, channels: int, stride: int, seed: int) -> CRM:
-    if isinstance(value, str | Mapping):
-        name, options = _named("regenerator", value)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
-            return regeneration.build(name, channels, stride, **options)
-    if not isinstance(value, CRM):
-        raise DejavuError(f"regenerator must be a name, a mapping or a CRM, not {value!r}")
-    if value.condition_channels != channels:
-        raise DejavuError(
-            f"regenerator has condition_channels={value.condition_channels}, but num_classes is {channels}"
-        )
-    return value
-
-
-def _named(key: str, value: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(value, str):
-        return value, {}
-    if "name" not in value:
-        raise DejavuError(f"{key}.name is missing: a mapping names what it configures")
-    return value["name"], {option: value[option] for option in value if option != "name"}
-
-
-def _stride(network: nn.Module) -> int:
-    stride = getattr(network, "stride", None)
-    return stride if isinstance(stride, int) and stride > 1 else DEFAULT_STRIDE
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-
-
-def _whole_number(key: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise DejavuError(f"{key} must be a whole number of at least 1, not {value!r}")
-
-
-def _choice(key: str, value: object, known: Any) -> None:
-    if value not in known:
-        raise DejavuError(f"{key}: unknown {value!r}, {nearest(str(value), known)}")
+        return prediction.detach()
+    if isinstance(prediction, Queries):
+        return Queries(*(part.detach() for part in prediction))
+    return prediction
 
 
 def _warn_of_range(images: Tensor) -> None:
@@ -240,11 +302,15 @@ def _warn_of_range(images: Tensor) -> None:
         )
 
 
-def _check_finite(loss: Tensor, images: Tensor, logits: Tensor) -> None:
+def _check_finite(loss: Tensor, images: Tensor, predictions: Mapping[str, Prediction]) -> None:
     """Name the culprit of a loss that is not finite."""
     if loss.is_cuda or loss.is_meta or bool(loss.isfinite()):  # on a GPU asking would stall every step
         return
-    for culprit, values in (("images hold", images), ("the network's prediction holds", logits)):
+    suspects = [("images hold", images)]
+    for value in predictions.values():
+        for part in value if isinstance(value, Queries) else (value,):
+            suspects.append(("the network's prediction holds", part))
+    for culprit, values in suspects:
         if not bool(values.isfinite().all()):
             raise DejavuError(
                 f"the DejaVu loss is {loss.item()} because {culprit} values that are not finite"

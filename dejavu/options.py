@@ -8,6 +8,7 @@ regenerator is known as soon as it is written. The constructors check again, wit
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ HERE = Path(__file__).parent
 # Annotations that carry a range. In code they are plain numbers.
 Fraction = float  # 0 < value < 1
 Positive = int  # value >= 1
+Edge = float  # 0 <= value <= 1
+BandList = Sequence[Sequence[float]]  # [low, high] pairs, 0 <= low < high <= 1
+
+# Options of which the first must be below the second, where something offers both.
+ORDERED = (("low", "high"), ("removed", "count"))
+
+# Option name -> its annotation and its default, as they stand in the source.
+Offered = dict[str, tuple[ast.expr | None, ast.expr | None]]
 
 
 def modules(package: str) -> list[str]:
@@ -32,8 +41,8 @@ def modules(package: str) -> list[str]:
 
 
 def names(module: str) -> list[str]:
-    """Names that the `REGISTRY` of dejavu/<module>.py offers (redaction, regeneration)."""
-    return list(_registry(HERE / f"{module}.py"))
+    """Names that the `REGISTRY` of a module or package of dejavu offers (redaction, regeneration)."""
+    return list(_registry(module))
 
 
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
@@ -49,9 +58,47 @@ def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     for key, value in given.items():
         if key not in offered:
             raise ValueError(f"{where}.{key}: '{name}' has no such option, {nearest(key, offered)}")
-        fault = _fault(value, offered[key])
+        fault = _fault(value, offered[key][0])
         if fault:
             raise ValueError(f"{where}.{key}: {fault}, not {value!r}")
+    _check_order(given, offered, where)
+
+
+def band_fault(bands: object) -> str | None:
+    """What a list of frequency bands should be, if it is not that.
+
+    >>> band_fault([[0, 0.1], [0.5, 1]])
+    >>> band_fault([[0.5, 0.1]])
+    'must be a list of [low, high] pairs with 0 <= low < high <= 1'
+    """
+    if isinstance(bands, list | tuple) and bands and all(map(_is_band, bands)):
+        return None
+    return "must be a list of [low, high] pairs with 0 <= low < high <= 1"
+
+
+def _is_band(band: object) -> bool:
+    return (
+        isinstance(band, list | tuple)
+        and len(band) == 2
+        and all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in band)
+        and 0 <= band[0] < band[1] <= 1
+    )
+
+
+def _check_order(given: dict[str, Any], offered: Offered, where: str) -> None:
+    for lower, upper in ORDERED:
+        if not (lower in offered and upper in offered):
+            continue
+        low, high = (given.get(key, _default(offered[key][1])) for key in (lower, upper))
+        if low is not None and high is not None and not low < high:
+            key, rule = (lower, f"below {upper}, which is {high!r}")
+            if lower not in given:
+                key, rule = (upper, f"above {lower}, which is {low!r}")
+            raise ValueError(f"{where}.{key}: must be {rule}, not {given[key]!r}")
+
+
+def _default(node: ast.expr | None) -> Any:
+    return None if node is None else ast.literal_eval(node)
 
 
 @cache
@@ -60,50 +107,57 @@ def _tree(file: Path) -> ast.Module:
 
 
 @cache
-def _registry(file: Path) -> dict[str, str]:
-    """`REGISTRY = {"name": Class, ...}` as {name: class name}."""
-    for node in _tree(file).body:
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
+def _files(module: str) -> tuple[Path, ...]:
+    """The files of dejavu/<module>.py, or of the package of that name, where it is one."""
+    package = HERE / module
+    return tuple(sorted(package.glob("*.py"))) if package.is_dir() else (HERE / f"{module}.py",)
+
+
+@cache
+def _registry(module: str) -> dict[str, str]:
+    """`REGISTRY = {"name": Class, ...}` as {name: class name}, with or without an annotation."""
+    for node in (node for file in _files(module) for node in _tree(file).body):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Dict):
             continue
-        if isinstance(node.targets[0], ast.Name) and node.targets[0].id == "REGISTRY":
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        if isinstance(target, ast.Name) and target.id == "REGISTRY":
             pairs = zip(node.value.keys, node.value.values, strict=True)
             return {ast.literal_eval(key): ast.unparse(value) for key, value in pairs if key is not None}
     return {}
 
 
-def _offered(kind: str, name: str) -> dict[str, ast.expr | None]:
-    """Option name -> annotation, for what params.yaml may set."""
+def _offered(kind: str, name: str) -> Offered:
+    """What params.yaml may set."""
     if kind == "networks":
-        function = _find(HERE / "networks" / f"{name}.py", "build")
+        function = _find((HERE / "networks" / f"{name}.py",), "build")
         assert isinstance(function, ast.FunctionDef)
         return _arguments(function, skip={"num_classes", "width"})
-    file = HERE / f"{kind}.py"
-    return _class_options(file, _registry(file)[name])
+    return _class_options(_files(kind), _registry(kind)[name])
 
 
-def _class_options(file: Path, name: str) -> dict[str, ast.expr | None]:
+def _class_options(files: tuple[Path, ...], name: str) -> Offered:
     """Dataclass fields, or the arguments of `__init__`, own ones over inherited ones."""
-    node = _find(file, name)
+    node = _find(files, name)
     if not isinstance(node, ast.ClassDef):
         return {}
-    found: dict[str, ast.expr | None] = {}
+    found: Offered = {}
     for base in node.bases:
-        found |= _class_options(file, ast.unparse(base))
+        found |= _class_options(files, ast.unparse(base))
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            found[item.target.id] = item.annotation
+            found[item.target.id] = (item.annotation, item.value)
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             found |= _arguments(item, skip={"self", "condition_channels", "stride", "image_channels"})
     return found
 
 
-def _arguments(function: ast.FunctionDef, skip: set[str]) -> dict[str, ast.expr | None]:
+def _arguments(function: ast.FunctionDef, skip: set[str]) -> Offered:
     every = [*function.args.args, *function.args.kwonlyargs]
-    return {argument.arg: argument.annotation for argument in every if argument.arg not in skip}
+    return {argument.arg: (argument.annotation, None) for argument in every if argument.arg not in skip}
 
 
-def _find(file: Path, name: str) -> ast.stmt | None:
-    for node in _tree(file).body:
+def _find(files: tuple[Path, ...], name: str) -> ast.stmt | None:
+    for node in (node for file in files for node in _tree(file).body):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node
     return None
@@ -118,6 +172,10 @@ def _fault(value: Any, annotation: ast.expr | None) -> str | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if "Fraction" in allowed and not (number and 0 < value < 1):
         return "must be a number between 0 and 1"
+    if "Edge" in allowed and not (number and 0 <= value <= 1):
+        return "must be a number from 0 to 1"
+    if "BandList" in allowed:
+        return band_fault(value)
     if "Positive" in allowed and not (isinstance(value, int) and number and value >= 1):
         return "must be a whole number of at least 1"
     if "int" in allowed and "float" not in allowed and not (isinstance(value, int) and number):

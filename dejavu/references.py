@@ -54,8 +54,8 @@ def _scales(params: Params) -> None:
                     f"{where}.data.{dataset}: synthetic scenes need 'train' and 'val', how many of them, "
                     "and datasets.synthetic.seed"
                 )
-        for dataset in scale.train:
-            _known(dataset, scale.data, f"{where}.train", "dataset")
+        for recipe in scale.train:
+            _known(recipe, params.recipes, f"{where}.train", "recipe")
 
 
 def _experiment(params: Params, name: str, row: Experiment) -> None:
@@ -65,9 +65,8 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
     _known(row.network, params.networks, f"{where}.network", "network")
     _known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
     if row.dejavu is not None:
-        options.check(
-            "redaction", row.dejavu.redaction.name, row.dejavu.redaction.options, f"{where}.dejavu.redaction"
-        )
+        for redaction in row.dejavu.redactions:
+            options.check("redaction", redaction.name, redaction.options, f"{where}.dejavu.redaction")
         options.check(
             "regeneration",
             row.dejavu.regenerator.name,

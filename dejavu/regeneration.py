@@ -165,27 +165,3 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
         # The cells that pixel-unshuffle makes, cut off by the border in the same way.
         return F.avg_pool2d(maps, window, ceil_mode=True)
     return F.adaptive_avg_pool2d(maps, size)
-
-
-# What a prediction tells the CRM: one function a task, differentiable.
-
-
-def semantic(logits: Tensor, form: str = "probabilities") -> Tensor:
-    """Class logits (N, K, h, w) as class probabilities, or as they are. (N, K, h, w)"""
-    return logits.softmax(1) if form == "probabilities" else logits
-
-
-CONDITIONS = {"semantic": semantic}
-FORMS = ("probabilities", "logits")
-
-
-def condition(task: str, prediction: Tensor, form: str = "probabilities") -> Tensor:
-    """The condition (N, C, h, w) that a task's prediction (N, C, h, w) makes.
-
-    Raises DejavuError for an unknown task or form.
-    """
-    if task not in CONDITIONS:
-        raise DejavuError(f"unknown task {task!r}, {nearest(task, CONDITIONS)}")
-    if form not in FORMS:
-        raise DejavuError(f"condition: unknown form {form!r}, {nearest(form, FORMS)}")
-    return CONDITIONS[task](prediction, form)

@@ -26,8 +26,10 @@ from .sidecar import provenance
 HERE = Path(__file__).parent
 # The code that a trained weight depends on.
 CODE = (
-    *("augment.py", "inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py"),
-    *("randomness.py", "redaction.py", "regeneration.py", "tasks.py", "training.py"),
+    *("arguments.py", "attention.py", "augment.py", "clip.py", "conditioning.py", "cycle.py", "frozen.py"),
+    *("inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py", "perceptual.py"),
+    *("predictions.py", "randomness.py", "redaction/*.py", "regeneration.py", "tasks.py", "text.py"),
+    "training.py",
 )
 
 # What a checkpoint holds beside its marks.
@@ -51,7 +53,10 @@ def fingerprint(config: dict[str, Any], seed: int, splits: dict[str, Any]) -> st
     other seeds, and where the data came from, are left out: they change nothing in this run.
     """
     asked = {key: value for key, value in config.items() if key not in ("seeds", "source")}
-    data = {name: [split[kind]["sha256"] for kind in ("images", "labels")] for name, split in splits.items()}
+    arrays = ("images", "labels", "depth", "normals")
+    data = {
+        name: [split[kind]["sha256"] for kind in arrays if kind in split] for name, split in splits.items()
+    }
     return hashlib.sha256(json.dumps([asked, seed, data], sort_keys=True).encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ Count = Annotated[int, Strict(), Field(ge=1)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Flag = Annotated[bool, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+Width = Annotated[float, Strict(), Field(gt=0, le=1)]
 Decay = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
@@ -105,22 +106,32 @@ class Overrides(Section):
     evaluations: Count | None = None
 
 
+class AtScale(Overrides):
+    """What a scale makes of a recipe: other values, and how many of the scale's seeds it is run with."""
+
+    seeds: Count | None = None
+
+
 class Scale(Section):
     """How large every experiment is run."""
 
     name: Name
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    width: Annotated[float, Strict(), Field(gt=0, le=1)]
+    width: Width
     pretrained: Flag = False
     """Whether networks start from their `pretrained` weights, which exist at full width only."""
+    frozen_width: Width = 1.0
+    """Width of the frozen networks that losses ask (CLIP, VGG). Below 1 they have random weights."""
     data: dict[Name, Part]
-    train: dict[Name, Overrides] = {}
+    train: dict[Name, AtScale] = {}
+    """For each recipe what this scale lays over it."""
 
     @model_validator(mode="after")
     def _pretrained_is_full_width(self) -> Scale:
-        if self.pretrained and self.width != 1:
+        if self.pretrained and (self.width != 1 or self.frozen_width != 1):
             raise ValueError(
-                "pretrained weights exist at full width only: set width to 1.0 or pretrained to false"
+                "pretrained weights exist at full width only: set width and frozen_width to 1.0 or "
+                "pretrained to false"
             )
         return self
 
@@ -128,7 +139,18 @@ class Scale(Section):
     def _seeds_differ(self) -> Scale:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must differ from each other, not {list(self.seeds)}")
+        for recipe, layer in self.train.items():
+            if (layer.seeds or 1) > len(self.seeds):
+                raise ValueError(
+                    f"train.{recipe}.seeds must be at most {len(self.seeds)}, the seeds of the scale, "
+                    f"not {layer.seeds}"
+                )
         return self
+
+    def seeds_of(self, recipe: str) -> tuple[Seed, ...]:
+        """The seeds that experiments with this recipe are run with."""
+        layer = self.train.get(recipe)
+        return self.seeds[: layer.seeds] if layer is not None else self.seeds
 
 
 class Source(Section):
@@ -167,25 +189,65 @@ class Named(WithOptions):
     name: Name
 
 
+class Perceptual(Section):
+    """A perceptual term of the DejaVu loss: distances of VGG features."""
+
+    weight: NotNegative = 0.1
+    """Of the term beside the pixels' distance; gamma multiplies both."""
+    weights: Text | None = None
+    """A local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`."""
+
+
+class TextSupervision(Section):
+    """DejaVu-TS: CLIP compares the regenerated image with a description of the scene."""
+
+    weight: NotNegative = 0.1
+    model: Text = "ViT-B-32"
+    pretrained: Text | None = None
+    """A tag of open_clip, hf-hub:NAME or a local file; random where the scale is not `pretrained`."""
+    template: Text = "a photo of a scene with {}."
+
+
+class Cycle(Section):
+    """DejaVu-CL: the base network sees the regenerated image, and its prediction there must agree."""
+
+    weight: NotNegative = 0.1
+    target: Literal["labels", "prediction"] = "labels"
+    gradient: Literal["both", "regenerator", "network"] = "both"
+
+
 class Method(Section):
     """What a DejaVu row adds to its base."""
 
-    redaction: Named
+    redaction: Named | Annotated[tuple[Named, ...], Field(min_length=1)]
+    """One, or several that are regenerated side by side."""
     regenerator: Named
+    stride: Count | None = None
+    """Of the grid that the CRM works on; None is that of the network's prediction."""
+    condition: Literal["probabilities", "logits"] = "probabilities"
     loss: Literal["l1", "mse"] = "l1"
     pixels: Literal["all", "redacted"] = "all"
-    condition: Literal["probabilities", "logits"] = "probabilities"
+    perceptual: Perceptual | None = None
     gamma: NotNegative
     warmup: Share = 0.0
-    """Share of all steps in which gamma rises linearly from zero."""
+    """Share of all steps in which the weights of all that DejaVu adds rise linearly from zero."""
     detach: Flag = False
     """The control: the same computation, with no gradient into the base network."""
+    text: TextSupervision | None = None
+    cycle: Cycle | None = None
+    share_attention: Flag | None = None
+    """false: a network's attention (DejaVu-SA) does not regenerate, as it otherwise does."""
+
+    @property
+    def redactions(self) -> tuple[Named, ...]:
+        """All of them."""
+        return (self.redaction,) if isinstance(self.redaction, Named) else self.redaction
 
 
 class Experiment(Section):
     """A named row: what is trained."""
 
-    task: Literal["semantic"]
+    task: Literal["semantic", "depth", "normals"]
     dataset: Name
     network: Name
     recipe: Name
@@ -211,6 +273,9 @@ class Table(Section):
     title: Text
     dataset: Name
     metrics: Annotated[tuple[Name, ...], Field(min_length=1)]
+    figures: tuple[Literal["curves", "panel", "gains"], ...] = ("curves", "panel")
+    notes: tuple[Text, ...] = ()
+    """Sentences below the table."""
     rows: tuple[Row, ...]
 
     @property
@@ -240,12 +305,22 @@ class Run(Section):
     data: Part
     source: Source
     network: RunNetwork
+    pretrained: bool
+    frozen_width: float
     train: Recipe
     dejavu: Method | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON. Where costs are counted is no part of what a run depends on."""
-        return self.model_dump(mode="json", exclude={"source": {"cost_input"}})
+        """Plain values for JSON: what the run depends on.
+
+        Where costs are counted is no part of that, nor parts of the method that the run does not have.
+        """
+        without: dict[str, Any] = {"source": {"cost_input"}}
+        if self.dejavu is None or (self.dejavu.text is None and self.dejavu.perceptual is None):
+            without |= {"pretrained": True, "frozen_width": True}
+        if self.dejavu is not None:
+            without["dejavu"] = {key for key, value in self.dejavu if value is None}
+        return self.model_dump(mode="json", exclude=without)
 
 
 class Params(Section):
@@ -296,9 +371,9 @@ class Params(Section):
         size = self.get_scale(scale)
         part = self.part(row.dataset, scale)
         recipe = self.recipes[row.recipe].model_dump(exclude_unset=True)
-        for layer in (size.train.get(row.dataset), row.train):
+        for layer in (size.train.get(row.recipe), row.train):
             if layer is not None:
-                recipe |= layer.model_dump(exclude_unset=True, exclude_none=True)
+                recipe |= layer.model_dump(exclude_unset=True, exclude_none=True, exclude={"seeds"})
         network = self.networks[row.network]
         options = {
             key: value for key, value in network.options.items() if key != "pretrained" or size.pretrained
@@ -306,13 +381,15 @@ class Params(Section):
         return Run(
             experiment=experiment,
             scale=size.name,
-            seeds=size.seeds,
+            seeds=size.seeds_of(row.recipe),
             task=row.task,
             dataset=row.dataset,
             base=row.base,
             data=part,
             source=self.datasets[part.source],
             network=RunNetwork(name=row.network, module=network.module, options=options, width=size.width),
+            pretrained=size.pretrained,
+            frozen_width=size.frozen_width,
             train=Recipe(**recipe),
             dejavu=row.dejavu,
         )

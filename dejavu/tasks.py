@@ -1,10 +1,42 @@
-"""What a task's loss is."""
+"""What a task predicts, from what it learns, and its loss."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .predictions import as_tensor
+
+TARGETS = {"semantic": "labels", "depth": "depth", "normals": "normals"}
+"""The array of a prepared dataset that each task learns from."""
+MAIN_METRIC = {"semantic": "miou", "depth": "depth_aerr", "normals": "normal_merr"}
+"""What learning curves show of each task."""
+
+
+def channels(task: str, num_classes: int) -> int:
+    """How many channels a network has for a task.
+
+    >>> channels("semantic", 19), channels("depth", 19), channels("normals", 19)
+    (19, 1, 3)
+    """
+    return {"semantic": num_classes, "depth": 1, "normals": 3}[task]
+
+
+def task_loss(
+    task: str, prediction: Any, target: Tensor, ignore_index: int = 255, weight: Tensor | None = None
+) -> Tensor:
+    """The loss of a task's prediction (N, C, h, w), at the target's resolution.
+
+    Args:
+        target: labels (N, H, W); depth (N, H, W) in metres, 0 is unknown; normals (N, 3, H, W), 0 is unknown.
+    """
+    maps = as_tensor(prediction, task)
+    if task == "semantic":
+        return semantic_loss(maps, target, ignore_index, weight)
+    return {"depth": depth_loss, "normals": normals_loss}[task](maps, target)
 
 
 def semantic_loss(
@@ -21,3 +53,24 @@ def semantic_loss(
     if weight is None:
         return total / valid.sum().clamp(min=1)
     return total / (weight[labels.where(valid, 0)] * valid).sum().clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def depth_loss(prediction: Tensor, depth: Tensor) -> Tensor:
+    """Mean absolute error in metres over the pixels of known depth, as in MTAN's protocol.
+
+    prediction (N, 1, h, w), upsampled bilinearly; depth (N, H, W), 0 is unknown.
+    """
+    full = F.interpolate(prediction, size=depth.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    valid = depth > 0
+    return ((full - depth).abs() * valid).sum() / valid.sum().clamp(min=1)
+
+
+def normals_loss(prediction: Tensor, normals: Tensor) -> Tensor:
+    """Mean of 1 - cosine over the pixels of known normals, as in MTAN's protocol up to a constant.
+
+    prediction (N, 3, h, w) of any length, upsampled bilinearly; normals (N, 3, H, W), 0 is unknown.
+    """
+    full = F.interpolate(prediction, size=normals.shape[-2:], mode="bilinear", align_corners=False)
+    valid = normals.square().sum(1) > 0.25  # unit vectors or zeros: between them there is nothing
+    cosine = (F.normalize(full, dim=1, eps=1e-6) * normals).sum(1)
+    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)

@@ -10,8 +10,9 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,45 +20,61 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from .augment import augment, normalise
 from .errors import DejavuError
 from .inference import build_method, build_network, predict
 from .method import DejaVu
+from .metrics.depth import DepthMetrics
+from .metrics.normals import NormalMetrics
 from .metrics.semantic import ConfusionMatrix
 from .optimisation import build_optimizer, build_scheduler
 from .randomness import derive, generator
 from .runfolder import RunFolder
-from .tasks import semantic_loss
+from .tasks import MAIN_METRIC, TARGETS, channels, task_loss
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from .datasets.store import Split
     from .schema import Recipe, Run
 
 # A line of the log, one an epoch. An empty field was not measured in that epoch.
 Line = dict[str, float | int | None]
-COLUMNS = ("step", "epoch", "lr", "loss", "loss_task", "loss_dejavu", "val_miou")
+COLUMNS = ("step", "epoch", "lr", "loss", "loss_task", "loss_dejavu")  # and `val_` with the task's metric
 
 
 @dataclass(frozen=True)
 class Data:
     """What a run learns from: memory-mapped splits and what their labels mean."""
 
+    task: str
     train: Split
     val: Split
-    num_classes: int
+    classes: Sequence[str]
     ignore_index: int
+
+    @property
+    def num_classes(self) -> int:
+        """K of the dataset."""
+        return len(self.classes)
+
+    def target(self, split: Split) -> np.ndarray:
+        """The array that the task learns from."""
+        array = getattr(split, TARGETS[self.task])
+        if array is None:
+            raise DejavuError(f"the task {self.task} needs {TARGETS[self.task]}, which the dataset lacks")
+        return array
 
 
 class Objective(nn.Module):
-    """Images and labels -> losses. One forward, so that distributed wrappers see the whole step."""
+    """Images and targets -> losses. One forward, so that distributed wrappers see the whole step."""
 
     def __init__(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         super().__init__()
         self.model = model  # the base network, or DejaVu around it
-        self.ignore_index = data.ignore_index
+        self.task, self.ignore_index = data.task, data.ignore_index
         weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights)
         if weights is not None and len(weights) != data.num_classes:
             raise DejavuError(
@@ -65,21 +82,27 @@ class Objective(nn.Module):
             )
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
+        if isinstance(model, DejaVu):
+            model.criterion = self.criterion
 
     @property
     def network(self) -> nn.Module:
         """The plain base network."""
         return self.model.network if isinstance(self.model, DejaVu) else self.model
 
+    def criterion(self, prediction: Any, target: Tensor) -> Tensor:
+        """The task's loss."""
+        return task_loss(self.task, prediction, target, self.ignore_index, self.class_weights)
+
     def forward(
-        self, images: Tensor, labels: Tensor, progress: float, redact: torch.Generator
+        self, images: Tensor, target: Tensor, progress: float, redact: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """images (N, 3, H, W), labels (N, H, W) -> task loss, gamma-weighted DejaVu loss."""
-        logits = self.model(images)  # (N, K, H / stride, W / stride)
-        task = semantic_loss(logits, labels, self.ignore_index, self.class_weights)
+        """images (N, 3, H, W), target (N, ..., H, W) -> task loss, what DejaVu adds."""
+        prediction = self.model(images)  # (N, C, H / stride, W / stride)
+        task = self.criterion(prediction, target)
         if not isinstance(self.model, DejaVu):
             return task, None
-        return task, self.model.regeneration_loss(images, logits, generator=redact, progress=progress)
+        return task, self.model.regeneration_loss(images, prediction, redact, progress, labels=target)
 
 
 def train(
@@ -140,9 +163,9 @@ def train(
 
     began = saved = time.monotonic()
     objective.train()
-    for step, images, labels in batches.from_step(start, fabric.device, f"{run.experiment} seed {seed}"):
+    for step, images, target in batches.from_step(start, fabric.device, f"{run.experiment} seed {seed}"):
         torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
-        task, dejavu = objective(images, labels, step / batches.total, generator(seed, "redact", step))
+        task, dejavu = objective(images, target, step / batches.total, generator(seed, "redact", step))
         fabric.backward(task if dejavu is None else task + dejavu)
         sums += torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
         lr = optimizer.param_groups[0]["lr"]
@@ -168,9 +191,9 @@ def train(
     model = objective.module.model
     folder.finish(
         weights=objective.module.network.state_dict(),
-        regenerator=model.regenerator.state_dict() if isinstance(model, DejaVu) else None,
+        regenerator=model.training_only.state_dict() if isinstance(model, DejaVu) else None,
         log=log,
-        columns=COLUMNS,
+        columns=(*COLUMNS, f"val_{MAIN_METRIC[run.task]}"),
         seconds=seconds,
         steps=batches.total,
     )
@@ -198,6 +221,7 @@ class Batches:
 
     def __init__(self, run: Run, seed: int, data: Data) -> None:
         self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
+        self.task, self.target = data.task, data.target(data.train)
         self.per_epoch = len(data.train.images) // self.recipe.batch_size
         self.total = self.per_epoch * self.recipe.epochs
         if self.per_epoch == 0:
@@ -213,9 +237,12 @@ class Batches:
         return order[place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
 
     def read(self, step: int) -> tuple[Tensor, Tensor]:
-        """Raw images (N, H, W, 3) and labels (N, H, W), uint8, off the disk."""
+        """Raw images (N, H, W, 3), uint8, and targets off the disk: (N, H, W), or normals (N, 3, H, W)."""
         chosen = self.indices(step)
-        return torch.from_numpy(self.split.images[chosen]), torch.from_numpy(self.split.labels[chosen])
+        target = torch.from_numpy(self.target[chosen])
+        if self.task == "normals":
+            target = target.float().permute(0, 3, 1, 2)
+        return torch.from_numpy(self.split.images[chosen]), target
 
     def from_step(
         self, start: int, device: torch.device, description: str
@@ -228,13 +255,14 @@ class Batches:
             following = reader.submit(self.read, start) if start < self.total else None
             for step in track(range(start, self.total), self.total, description, start):
                 assert following is not None
-                images, labels = (part.to(device) for part in following.result())
+                images, target = (part.to(device) for part in following.result())
                 following = reader.submit(self.read, step + 1) if step + 1 < self.total else None
                 yield (
                     step,
                     *augment(
                         normalise(images),
-                        labels,
+                        target,
+                        task=self.task,
                         crop=recipe.crop,
                         scale_range=recipe.scale_range,
                         flip=recipe.flip,
@@ -252,6 +280,8 @@ def _fabric() -> Fabric:
     # It would fill every new tensor first: 10 % of a step for a fault that no code here has.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    with hidden("torchmetrics"):  # Fabric only asks for its version, but by importing it: 4 seconds
+        from lightning_fabric import Fabric
     with warnings.catch_warnings():
         # Where Slurm is installed Fabric advises srun, which a single process does not need.
         warnings.filterwarnings("ignore", message=".*srun.*")
@@ -259,13 +289,25 @@ def _fabric() -> Fabric:
         return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
 
 
+@contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Within it a package that was not imported yet cannot be: whoever can do without does so."""
+    before = package in sys.modules
+    sys.modules.setdefault(package, None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if not before:
+            del sys.modules[package]
+
+
 def _model(run: Run, seed: int, data: Data) -> nn.Module:
     """The base network, the same to the bit for a row and its base, in DejaVu where the row has it."""
     torch.manual_seed(derive(seed, "init"))
-    network = build_network(run, data.num_classes)
+    network = build_network(run, channels(run.task, data.num_classes))
     if run.dejavu is None:
         return network
-    return build_method(run, network, data.num_classes, seed=derive(seed, "regenerator"))
+    return build_method(run, network, data.classes, seed=derive(seed, "regenerator"))
 
 
 def _line(
@@ -287,27 +329,35 @@ def _line(
         "loss": task + dejavu,
         "loss_task": task,
         "loss_dejavu": None if run.dejavu is None else dejavu,
-        "val_miou": validate(objective.network, data) if due else None,
+        f"val_{MAIN_METRIC[run.task]}": validate(objective.network, data) if due else None,
     }
 
 
 def validate(network: nn.Module, data: Data) -> float:
-    """mIoU in % of the network on the validation split; its mode is restored."""
+    """The task's main metric, in its unit, on the validation split; the network's mode is restored."""
+    metrics: ConfusionMatrix | DepthMetrics | NormalMetrics
+    if data.task == "semantic":
+        metrics = ConfusionMatrix(data.num_classes, data.ignore_index)
+    else:
+        metrics = DepthMetrics() if data.task == "depth" else NormalMetrics()
     network.eval()
-    counts = ConfusionMatrix(data.num_classes, data.ignore_index)
-    for label, prediction in zip(data.val.labels, predict(network, data.val.images), strict=True):
-        counts.update(label, prediction)
+    predictions = predict(network, data.val.images, data.task)
+    for truth, prediction in zip(data.target(data.val), predictions, strict=True):
+        metrics.update(truth, prediction)
     network.train()
-    return counts.mIoU
+    if isinstance(metrics, ConfusionMatrix):
+        return metrics.mIoU
+    return float(metrics.compute()[MAIN_METRIC[data.task]])
 
 
-def read_data(prepared: Path, report: dict[str, Any]) -> Data:
-    """The training and validation splits of a prepared dataset."""
-    from .datasets.store import open_split
+def read_data(prepared: Path, report: dict[str, Any], task: str = "semantic") -> Data:
+    """The training and validation splits of a prepared dataset, for a task."""
+    from .datasets.store import open_split, validation_split
 
     return Data(
+        task=task,
         train=open_split(prepared, "train"),
-        val=open_split(prepared, "val"),
-        num_classes=len(report["classes"]),
+        val=open_split(prepared, validation_split(report)),
+        classes=report["classes"],
         ignore_index=report["ignore_index"],
     )

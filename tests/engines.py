@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,34 @@ def choose_scale(folder: Path, scale: str) -> None:
     write_params(folder, params | {"scale": params["scales"][scale]})
 
 
+def shorten(folder: Path) -> None:
+    """Leave a pair of rows in one table of each kind: DVC parses all of params.yaml five times a stage."""
+    params = read_params(folder)
+    by_figures = {tuple(table.get("figures", ())): name for name, table in reversed(params["tables"].items())}
+    tables = {name: params["tables"][name] for name in sorted(by_figures.values())}
+    for table in tables.values():
+        paired = next(row for row in table["rows"] if row.get("experiment") and row.get("base"))
+        table["rows"] = [row for row in table["rows"] if row["id"] in (paired["base"], paired["id"])]
+    kept = {row["experiment"] for table in tables.values() for row in table["rows"]}
+    experiments = {name: row for name, row in params["experiments"].items() if name in kept}
+    used = {row["dataset"] for row in experiments.values()}
+    scales = {name: params["scales"][name] for name in ("smoke", "paper")}
+    for scale in scales.values():
+        scale["data"] = {name: part for name, part in scale["data"].items() if name in used}
+    params |= {"tables": tables, "experiments": experiments, "scales": scales, "scale": scales["smoke"]}
+    pipeline = (folder / "dvc.yaml").read_text()
+    for gone in _names(folder, "tables") - set(tables):
+        pipeline = re.sub(rf"(?m)^  (tables|figures)_{gone}:\n(    .*\n)+", "", pipeline)
+    for gone in _names(folder, "experiments") - kept:
+        pipeline = re.sub(rf"(?m)^      - \S+/{gone}\n", "", pipeline)
+    (folder / "dvc.yaml").write_text(pipeline)
+    write_params(folder, params)
+
+
+def _names(folder: Path, section: str) -> set[str]:
+    return set(read_params(folder)[section])
+
+
 class Snakemake:
     """A dry run of workflow/Snakefile in `folder`: its jobs, and the commands that would be run now."""
 
@@ -89,8 +118,12 @@ def _of_snakemake(job: Any) -> Job:
     return Job(command, frozenset(map(str, job.input)), frozenset(map(str, job.output)))
 
 
-def dvc_jobs(folder: Path) -> set[Job]:
-    """The stages of dvc.yaml at the scale of params.yaml."""
+def dvc_stages(folder: Path) -> dict[Job, list[str]]:
+    """The stages of dvc.yaml at the scale of params.yaml.
+
+    Each with the keys of params.yaml whose change makes it run again.
+    """
+    from dvc.dependency.param import ParamsDependency
     from dvc.repo import Repo
 
     with Repo(folder) as repo:
@@ -99,19 +132,7 @@ def dvc_jobs(folder: Path) -> set[Job]:
                 stage.cmd,
                 frozenset(str(dep.def_path) for dep in stage.deps if dep.def_path != "params.yaml"),
                 frozenset(str(out.def_path) for out in stage.outs),
-            )
-            for stage in repo.index.stages
-        }
-
-
-def dvc_params(folder: Path) -> dict[str, list[str]]:
-    """For each command of dvc.yaml the keys of params.yaml whose change makes it run again."""
-    from dvc.dependency.param import ParamsDependency
-    from dvc.repo import Repo
-
-    with Repo(folder) as repo:
-        return {
-            stage.cmd: [key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params]
+            ): [key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params]
             for stage in repo.index.stages
         }
 

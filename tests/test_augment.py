@@ -64,6 +64,56 @@ def test_image_and_label_stay_together(crop: tuple[int, int], scale_range: tuple
         assert not (theirs == IGNORE).any()
 
 
+def geometry(task: str, images, target, crop, scale_range=(1.0, 1.0), flip=False, seed=0):
+    return augment(
+        images,
+        target,
+        task=task,
+        crop=crop,
+        scale_range=scale_range,
+        flip=flip,
+        ignore_index=IGNORE,
+        generator=generator(seed, "augment"),
+    )
+
+
+@pytest.mark.parametrize("task", ["depth", "normals"])
+def test_geometry_is_cut_out_of_the_same_place(task: str) -> None:
+    """An image that shows its own depth, or its normals' y: they agree, whatever is drawn."""
+    squares = torch.arange(1.0, 7.0).view(2, 3)
+    shown = squares.repeat_interleave(32, 0).repeat_interleave(32, 1).expand(8, -1, -1)
+    target = shown if task == "depth" else torch.stack([0 * shown, shown, shown], 1)
+    ours, theirs = geometry(task, shown[:, None], target, (48, 64), (0.5, 2.0), flip=True)
+    if task == "depth":  # divided by the scale, one number an image
+        assert theirs.shape == (8, 48, 64)
+        scales = torch.stack([(o / t)[t > 0].median() for o, t in zip(ours[:, 0], theirs, strict=True)])
+        assert scales.min() >= 0.5 and scales.max() <= 2.0
+        theirs = theirs * scales[:, None, None]
+    else:
+        assert theirs.shape == (8, 3, 48, 64)
+        theirs = theirs[:, 1]
+    assert ((ours[:, 0] - theirs).abs() < 1e-3).float().mean() > 0.9  # bilinear blends at edges
+
+
+def test_magnified_is_nearer() -> None:
+    depth = torch.full((1, 20, 30), 6.0)
+    _, theirs = geometry("depth", depth[:, None], depth, (20, 30), (2.0, 2.0))
+    torch.testing.assert_close(theirs, torch.full((1, 20, 30), 3.0))
+    _, theirs = geometry("depth", depth[:, None], depth, (20, 30), (0.5, 0.5))
+    assert set(theirs.unique().tolist()) == {0.0, 12.0}  # 0, unknown, around it
+
+
+def test_flipped_normals_point_the_other_way_in_x() -> None:
+    normals = torch.nn.functional.normalize(torch.randn(64, 3, 8, 12), dim=1)
+    images = torch.rand(64, 3, 8, 12)
+    ours, theirs = geometry("normals", images, normals, (8, 12), flip=True)
+    mirrored = torch.tensor([not torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, images, strict=True)])
+    assert 16 < mirrored.sum() < 48
+    expected = normals.flip(-1) * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    torch.testing.assert_close(theirs[mirrored], expected[mirrored])
+    torch.testing.assert_close(theirs[~mirrored], normals[~mirrored])
+
+
 def test_padding_is_ignored_and_zero() -> None:
     images, labels = batch()
     ours, theirs = run(images + 1, labels, (48, 80), (0.5, 0.5))

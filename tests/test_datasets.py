@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dejavu import datasets
-from dejavu.datasets import camvid, cityscapes, images, mirror
+from dejavu.datasets import camvid, cityscapes, images, mirror, nyudv2, store
 from dejavu.errors import DejavuError
 
 
@@ -32,7 +32,8 @@ def test_a_dataset_says_what_its_labels_mean(name: str) -> None:
     assert len(set(module.CLASSES)) == len(module.CLASSES) == len(module.PALETTE) < datasets.IGNORE
     assert len({tuple(colour) for colour in module.PALETTE}) == len(module.PALETTE)
     assert np.asarray(module.PALETTE).shape == (len(module.CLASSES), 3)
-    assert module.EVALUATE in module.SPLITS and {"train", "val"} <= set(module.SPLITS)
+    assert {"train", module.EVALUATE, datasets.validate(module)} <= set(module.SPLITS)
+    assert datasets.validate(module) != "train"
     assert datasets.class_names(name) == list(module.CLASSES)
 
 
@@ -53,6 +54,23 @@ def test_labels_become_train_ids_and_all_classes_are_reached(name: str, tmp_path
 
 
 @pytest.mark.parametrize("name", datasets.names())
+def test_what_stands_in_for_a_dataset_has_as_many_classes(name: str) -> None:
+    module = datasets.find(name)
+    for source in (name, "synthetic"):
+        classes, palette = datasets.meaning(module, source)
+        assert len(set(classes)) == len(classes) == len(module.CLASSES) == len(set(map(tuple, palette)))
+    assert datasets.meaning(module, name)[0] == list(module.CLASSES)
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_a_dataset_can_read_the_targets_that_it_names(name: str) -> None:
+    module = datasets.find(name)
+    wanted = datasets.targets(module)
+    assert wanted[0] == "labels" and set(wanted) <= set(store.KINDS)
+    assert ("depth" in wanted) == ("normals" in wanted) == hasattr(module, "decode_normals")
+
+
+@pytest.mark.parametrize("name", datasets.names())
 def test_an_empty_folder_is_refused_with_its_name(name: str, tmp_path: Path) -> None:
     for split in datasets.find(name).SPLITS:
         with pytest.raises(DejavuError, match=str(tmp_path)):
@@ -69,6 +87,7 @@ def test_an_unknown_dataset_is_refused_with_the_nearest_name() -> None:
 def test_scenes_are_read_as_what_they_stand_in_for() -> None:
     assert datasets.reader("cityscapes", "synthetic") is cityscapes
     assert datasets.reader("cityscapes", "camvid") is camvid
+    assert datasets.reader("nyudv2", "synthetic") is nyudv2
 
 
 # Cityscapes
@@ -209,7 +228,10 @@ def corrupt(path: Path, how: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("read", [images.read_image, images.read_indices, camvid.decode_label])
+READERS = [images.read_image, images.read_indices, camvid.decode_label, nyudv2.decode_depth]
+
+
+@pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("how", ["empty", "text", "half", "no end", "flipped"])
 def test_a_corrupt_png_is_named(tmp_path: Path, read: object, how: str) -> None:
     shape = (30, 40, 3) if read is images.read_image else (30, 40)

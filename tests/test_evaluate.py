@@ -13,11 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+from torchmetrics.regression import MeanAbsoluteError
 
 from dejavu import config, networks, schema, sidecar
 from dejavu.datasets import find
 from dejavu.errors import DejavuError
 from dejavu.files import read_json, sha256, write_json
+from dejavu.metrics import METRICS
 from dejavu.paths import Paths
 from dejavu.stages import evaluate
 from dejavu.stages.train import run_folder
@@ -26,15 +28,21 @@ ROOT = Path(__file__).parents[1]
 SCALE, NAME, SEEDS, SIZE = "smoke", "hrnet18", (0, 3), (34, 50)
 CLASSES = ("sky", "road", "car", "tram", "never seen")
 PATHS = Paths(SCALE)
+# A row of every other task: the same network with other outputs, on the same images.
+OTHERS = {"depth": "hrnet18_depth", "normals": "hrnet18_normals"}
+CHANNELS = {NAME: len(CLASSES), "hrnet18_depth": 1, "hrnet18_normals": 3}
 
 
 def make_params() -> schema.Params:
-    """The project's own, with two seeds at smoke scale."""
+    """The project's own, with two seeds at smoke scale and a row for every task."""
     params = config.load(ROOT / "params.yaml")
     smoke = params.scales[SCALE]
     part = smoke.data["cityscapes"].model_copy(update={"size": SIZE})
     smoke = smoke.model_copy(update={"seeds": SEEDS, "data": {"cityscapes": part}})
-    return params.model_copy(update={"scales": {**params.scales, SCALE: smoke}})
+    row = params.experiments[NAME]
+    others = {name: row.model_copy(update={"task": task}) for task, name in OTHERS.items()}
+    experiments = {**params.experiments, **others}
+    return params.model_copy(update={"scales": {**params.scales, SCALE: smoke}, "experiments": experiments})
 
 
 def make_prepared(folder: Path, sizes: tuple[int, int] = SIZE) -> None:
@@ -44,9 +52,15 @@ def make_prepared(folder: Path, sizes: tuple[int, int] = SIZE) -> None:
     images = np.kron(coarse, np.ones((1, 8, 9, 1), np.uint8))[:, : sizes[0], : sizes[1]]
     images += rng.integers(0, 30, images.shape, np.uint8)
     labels = rng.choice([0, 1, 2, 3, 255], (11, *sizes)).astype(np.uint8)
+    hole = rng.random(labels.shape) < 0.2
+    depth = np.where(hole, 0, rng.uniform(0.5, 10, labels.shape)).astype(np.float32)
+    normals = rng.standard_normal((*labels.shape, 3))
+    normals[hole] = 0
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    arrays = {"images": images, "labels": labels, "depth": depth, "normals": normals.astype(np.float16)}
     folder.mkdir(parents=True)
-    np.save(folder / "test_images.npy", images)
-    np.save(folder / "test_labels.npy", labels)
+    for kind, values in arrays.items():
+        np.save(folder / f"test_{kind}.npy", values)
     (folder / "test.txt").write_text("".join(f"image{i:02}\n" for i in range(11)))
     report = {
         "dataset": "cityscapes",
@@ -56,27 +70,31 @@ def make_prepared(folder: Path, sizes: tuple[int, int] = SIZE) -> None:
         "palette": [[i, i, i] for i in range(len(CLASSES))],
         "ignore_index": 255,
         "evaluate": "test",
+        "targets": ["labels", *OTHERS],
         "splits": {
             "test": {
                 "count": 11,
-                "images": {"shape": list(images.shape), "dtype": "uint8", "sha256": "of images"},
-                "labels": {"shape": list(labels.shape), "dtype": "uint8", "sha256": "of labels"},
+                **{
+                    kind: {"shape": list(values.shape), "dtype": str(values.dtype), "sha256": f"of {kind}"}
+                    for kind, values in arrays.items()
+                },
             }
         },
     }
     write_json(folder / "report.json", report)
 
 
-def make_weights(params: schema.Params, seed: int, num_classes: int = len(CLASSES)) -> None:
-    run = params.run(NAME, SCALE)
+def make_weights(params: schema.Params, seed: int, name: str = NAME, channels: int | None = None) -> None:
+    run = params.run(name, SCALE)
     torch.manual_seed(seed)
-    network = networks.build(run.network.module, num_classes, run.network.width, **run.network.options)
+    outputs = channels or CHANNELS[name]
+    network = networks.build(run.network.module, outputs, run.network.width, **run.network.options)
     # Batch norm that has seen some images, or one class wins everywhere.
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0
     network(torch.randn(4, 3, 64, 64))
-    path = PATHS.weights(NAME, seed)
+    path = PATHS.weights(name, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), path)
 
@@ -88,8 +106,9 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         make_prepared(PATHS.prepared("cityscapes"))
-        for seed in SEEDS:
-            make_weights(make_params(), seed)
+        for name in CHANNELS:
+            for seed in SEEDS:
+                make_weights(make_params(), seed, name)
     return folder
 
 
@@ -101,21 +120,21 @@ def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sche
     return make_params()
 
 
-def predictions(params: schema.Params, seed: int) -> torch.Tensor:
-    """Class maps of the test split, written out without the project's inference."""
-    run = params.run(NAME, SCALE)
-    network = networks.build(run.network.module, len(CLASSES), run.network.width, **run.network.options)
-    network.load_state_dict(load_file(PATHS.weights(NAME, seed)))
+def outputs(params: schema.Params, seed: int, name: str = NAME) -> torch.Tensor:
+    """What the network says of the test split at full size, written out without the project's inference."""
+    run = params.run(name, SCALE)
+    network = networks.build(run.network.module, CHANNELS[name], run.network.width, **run.network.options)
+    network.load_state_dict(load_file(PATHS.weights(name, seed)))
     images = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_images.npy")).permute(0, 3, 1, 2)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     images = (images / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     with torch.no_grad():
         logits = network.eval()(images)
-    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False).argmax(1)
+    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def written() -> dict[str, bytes]:
-    folder = PATHS.metrics(NAME, 0).parent
+def written(name: str = NAME) -> dict[str, bytes]:
+    folder = PATHS.metrics(name, 0).parent
     return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith(".run.json")}
 
 
@@ -124,7 +143,7 @@ def test_equals_torchmetrics_on_predictions_made_independently(params: schema.Pa
     labels = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_labels.npy")).long()
     seen = set()
     for seed in SEEDS:
-        guess = predictions(params, seed)
+        guess = outputs(params, seed).argmax(1)
         assert len(guess.unique()) > 2
         metrics = read_json(PATHS.metrics(NAME, seed))["metrics"]
         for key, reference in {
@@ -135,6 +154,71 @@ def test_equals_torchmetrics_on_predictions_made_independently(params: schema.Pa
             assert metrics[key] == pytest.approx(100 * reference(guess, labels).item(), abs=0.05)
         seen.add(metrics["miou"])
     assert len(seen) == len(SEEDS)  # each seed's own weights
+
+
+def test_depth_equals_torchmetrics(params: schema.Params) -> None:
+    evaluate.run(params, OTHERS["depth"], SCALE)
+    truth = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_depth.npy"))
+    for seed in SEEDS:
+        guess = outputs(params, seed, OTHERS["depth"])[:, 0]
+        metrics = read_json(PATHS.metrics(OTHERS["depth"], seed))["metrics"]
+        error = MeanAbsoluteError()
+        error.update(guess[truth > 0], truth[truth > 0])
+        assert metrics["depth_aerr"] == pytest.approx(error.compute().item(), rel=1e-4)
+        squares = torch.stack([(g - t)[t > 0].square().mean() for g, t in zip(guess, truth, strict=True)])
+        assert metrics["rmse"] == pytest.approx(squares.sqrt().mean().item(), rel=1e-4)
+
+
+def test_normals_equal_torchs_cosine(params: schema.Params) -> None:
+    evaluate.run(params, OTHERS["normals"], SCALE)
+    truth = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_normals.npy")).double()
+    valid = truth.abs().sum(-1) > 0
+    for seed in SEEDS:
+        guess = outputs(params, seed, OTHERS["normals"]).permute(0, 2, 3, 1).double()
+        angle = F.cosine_similarity(guess, truth, dim=-1).clamp(-1, 1).acos().rad2deg()[valid]
+        metrics = read_json(PATHS.metrics(OTHERS["normals"], seed))["metrics"]
+        assert metrics["normal_merr"] == pytest.approx(angle.mean().item(), rel=1e-4)
+        assert metrics["normal_median"] == pytest.approx(angle.quantile(0.5).item(), abs=0.01)
+        assert metrics["normal_within_30"] == pytest.approx(
+            100 * (angle < 30).double().mean().item(), abs=0.1
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "says"),
+    [
+        (NAME, "miou", "2 seeds measured on 11 images, mIoU {:.2f} {:.2f} %"),
+        (OTHERS["depth"], "depth_aerr", "2 seeds measured on 11 images, depth error {:.4f} {:.4f} m"),
+        (OTHERS["normals"], "normal_merr", "2 seeds measured on 11 images, normals error {:.2f} {:.2f} °"),
+    ],
+)
+def test_prints_the_main_metric_and_writes_those_of_the_task(
+    params: schema.Params, name: str, key: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.run(params, name, SCALE)
+    files = [read_json(PATHS.metrics(name, seed)) for seed in SEEDS]
+    numbers = [file["metrics"][key] for file in files]
+    assert capsys.readouterr().out == f"{name} at scale {SCALE}: {says.format(*numbers)}\n"
+    task = files[0]["config"]["task"]
+    known = {metric for metric, entry in METRICS.items() if entry.task == task}
+    assert set(files[0]["metrics"]) - {"iou"} == known
+
+
+@pytest.mark.parametrize("task", OTHERS)
+def test_a_dataset_without_the_ground_truth_is_named(params: schema.Params, task: str) -> None:
+    path = PATHS.report("cityscapes")
+    write_json(path, read_json(path) | {"targets": ["labels"]})
+    with pytest.raises(DejavuError, match=f"'cityscapes' has no {task}, .*'{OTHERS[task]}'.*'synthetic'"):
+        evaluate.run(params, OTHERS[task], SCALE)
+
+
+@pytest.mark.parametrize("task", OTHERS)
+def test_a_prediction_that_is_no_number_is_refused(params: schema.Params, task: str) -> None:
+    weights = load_file(PATHS.weights(OTHERS[task], 0))
+    save_file({key: values * torch.nan for key, values in weights.items()}, PATHS.weights(OTHERS[task], 0))
+    with pytest.raises(DejavuError, match="image 'image00' of the prepared 'cityscapes': .*finite") as raised:
+        evaluate.run(params, OTHERS[task], SCALE)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_file_says_what_was_measured(params: schema.Params) -> None:
@@ -159,6 +243,11 @@ def test_the_cost_is_the_full_size_networks() -> None:
     assert cost["input"] == [512, 1024]
     assert cost["gmacs"] == pytest.approx(19.2, abs=0.05)
     assert cost["params_m"] == pytest.approx(3.94, abs=0.005)
+    # Another task has another number of outputs: the last layer is 1x1 with 270 inputs at stride 4.
+    for task, outputs in (("depth", 1), ("normals", 3)):
+        other = evaluate.cost(params, params.run(OTHERS[task], SCALE))
+        assert 1e6 * (cost["params_m"] - other["params_m"]) == pytest.approx((19 - outputs) * 271)
+        assert 1e9 * (cost["gmacs"] - other["gmacs"]) == pytest.approx((19 - outputs) * 270 * 128 * 256)
 
 
 def test_the_cost_goes_into_every_file(params: schema.Params) -> None:
@@ -167,12 +256,13 @@ def test_the_cost_goes_into_every_file(params: schema.Params) -> None:
     assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [expected, expected]
 
 
-def test_a_repetition_is_the_same_bytes(params: schema.Params) -> None:
-    evaluate.run(params, NAME, SCALE)
-    first = written()
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_repetition_is_the_same_bytes(params: schema.Params, name: str) -> None:
+    evaluate.run(params, name, SCALE)
+    first = written(name)
     assert set(first) == {"seed0.json", "seed3.json"}
-    evaluate.run(params, NAME, SCALE)
-    assert written() == first
+    evaluate.run(params, name, SCALE)
+    assert written(name) == first
 
 
 def test_seeds_that_are_gone_leave_nothing(params: schema.Params) -> None:
@@ -203,7 +293,7 @@ def fault_empty(params: schema.Params) -> None:
 
 
 def fault_other_classes(params: schema.Params) -> None:
-    make_weights(params, 0, num_classes=4)
+    make_weights(params, 0, channels=4)
 
 
 def fault_key_missing(params: schema.Params) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,10 +23,15 @@ from dejavu.datasets import reader
 from dejavu.datasets.store import open_split, read_report
 from dejavu.errors import DejavuError
 from dejavu.figures.curves import Curve, Group, Log, band, draw_curves, read_log
+from dejavu.figures.forest import draw_gains
+from dejavu.figures.gains import BETTER, OPEN, SINGLE, WORSE, gains, sign_of
 from dejavu.figures.panel import COLUMNS, GAP, PanelRow, colour_classes, compose, draw_panel
 from dejavu.figures.style import save
+from dejavu.metrics import METRICS
 from dejavu.paths import Paths
 from dejavu.stages import figures as stage
+from dejavu.tables import columns, csv_text
+from dejavu.tables.forms import Content
 
 ROOT = Path(__file__).parents[1]
 PALETTE = np.array([[128, 64, 128], [70, 70, 70], [220, 20, 60]], np.uint8)
@@ -74,7 +80,33 @@ def panel_figure() -> Figure:
     return draw_panel(rows(), PALETTE, CLASSES, "Title", "Scale demo, data")
 
 
-FIGURES: list[Callable[[], Figure]] = [curves_figure, panel_figure]
+def content(cells: dict[str, dict[str, tuple[float, ...]]]) -> Content:
+    """A table's CSV: of each row and metric the gain, and its interval if any; '#' is a row's base."""
+    metrics = tuple(dict.fromkeys(metric for row in cells.values() for metric in row))
+    lines = {"#": dict.fromkeys(columns(metrics), "") | {"id": "#", "method": "HRNet", "status": "run"}}
+    for name, values in cells.items():
+        line = lines["#"] | {"id": name, "method": name, "base": "#"}
+        for metric, numbers in values.items():
+            keys = (f"{metric}_gain", f"{metric}_gain_lo", f"{metric}_gain_hi")
+            line |= {key: f"{number:.4f}" for key, number in zip(keys, numbers, strict=False)}
+        lines[name] = line
+    return Content(metrics, lines)
+
+
+def gains_figure() -> Figure:
+    """Rows with long names in three groups, of two metrics; and rows of another task."""
+    cells = {}
+    for i in range(7):
+        mean = 0.3 * i - 1
+        values = (mean, mean - 0.4, mean + 0.4)
+        cells[f"{'abc'[i % 3]} change: to something of a longish name, {i}"] = {"miou": values}
+        cells[f"{'abc'[i % 3]} change: to something of a longish name, {i}"]["boundary_miou"] = values[:1]
+    for i in range(3):
+        cells[f"depth: {i}"] = {"depth_aerr": (0.01 * i, -0.02, 0.03)}
+    return draw_gains(content(cells), "Title", "Scale demo, data")
+
+
+FIGURES: list[Callable[[], Figure]] = [curves_figure, panel_figure, gains_figure]
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -251,6 +283,137 @@ def test_every_value_outside_the_palette_is_black() -> None:
     assert not coloured[3:].any()
 
 
+# ------------------------------------------------ gains
+
+ROWS = {
+    "HRNet": {"miou": (2.0, 1.0, 3.0)},
+    "ratio: 0.25": {"miou": (-1.0, -1.5, -0.5)},
+    "blocks: 1/8": {"miou": (0.5, -1.0, 2.0)},
+    "ratio: 0.75": {"miou": (0.25,)},
+}
+
+
+def spans(axes: Axes) -> list[list[float]]:
+    """The two ends of every interval that is drawn, from top to bottom."""
+    return [list(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 1.8]
+
+
+def test_rows_of_a_group_stand_together_and_the_rest_in_the_tables_order() -> None:
+    found = gains(content(ROWS), "miou")
+    assert [(gain.group, gain.name) for gain in found] == [
+        *[("", "HRNet + DejaVu"), ("ratio", "0.25"), ("ratio", "0.75"), ("blocks", "1/8")]
+    ]
+    assert [gain.interval for gain in found] == [(1, 3), (-1.5, -0.5), None, (-1, 2)]
+    assert [gain.text for gain in found][1:3] == ["−1.00 [−1.50, −0.50]", "+0.25"]
+
+
+def test_signs_say_which_way_is_better() -> None:
+    for metric, better, worse in (("miou", BETTER, WORSE), ("depth_aerr", WORSE, BETTER)):
+        rows = {name: {metric: values["miou"]} for name, values in ROWS.items()}
+        signs = [sign_of(gain, METRICS[metric].higher_is_better) for gain in gains(content(rows), metric)]
+        assert signs == [better, worse, SINGLE, OPEN]
+        (axes,) = draw_gains(content(rows), "t", "s").axes
+        said = {text.get_text(): text.get_position() for text in axes.texts}
+        arrow = "better →" if metric == "miou" else "← better"
+        assert arrow in said and ("worse →" in said) == (metric != "miou")
+
+
+def test_points_and_intervals_are_the_csvs() -> None:
+    (axes,) = draw_gains(content(ROWS), "t", "s").axes
+    assert spans(axes) == [[1, 3], [-1.5, -0.5], [-1, 2]]
+    points = [line for line in axes.lines if line.get_marker() in {"o", "s", "D"}]
+    assert [line.get_xdata()[0] for line in points] == [2, -1, 0.25, 0.5]
+    places = [line.get_ydata()[0] for line in points]
+    assert places == sorted(places) and axes.yaxis_inverted()
+    low, high = axes.get_xlim()
+    assert low < -1.5 and high > 3 and axes.get_xlabel() == "mIoU: difference to the base (points)"
+    texts = [text.get_text() for text in axes.texts]
+    assert {"ratio", "blocks", "0.25", "0.75", "1/8", "HRNet + DejaVu", "+2.00 [+1.00, +3.00]"} <= set(texts)
+
+
+def test_the_legend_has_the_signs_that_are_drawn() -> None:
+    def labels(figure: Figure) -> list[str]:
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    assert labels(draw_gains(content(ROWS), "t", "s")) == [
+        sign.label for sign in (BETTER, WORSE, OPEN, SINGLE)
+    ]
+    assert labels(draw_gains(content({"x": {"miou": (1.0, 0.5, 2.0)}}), "t", "s")) == [BETTER.label]
+
+
+def test_metrics_of_the_same_rows_share_their_names() -> None:
+    first, second, depth = gains_figure().axes
+    assert first.get_position().y0 == second.get_position().y0 > depth.get_position().y1
+    names = [[text.get_text() for text in axes.texts] for axes in (first, second, depth)]
+    assert "a change" in names[0] and "a change" not in names[1] and "depth" in names[2]
+    assert [axes.get_xlabel() for axes in (second, depth)] == [
+        *("boundary mIoU: difference to the base (points)", "depth error: difference to the base (m)")
+    ]
+
+
+def test_a_row_far_away_does_not_squeeze_the_others() -> None:
+    rows = {f"gamma: {i}": {"miou": (0.5, -1.0, 2.0)} for i in range(9)}
+    rows["gamma: 9"] = {"miou": (-90.0, -99.0, -80.0)}
+    (axes,) = draw_gains(content(rows), "t", "s").axes
+    low, _ = axes.get_xlim()
+    assert -10 < low < -2 and "beyond the axis" in axes.get_xlabel()
+    arrows = [line for line in axes.lines if line.get_marker() == "<"]
+    assert [line.get_xdata()[0] for line in arrows] == [low]
+
+
+def gains_table(work: schema.Params, text: str | None = None) -> schema.Params:
+    """params.yaml with gains for the table's only figure, and its CSV."""
+    table = work.tables[TABLE].model_copy(update={"figures": ("gains",)})
+    path = Paths(SCALE).table(TABLE, "csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if text is None:
+        blank = dict.fromkeys(columns(table.metrics), "") | {"status": "run"}
+        lines = [blank | {"id": row.id, "method": row.method, "base": row.base or ""} for row in table.rows]
+        lines[1] |= {"miou_gain": "1.0000", "miou_gain_lo": "0.5000", "miou_gain_hi": "1.5000"}
+        text = csv_text(lines, table.metrics)
+    path.write_text(text)
+    return work.model_copy(update={"tables": work.tables | {TABLE: table}})
+
+
+def test_stage_draws_what_the_table_lists_and_gains_without_torch(work: schema.Params) -> None:
+    params = gains_table(work)
+    stage.run(params, TABLE, SCALE)
+    drawn = Paths(SCALE).figure(TABLE, "gains")
+    first = drawn.read_bytes()
+    assert [path.name for path in drawn.parent.iterdir()] == [drawn.name]
+    (Path() / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    code = (
+        "import sys; from dejavu import config, paths, stages; from dejavu.stages import figures;"
+        "params = config.load();"
+        f"figures.gains(params, {TABLE!r}, {SCALE!r}); print('torch' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False" and drawn.read_bytes() == first
+
+
+def test_gains_of_a_csv_that_is_not_the_tables_are_refused(work: schema.Params) -> None:
+    params = gains_table(work)
+    path = Paths(SCALE).table(TABLE, "csv")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(DejavuError, match=rf"cityscapes.csv has other rows .*`dejavu tables {TABLE} --scale"):
+        stage.run(params, TABLE, SCALE)
+    path.unlink()
+    with pytest.raises(DejavuError, match="cityscapes.csv is missing"):
+        stage.run(params, TABLE, SCALE)
+
+
+def test_classes_are_not_drawn_of_other_tasks(work: schema.Params) -> None:
+    other = {
+        name: row.model_copy(update={"task": "depth"}) if name in work.tables[TABLE].experiments else row
+        for name, row in work.experiments.items()
+    }
+    with pytest.raises(DejavuError, match=r"'curves' shows semantic segmentation, and the task of 'hrnet18'"):
+        stage.run(work.model_copy(update={"experiments": other}), TABLE, SCALE)
+
+
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory as after `evaluate` at scale smoke, with untrained weights and noise for images."""
@@ -274,8 +437,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         paths.weights(run.experiment, seeds[0]).parent.mkdir(parents=True)
         save_file(network.state_dict(), paths.weights(run.experiment, seeds[0]))
         if run.dejavu is not None:
-            method = build_method(run, network, len(report["classes"]))
-            save_file(method.regenerator.state_dict(), paths.regenerator(run.experiment, seeds[0]))
+            method = build_method(run, network, report["classes"])
+            save_file(method.training_only.state_dict(), paths.regenerator(run.experiment, seeds[0]))
     return root
 
 
@@ -326,7 +489,7 @@ def test_panel_shows_each_networks_own_prediction_and_what_was_redacted(work: sc
     folder, seed = Paths(SCALE).prepared("cityscapes"), work.get_scale(SCALE).seeds[0]
     report = read_report(folder)
     split = open_split(folder, report["evaluate"])
-    rows = stage.panel_rows(work, SCALE, base, ours, split, len(report["classes"]))
+    rows = stage.panel_rows(work, SCALE, base, ours, split, report["classes"])
     assert [row.name for row in rows] == ["scene0", "scene2", "scene3", "scene5"]
     assert [np.unique(row.label).tolist() for row in rows] == [[0], [2], [3], [5]]
     predictions = {}

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 import dejavu
 from dejavu import cost, networks, redaction, regeneration
 from dejavu.errors import DejavuError
-from dejavu.method import DejaVu, as_tensor
+from dejavu.method import DejaVu
+from dejavu.predictions import as_tensor
 
 K = 6  # classes
 
@@ -164,7 +165,7 @@ def test_loss_is_the_papers_formula(regenerator: str, loss: str, pixels: str, im
     """Worked out step by step: redact, regenerate, compare at every step, weigh."""
     model = fresh(convolution, regenerator=regenerator, loss=loss, pixels=pixels, gamma=0.7)
     logits = model(images)
-    redacted, mask = model.redaction(images, seeded(3))
+    redacted, mask = model.redactions[0](images, seeded(3))
     steps = model.regenerator(redacted, logits.softmax(1))
     where = mask.expand_as(images) if pixels == "redacted" else torch.ones_like(images, dtype=torch.bool)
     power = 1 if loss == "l1" else 2
@@ -242,7 +243,7 @@ def test_regenerate_shows_what_the_loss_compares(images: torch.Tensor) -> None:
     model = fresh(convolution, regenerator="crm_r", gamma=1.0).eval()
     with torch.no_grad():
         redacted, regenerated = model.regenerate(images, model(images), seeded(2))
-    assert torch.equal(redacted, model.redaction(images, seeded(2)).images)
+    assert torch.equal(redacted, model.redactions[0](images, seeded(2)).images)
     assert regenerated.shape == images.shape
 
 
@@ -285,8 +286,8 @@ def test_a_plain_loop_learns() -> None:
     [
         (lambda m, x: m.regeneration_loss(x.byte(), m(x)), "uint8"),
         (lambda m, x: m.regeneration_loss(x[0], m(x)), r"\(3, 32, 64\)"),
-        (lambda m, x: m.regeneration_loss(x, m(x)[:, :4]), r"\(2, 6, h, w\).*\(2, 4, 8, 16\)"),
-        (lambda m, x: m.regeneration_loss(x, m(x)[:1]), r"\(1, 6, 8, 16\)"),
+        (lambda m, x: m.regeneration_loss(x, m(x)[:, :4]), r"\(N, 6, h, w\).*\(2, 4, 8, 16\)"),
+        (lambda m, x: m.regeneration_loss(x, m(x)[:1]), "prediction is of 1 images, but images are 2"),
         (lambda m, x: m.regeneration_loss(x, m(x).argmax(1)), r"\(2, 8, 16\)"),
         (lambda m, x: m.regeneration_loss(x, m(x) * torch.nan), "the network's prediction holds"),
         (lambda m, x: m.regeneration_loss(x * torch.inf, m(x)), "images hold"),
@@ -296,7 +297,10 @@ def test_a_plain_loop_learns() -> None:
         (lambda m, x: fresh(convolution, redaction={"ratio": 0.5}), "redaction.name is missing"),
         (lambda m, x: fresh(convolution, redaction=3), "redaction must be"),
         (lambda m, x: fresh(convolution, regenerator=3), "regenerator must be"),
-        (lambda m, x: fresh(convolution, regenerator=regeneration.ForwardCRM(K + 1, 4)), "num_classes is 6"),
+        (
+            lambda m, x: fresh(convolution, regenerator=regeneration.ForwardCRM(K + 1, 4)),
+            "the condition has 6",
+        ),
         (lambda m, x: fresh(convolution, task="semantics"), "did you mean 'semantic'"),
         (lambda m, x: fresh(convolution, loss="l2"), "loss"),
         (lambda m, x: fresh(convolution, pixels="redact"), "did you mean 'redacted'"),

@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dejavu import networks
+from dejavu.attention import Shared
 from dejavu.cost import measure
 from dejavu.errors import DejavuError
+from dejavu.predictions import as_tensor
 
 ROOT = Path(__file__).parents[1]
 K = 7  # classes
@@ -44,6 +46,37 @@ def test_hrnet_has_the_published_size(channels: int, params_m: float, gmacs: flo
     cost = measure(lambda: networks.build("hrnet", 19, channels=channels), (512, 1024))
     assert cost.params_m == pytest.approx(params_m, abs=0.01)
     assert cost.gmacs == pytest.approx(gmacs, abs=0.1)
+
+
+def test_shared_attention_costs_what_the_paper_plots() -> None:
+    cost = measure(lambda: networks.build("hrnet", 19, attention=True), (512, 1024))
+    assert 19 < cost.gmacs < 23 and 4.0 < cost.params_m < 5.0
+    plain = measure(lambda: networks.build("hrnet", 19), (512, 1024))
+    cells = 64 * 128  # at stride 8
+    assert cost.gmacs - plain.gmacs > 2 * cells**2 * 16 / 1e9  # both products of the attention are in it
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 70)])
+def test_shared_attention_starts_as_the_plain_network(size: tuple[int, int]) -> None:
+    plain, attentive = build({"module": "hrnet"}), build({"module": "hrnet", "attention": True})
+    weights = attentive.state_dict()
+    assert not [name for name in plain.state_dict() if name not in weights]
+    assert all(torch.equal(value, weights[name]) for name, value in plain.state_dict().items())
+    assert all(name.startswith("attention.") for name in weights.keys() - plain.state_dict().keys())
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        trained = attentive.train()(images)
+        assert torch.equal(trained["out"], plain.train()(images))
+        assert torch.equal(attentive.eval()(images), plain.eval()(images))
+    assert isinstance(trained["attention"], Shared)
+    assert trained["attention"].size == (-(-size[0] // 32) * 4, -(-size[1] // 32) * 4)
+
+
+@pytest.mark.parametrize(("width", "dim"), [(1.0, 16), (0.5, 8), (0.25, 4)])
+def test_shared_attention_scales_with_the_width(width: float, dim: int) -> None:
+    with torch.device("meta"):
+        attention = networks.build("hrnet", K, width, attention=True, attention_heads=2).attention
+    assert (attention.dim, attention.heads, attention.reduce[0].out_channels) == (dim, 2, 3 * dim)
 
 
 @every_network
@@ -77,8 +110,13 @@ def test_same_seed_same_network_and_prediction(entry: dict) -> None:
 
 @every_network
 def test_gradient_reaches_every_parameter(entry: dict) -> None:
+    """At the second step: at the first, parameters behind a projection that starts at 0 get none."""
     network = build(entry).train()
-    network(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    for _ in range(2):
+        optimizer.zero_grad()
+        as_tensor(network(torch.randn(2, 3, 64, 64))).square().mean().backward()
+        optimizer.step()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not without
 
@@ -128,6 +166,8 @@ def test_cost_of_layers_that_can_be_counted_by_hand() -> None:
         (lambda: networks.build("hrnet", K, channels=0), "channels"),
         (lambda: networks.build("hrnet", 0), "num_classes"),
         (lambda: networks.build("hrnet", K, width=0.0), "width"),
+        (lambda: networks.build("hrnet", K, attention=1), "attention: must be true or false"),
+        (lambda: networks.build("hrnet", K, attention=True, attention_stride=6), "multiple of 4, not 6"),
         (lambda: networks.build("hrnet", K, pretrained="hrnet_w17"), "neither a .safetensors"),
         (
             lambda: networks.build("hrnet", K, pretrained="absent.safetensors"),
@@ -146,8 +186,18 @@ def classifier() -> dict[str, torch.Tensor]:
     return timm.create_model("hrnet_w18_small_v2", pretrained=False).state_dict()
 
 
-@pytest.mark.parametrize("source", ["file.safetensors", "file.pth", "hrnet_w18_small_v2"])
-def test_pretrained_fills_the_whole_backbone(source: str, classifier, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("source", "attention"),
+    [
+        ("file.safetensors", False),
+        ("file.safetensors", True),
+        ("file.pth", False),
+        ("hrnet_w18_small_v2", False),
+    ],
+)
+def test_pretrained_fills_the_whole_backbone(
+    source: str, attention: bool, classifier, tmp_path, monkeypatch
+) -> None:
     if source == "file.safetensors":
         save_file(classifier, source := str(tmp_path / source))
     elif source == "file.pth":
@@ -155,7 +205,7 @@ def test_pretrained_fills_the_whole_backbone(source: str, classifier, tmp_path, 
     else:
         hub = type("Hub", (), {"state_dict": lambda self: classifier})
         monkeypatch.setattr(timm, "create_model", lambda name, pretrained: hub() if pretrained else None)
-    network = networks.build("hrnet", K, pretrained=source)
+    network = networks.build("hrnet", K, pretrained=source, attention=attention)
     for name, value in network.backbone.state_dict().items():
         assert torch.equal(value, classifier[name]), name
 

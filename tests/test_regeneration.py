@@ -112,13 +112,6 @@ def test_resize_has_the_size_and_keeps_a_constant(h: int, w: int, height: int, w
     torch.testing.assert_close(resized, torch.full_like(resized, 0.25))
 
 
-def test_semantic_condition_is_the_classes_probability() -> None:
-    logits = torch.tensor([0.0, 1.0, 2.0]).log().view(1, 3, 1, 1)
-    probabilities = regeneration.condition("semantic", logits)
-    torch.testing.assert_close(probabilities.flatten(), torch.tensor([0, 1 / 3, 2 / 3]))
-    assert regeneration.condition("semantic", logits, "logits") is logits
-
-
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
@@ -130,8 +123,6 @@ def test_semantic_condition_is_the_classes_probability() -> None:
         (lambda: regeneration.ForwardCRM(K, 4, norm="bach"), "did you mean 'batch'"),
         (lambda: regeneration.ForwardCRM(K, 4, depth=0), "at least 1"),
         (lambda: regeneration.RecursiveCRM(K, 4, recursions=0), "at least 1"),
-        (lambda: regeneration.condition("semantics", torch.zeros(1)), "did you mean 'semantic'"),
-        (lambda: regeneration.condition("semantic", torch.zeros(1), "logit"), "did you mean 'logits'"),
         (lambda: dejavu_loss([], torch.zeros(1)), "at least one"),
         (lambda: dejavu_loss([torch.zeros(1)], torch.zeros(1), "l2"), "unknown kind 'l2'"),
     ],

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
+from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from dejavu.errors import DejavuError
@@ -245,3 +247,235 @@ def test_real_labels_equal_torchmetrics(
     printed = json.loads(capsys.readouterr().out)
     assert printed["miou"] == pytest.approx(100 * reference.compute().item(), abs=1e-3)
     assert 0 < printed["boundary_miou"] < printed["miou"] < 100
+
+
+def of_maps(task: str, folders: tuple[Path, Path], *more: str) -> None:
+    parser = argparse.ArgumentParser()
+    score.add_arguments(parser)
+    gt, pred = map(str, folders)
+    args = parser.parse_args([task, "--gt", gt, "--pred", pred, *more])
+    args.run(args)
+
+
+def depth_map(seed: int, shape: tuple[int, int] = (11, 12)) -> np.ndarray:
+    """Depth in units of 1/256 m, 1 to 95 m, as a 16-bit PNG stores it."""
+    return np.random.default_rng(seed).integers(256, 95 * 256, shape).astype(np.uint16)
+
+
+def normal_map(seed: int, shape: tuple[int, int] = (11, 12)) -> np.ndarray:
+    """Unit vectors in 8 bits."""
+    vectors = np.random.default_rng(seed).standard_normal((*shape, 3))
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.round((vectors + 1) * 127.5).astype(np.uint8)
+
+
+@pytest.fixture
+def of_task(tmp_path: Path, task: str) -> tuple[Path, Path]:
+    """Two folders of depth or normals; a fifth of the ground truth is unknown, and not predicted either."""
+    make = {"depth": depth_map, "normals": normal_map}[task]
+    for seed, name in enumerate(NAMES):
+        truth, prediction = make(seed), make(seed + 100)
+        hole = np.random.default_rng(seed).random((11, 12)) < 0.2
+        truth[hole] = prediction[hole] = 0
+        for folder, values in (("gt", truth), ("pred", prediction)):
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(path, format="PNG")
+    return tmp_path / "gt", tmp_path / "pred"
+
+
+@pytest.mark.parametrize("task", ["depth"])
+@pytest.mark.parametrize("scale", [256.0, 1000.0])
+def test_depth_equals_sklearn(
+    of_task: tuple[Path, Path], scale: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_maps("depth", of_task, "--scale", str(scale), "--min", "2", "--max", "60")
+    printed = json.loads(capsys.readouterr().out)
+    kept = []
+    for name in NAMES:
+        truth, prediction = (load(folder / name) / scale for folder in of_task)
+        valid = (truth > 2) & (truth < 60)
+        kept.append((truth[valid], np.clip(prediction[valid], 2, 60)))
+    truth, prediction = (np.concatenate([pair[i] for pair in kept]) for i in (0, 1))
+    assert printed["depth_aerr"] == pytest.approx(mean_absolute_error(truth, prediction))
+    assert printed["abs_rel"] == pytest.approx(
+        np.mean([mean_absolute_percentage_error(*pair) for pair in kept])
+    )
+    said = {"task": "depth", "images": 3, "images_scored": 3, "scale": scale, "min": 2.0, "max": 60.0}
+    assert {key: printed[key] for key in said} == said
+    assert (printed["crop"], printed["median_scaling"]) == ("none", False)
+
+
+@pytest.mark.parametrize("task", ["normals"])
+def test_normals_equal_the_angles_of_the_files(
+    of_task: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_maps("normals", of_task)
+    printed = json.loads(capsys.readouterr().out)
+    every = []
+    for name in NAMES:
+        stored = (load(folder / name).reshape(-1, 3).astype(float) for folder in of_task)
+        for a, b in zip(*stored, strict=True):
+            if a.any():
+                n, m = a / 127.5 - 1, b / 127.5 - 1
+                every.append(np.degrees(np.arccos(n @ m / np.sqrt((n @ n) * (m @ m)))))
+    assert printed["normal_merr"] == pytest.approx(np.mean(every), abs=1e-6)
+    assert printed["normal_median"] == pytest.approx(np.median(every), abs=5e-4)
+    assert (printed["task"], printed["images"]) == ("normals", 3)
+
+
+@pytest.mark.parametrize("task", ["normals"])
+@pytest.mark.parametrize("none", [0, 127, 128])
+def test_black_and_grey_are_no_normal(
+    of_task: tuple[Path, Path], none: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_maps("normals", of_task)
+    expected = capsys.readouterr().out
+    for name in NAMES:
+        values = load(of_task[0] / name)
+        values[(values == 0).all(-1)] = none
+        Image.fromarray(values).save(of_task[0] / name, format="PNG")
+    of_maps("normals", of_task)
+    assert capsys.readouterr().out == expected
+
+
+def spoil(folder: Path, values: np.ndarray, mode: str | None = None) -> None:
+    image = Image.fromarray(values)
+    (image.convert(mode) if mode else image).save(folder / "city/b.png", format="PNG")
+
+
+def sixteen_bit_colour(folder: Path) -> None:
+    """Written by hand: Pillow reads 16-bit RGB as if it had 8 bits."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 12, 11, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + bytes(72) for _ in range(11)))
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (folder / "city/b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+BYTES, COLOUR = np.ones((11, 12), np.uint8), np.full((11, 12, 3), 200, np.uint8)
+EITHER = {
+    "missing": (fault_missing, "is missing"),
+    "extra": (fault_extra, "no ground truth"),
+    "truncated": (fault_truncated, "cannot be read"),
+    "flipped bit": (fault_flipped_bit, "cannot be read"),
+    "JPEG": (fault_jpeg, "not a PNG"),
+    "no image": (fault_not_an_image, "not a PNG"),
+    "empty": (lambda gt, pred: (pred / "city/b.png").write_bytes(b""), "not a PNG"),
+    "16-bit colour": (lambda gt, pred: sixteen_bit_colour(pred), "16-bit RGB, and "),
+    "palette": (lambda gt, pred: spoil(pred, BYTES, "P"), "8-bit palette, and "),
+    "transparency": (lambda gt, pred: spoil(gt, COLOUR, "RGBA"), "8-bit RGB with transparency, and "),
+    "8-bit grey": (lambda gt, pred: spoil(gt, BYTES), "8-bit grey, and "),
+}
+FAULTS_OF = {
+    "depth": {
+        **EITHER,
+        "colour": (lambda gt, pred: spoil(pred, COLOUR), "8-bit RGB, and 16-bit grey is needed"),
+        "size": (lambda gt, pred: spoil(pred, depth_map(0, (4, 4))), "shape (4, 4)"),
+        "a hole": (
+            lambda gt, pred: (spoil(gt, depth_map(0) // 2), spoil(pred, depth_map(0) * 0)),
+            "no depth (no finite number) at 132 of the 132 pixels",
+        ),
+    },
+    "normals": {
+        **EITHER,
+        "16-bit grey": (lambda gt, pred: spoil(pred, depth_map(0)), "16-bit grey, and 8-bit RGB is needed"),
+        "size": (lambda gt, pred: spoil(pred, normal_map(0, (4, 4))), "shape (4, 4, 3)"),
+        "a photograph": (lambda gt, pred: spoil(gt, COLOUR + 55), "132 vectors longer than 1.2"),
+        "a hole": (
+            lambda gt, pred: (spoil(gt, normal_map(0)), spoil(pred, np.full_like(COLOUR, 128))),
+            "no normal (no finite numbers) at 132 of the 132 pixels",
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "fault"), [(task, fault) for task, faults in FAULTS_OF.items() for fault in faults]
+)
+def test_a_fault_of_depth_or_normals_names_the_file(
+    of_task: tuple[Path, Path], task: str, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, says = FAULTS_OF[task][fault]
+    make(*of_task)
+    with pytest.raises(DejavuError) as raised:
+        of_maps(task, of_task)
+    assert "city/b" in str(raised.value) and says in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("task", ["depth"])
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--scale", "0"), "--scale is 0.0"),
+        (("--scale", "nan"), "--scale is nan"),
+        (("--min", "9", "--max", "3"), "--min is 9.0 and --max is 3.0"),
+        (("--max", "inf"), "--max is inf"),
+        (("--min", "-1"), "--min is -1.0"),
+        (("--crop", "eigne"), "did you mean 'eigen'"),
+        (("--scale", "65536"), "nothing was scored.*between 2.0 and 80"),
+    ],
+)
+def test_options_of_depth_must_be_possible(
+    of_task: tuple[Path, Path], more: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DejavuError, match=says):
+        of_maps("depth", of_task, *(("--min", "2") if more[0] == "--scale" else ()), *more)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("crop", ["none", "garg", "eigen"])
+def test_real_depth_of_kitti(
+    mirror: Path, tmp_path: Path, crop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sparse LiDAR, predicted a tenth too far everywhere: every relative error is known."""
+    measured = sorted((mirror / "kitti_depth" / "depth").glob("*.png"))
+    if not measured:
+        pytest.skip(f"no KITTI depth in {mirror}")
+    pooled = []
+    for path in measured[:3]:
+        (tmp_path / "gt").mkdir(exist_ok=True)
+        (tmp_path / "pred").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "gt")
+        stored = load(path)
+        nearest = ndimage.distance_transform_edt(stored == 0, return_distances=False, return_indices=True)
+        guess = np.round(1.1 * stored[tuple(nearest)].astype(float)).clip(1, 65535).astype(np.uint16)
+        Image.fromarray(guess).save(tmp_path / "pred" / path.name)
+        if crop == "none":
+            pooled.append(stored[(stored > 0) & (stored < 72 * 256)] / 256)
+    folders = (tmp_path / "gt", tmp_path / "pred")
+    of_maps("depth", folders, "--crop", crop, "--max", "72")  # 1.1 x 72 m would be clipped at 72
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["images"] == printed["images_scored"] == 3
+    assert printed["delta1"] == 1 and 0.09 < printed["abs_rel"] <= 0.1001
+    assert printed["rmse_log"] == pytest.approx(np.log(1.1), abs=0.004)
+    if pooled:
+        errors = [np.abs(np.minimum(1.1 * truth, 72) - truth) for truth in pooled]
+        assert printed["depth_aerr"] == pytest.approx(np.concatenate(errors).mean(), abs=1e-3)
+    of_maps("depth", folders, "--crop", crop, "--median-scaling")
+    assert json.loads(capsys.readouterr().out)["abs_rel"] < 1e-3  # what rounding to 1/256 m leaves
+
+
+def test_real_normals_of_nyudv2(mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two normal maps of one frame, and the agreement that their source states: 10.5, 6.3 and 74 %."""
+    folder = mirror / "nyudv2" / "normals_check"
+    if not folder.is_dir():
+        pytest.skip(f"no normals of NYUD-v2 in {mirror}")
+    official = load(folder / "00003_ladicky_640x480_BGR.png")[1::2, 1::2, ::-1]
+    derived = load(folder / "00003_derived_320x240_RGB.png")
+    inner = np.s_[6:-6, 6:-6]  # the frame of the image is white
+    for name, values in (("gt", official[inner]), ("pred", derived[inner])):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.ascontiguousarray(values)).save(tmp_path / name / "00003.png")
+    of_maps("normals", (tmp_path / "gt", tmp_path / "pred"))
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["normal_merr"] == pytest.approx(10.5, abs=0.1)
+    assert printed["normal_median"] == pytest.approx(6.3, abs=0.1)
+    assert printed["normal_within_11"] == pytest.approx(74, abs=0.5)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu.datasets import cityscapes, synthetic
+from dejavu.datasets import cityscapes, nyudv2, synthetic
 from dejavu.datasets.scenes.geometry import Camera, Solid, corners, turn
 from dejavu.datasets.scenes.objects import LABELS
 from dejavu.datasets.scenes.render import _trace
@@ -237,3 +237,68 @@ def test_scenes_are_never_written_over_the_real_data(tmp_path: Path) -> None:
     with pytest.raises(DejavuError, match="leftImg8bit was not rendered"):
         synthetic.write_cityscapes(tmp_path, 7, (16, 32), {"train": 1, "val": 1})
     assert real.read_bytes() == b"real"
+
+
+NYU = {"train": 2, "test": 1}
+
+
+def test_the_street_classes_take_every_evaluated_label_once() -> None:
+    taken = [label for _, _, labels in synthetic.STREET_13 for label in labels]
+    evaluated = {label for label in LABELS.values() if cityscapes.TRAIN_IDS[label] != 255}
+    assert len(taken) == len(set(taken)) and set(taken) == evaluated
+
+
+def test_nyudv2_layout_is_written_and_read_back(tmp_path: Path) -> None:
+    files = synthetic.write_nyudv2(tmp_path, 7, (48, 64), NYU)
+    assert files == sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
+    names = {split: [pair.name for pair in nyudv2.pairs(tmp_path, split)] for split in NYU}
+    assert names == {"train": ["rendered_000000", "rendered_000002"], "test": ["rendered_000001"]}
+    s = synthetic.render(7, 2, (48, 64))
+    pair = nyudv2.pairs(tmp_path, "train")[1]
+    np.testing.assert_array_equal(np.asarray(Image.open(pair.image)), s.image)
+    labels = nyudv2.decode_label(pair.label)
+    for number, (_, _, ids) in enumerate(synthetic.STREET_13):
+        np.testing.assert_array_equal(labels == number, np.isin(s.semantic, ids))
+    np.testing.assert_array_equal(
+        labels == 255, np.isin(s.semantic, [LABELS["ego vehicle"], LABELS["static"]])
+    )
+
+
+def test_nyudv2_depth_and_normals_are_the_rendered_ones_within_their_steps(tmp_path: Path) -> None:
+    synthetic.write_nyudv2(tmp_path, 7, (48, 64), NYU)
+    s, pair = synthetic.render(7, 1, (48, 64)), nyudv2.pairs(tmp_path, "test")[0]
+    assert pair.depth is not None and pair.normals is not None
+    depth = nyudv2.decode_depth(pair.depth)
+    near = (s.depth > 0) & (s.depth < 99.5)
+    assert 0.5 < near.mean() < 1
+    assert np.abs(depth - s.depth / 10)[near].max() <= 9.99547 / 255 / 2 + 1e-5
+    assert (depth[(s.depth == 0) | (s.depth > 100)] == 0).all() and depth.max() < 9.99547
+    normals = nyudv2.decode_normals(pair, depth)
+    surface = s.normals.any(axis=-1)
+    np.testing.assert_array_equal(normals.any(axis=-1), surface)
+    angle = np.arccos(np.clip((normals * s.normals).sum(-1)[surface], -1, 1))
+    assert np.degrees(angle).max() < 0.6  # half of a step of 1/127.5 in each of three directions
+
+
+@pytest.mark.parametrize("real", ["train.txt", "test/rgb/00001.jpg"])
+def test_nyudv2_scenes_are_never_written_over_the_real_data(tmp_path: Path, real: str) -> None:
+    synthetic.write_nyudv2(tmp_path, 7, (16, 32), NYU)
+    synthetic.write_nyudv2(tmp_path, 7, (16, 32), NYU)  # over their like they are
+    synthetic.remove_nyudv2(tmp_path)
+    assert not list(tmp_path.iterdir())
+    path = tmp_path / real
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"00001\n")
+    with pytest.raises(DejavuError, match="was not rendered"):
+        synthetic.write_nyudv2(tmp_path, 7, (16, 32), NYU)
+    assert path.read_bytes() == b"00001\n"
+
+
+@pytest.mark.parametrize(
+    ("counts", "key"), [({"train": 1, "test": None}, "`val`"), ({"train": None}, "`train`")]
+)
+def test_scenes_without_a_number_are_asked_for_by_the_key(
+    tmp_path: Path, counts: dict[str, int | None], key: str
+) -> None:
+    with pytest.raises(DejavuError, match=key):
+        synthetic.write_nyudv2(tmp_path, 7, (16, 32), counts)

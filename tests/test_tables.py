@@ -19,6 +19,7 @@ from dejavu.errors import DejavuError
 from dejavu.paths import Paths
 from dejavu.stages import tables as stage
 from dejavu.tables import Origin, columns, latex, markdown
+from dejavu.tables.forms import read_content
 from dejavu.tables.latex import escaped
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,8 @@ MIOU = {
 }
 T_2 = 4.302652729911275  # 97.5 % quantile of Student's t with two degrees of freedom, from its table
 HALF = T_2 / 3**0.5  # of the interval of three differences with deviation 1
+# Metres, and fewer seeds: differences -0.05 and -0.07.
+DEPTH = {"deep": {0: 0.50, 1: 0.60}, "deeper": {0: 0.45, 1: 0.53}}
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "method": "H_R&D", "backbone": "N|18", "paper": {"miou": 77.6, "gmacs": 19}},
     {"id": "b", "method": "HRNet", "backbone": "HRNet18", "paper": {"miou": 78.85, "gmacs": None}},
@@ -42,15 +45,28 @@ ROWS: list[dict[str, Any]] = [
 ROWS[0] |= {"experiment": "plain"}
 ROWS[1] |= {"experiment": "paired", "base": "a"}
 ROWS[2] |= {"experiment": "sure", "base": "a"}
+# Rows of two tasks, of which the paper has no value.
+TASKS: list[dict[str, Any]] = [
+    {"id": "s", "method": "labels: no DejaVu", "experiment": "plain"},
+    {"id": "s1", "method": "labels: low-pass", "base": "s", "experiment": "paired"},
+    {"id": "d", "method": "HRNet", "experiment": "deep"},
+    {"id": "d1", "method": "HRNet", "base": "d", "experiment": "deeper"},
+]
 
 
 def make_params(seeds: list[int] = SEEDS, metrics: tuple[str, ...] = ("miou",)) -> schema.Params:
     """A params.yaml of one scale in which CamVid stands in for Cityscapes."""
+    more = {
+        "tasks": {"title": "Tasks", "dataset": "cityscapes", "metrics": ["miou", "depth_aerr"]}
+        | {"rows": TASKS, "notes": ["One network | a task."]}
+    }
     plain = {"task": "semantic", "dataset": "cityscapes", "network": "net", "recipe": "short"}
     method = {"redaction": {"name": "random_blocks"}, "regenerator": {"name": "crm_f"}, "gamma": 0.3}
     paired = plain | {"base": "plain", "dejavu": method}
+    deep = plain | {"task": "depth", "recipe": "few"}
     part = {"source": "camvid", "size": [96, 128]}
     scale = {"name": "tiny", "seeds": seeds, "width": 0.5, "data": {"cityscapes": part}}
+    scale |= {"train": {"few": {"seeds": min(2, len(seeds)), "epochs": 7}}}
     recipe = {"epochs": 1, "batch_size": 1, "crop": [64, 64]}
     recipe |= {"optimizer": {"name": "sgd", "lr": 0.01}, "schedule": {"name": "poly"}}
     table = {"title": "Semantic segmentation, Cityscapes val", "dataset": "cityscapes"}
@@ -63,15 +79,19 @@ def make_params(seeds: list[int] = SEEDS, metrics: tuple[str, ...] = ("miou",)) 
             "cityscapes": {"licence": "none", "cost_input": [512, 1024]},
         },
         networks={"net": {"module": "hrnet", "channels": 18}},
-        recipes={"short": recipe},
-        experiments={"plain": plain, "paired": paired, "sure": paired},
-        tables={"main": table, "again": table | {"rows": ROWS[3:]}},
+        recipes={"short": recipe, "few": recipe},
+        experiments={"plain": plain, "paired": paired, "sure": paired}
+        | {"deep": deep, "deeper": deep | {"base": "deep", "dejavu": method}},
+        tables={"main": table, "again": table | {"rows": ROWS[3:]}} | more,
     )
 
 
 def write_metrics(experiment: str, seed: int, changes: dict[str, Any] | None = None) -> Path:
     """What `evaluate` writes."""
-    miou = MIOU[experiment][seed]
+    if experiment in DEPTH:
+        metrics = {"depth_aerr": DEPTH[experiment][seed]}
+    else:
+        metrics = {"miou": MIOU[experiment][seed], "pixel_accuracy": 90.0 + seed}
     content = {
         "experiment": experiment,
         "scale": "tiny",
@@ -79,7 +99,7 @@ def write_metrics(experiment: str, seed: int, changes: dict[str, Any] | None = N
         "stands_in_for": "cityscapes",
         "split": "test",
         "seed": seed,
-        "metrics": {"miou": miou, "pixel_accuracy": 90.0 + seed},
+        "metrics": metrics,
         "cost": {"gmacs": 19.2436, "params_m": 3.93842, "input": [512, 1024]},
         "config": make_params().run(experiment, "tiny").as_dict(),
     }
@@ -93,7 +113,7 @@ def write_metrics(experiment: str, seed: int, changes: dict[str, Any] | None = N
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the metrics of every experiment and seed."""
     monkeypatch.chdir(tmp_path)
-    for experiment, values in MIOU.items():
+    for experiment, values in (MIOU | DEPTH).items():
         for seed in values:
             write_metrics(experiment, seed)
     return tmp_path
@@ -218,6 +238,85 @@ def test_a_table_of_which_nothing_was_run_is_still_written(work: Path) -> None:
     assert [line["status"] for line in read("again").values()] == ["not run"] * 2
 
 
+# ------------------------------------------------ rows of different tasks, seeds and names
+
+
+def test_a_row_has_the_metrics_of_its_task_only(work: Path) -> None:
+    stage.run(make_params(), "tasks", "tiny")
+    lines = read("tasks")
+    assert list(lines["s"]) == columns(["miou", "depth_aerr"])
+    filled = [{key for key in line if key.endswith("_mean") and line[key]} for line in lines.values()]
+    assert filled == [{"miou_mean"}] * 2 + [{"depth_aerr_mean"}] * 2
+    assert [lines["d1"][f"depth_aerr_{key}"] for key in ("mean", "gain")] == ["0.4900", "-0.0600"]
+    assert [line["seeds"] for line in lines.values()] == ["3", "3", "2", "2"]
+    half = 12.706204736 * 0.02 / 2**0.5 / 2**0.5  # t with one degree of freedom, deviation 0.02 / sqrt 2
+    assert lines["d1"]["depth_aerr_gain_hi"] == f"{-0.06 + half:.4f}"
+
+
+def test_readable_forms_have_the_columns_that_say_something(work: Path) -> None:
+    stage.run(make_params(), "tasks", "tiny")
+    text = Paths("tiny").table("tasks", "md").read_text()
+    heads = next(line for line in text.splitlines() if line.startswith("| Method"))
+    gain = "Gain [95 % interval]"
+    shown = ["Method", "Seeds", "mIoU (%) ↑", gain, "depth error (m) ↓", gain]
+    assert heads == f"| {' | '.join(shown)} |"
+    assert "| labels: low-pass | 3 | 64.00 ± 3.00 | +2.00 [-0.48, +4.48] | — |  |" in text
+    assert "19.24 GMACs, 3.94 million parameters" in text  # once, as all rows cost the same
+    assert "Paper:" not in text and "Not run" not in text
+    tex = Paths("tiny").table("tasks", "tex").read_text()
+    assert r"labels: low-pass & 3 & $64.00 \pm 3.00$ & ${+2.00\ [-0.48, +4.48]}$ & --- &  \\" in tex
+    assert tex.isascii() and r"\begin{tabular}{llrrrr}" in tex
+
+
+def test_costs_that_differ_have_their_columns(work: Path) -> None:
+    for seed in DEPTH["deeper"]:
+        write_metrics("deeper", seed, {"cost": {"gmacs": 20.0, "params_m": 4.0, "input": [512, 1024]}})
+    stage.run(make_params(), "tasks", "tiny")
+    text = Paths("tiny").table("tasks", "md").read_text()
+    assert "| GMACs, ours | Params (M), ours |" in text and "| 20.00 | 4.00 |" in text
+    assert "GMACs, paper" not in text
+
+
+def test_plus_dejavu_stands_behind_the_bases_own_name_only(work: Path) -> None:
+    stage.run(make_params(), "tasks", "tiny")
+    text = Paths("tiny").table("tasks", "md").read_text()
+    names = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert names == ["labels: no DejaVu", "labels: low-pass", "HRNet", "HRNet + DejaVu"]
+
+
+def test_caption_tells_different_seeds_and_trainings(work: Path) -> None:
+    stage.run(make_params(), "tasks", "tiny")
+    text = Paths("tiny").table("tasks", "md").read_text()
+    assert "1 epoch of batch 1 with SGD or 7 epochs of batch 1 with SGD, 2 or 3 seeds (of 0, 1, 4)" in text
+    assert text.endswith("- One network \\| a task.\n")
+
+
+def test_many_intervals_are_said_to_be_many(work: Path) -> None:
+    params, path = make_params(), Paths("tiny").table("main", "csv")
+    stage.run(params, "main", "tiny")
+    assert "by chance" not in Paths("tiny").table("main", "md").read_text()
+    text = path.read_text().splitlines()
+    repeated = [line.replace(line[0], f"{line[0]}{i}", 1) for line in text[2:4] for i in range(4)]
+    path.write_text("\n".join([*text, *repeated]) + "\n")  # 5 uncertain and 5 certain gains over one base
+    shown = markdown(path, Origin.of(params, "main", "tiny", "test"))
+    assert "Of 10 intervals 5 exclude 0; if nothing had any effect, about 0.5 would by chance." in shown
+    assert "Rows compared with the same base share its luck" in shown
+
+
+def test_a_task_that_no_metric_of_the_table_measures_is_refused(work: Path) -> None:
+    params = make_params()
+    tables = params.tables | {"tasks": params.tables["tasks"].model_copy(update={"metrics": ("miou",)})}
+    with pytest.raises(DejavuError, match=r"'deep' has the task 'depth', which none of .* \(miou\) measures"):
+        stage.run(params.model_copy(update={"tables": tables}), "tasks", "tiny")
+
+
+def test_a_csv_of_another_form_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("name,value\na,1\n")
+    with pytest.raises(DejavuError, match=r"table.csv is not a table's CSV"):
+        read_content(path)
+
+
 def numbers(line: dict[str, str]) -> list[float]:
     """What the readable forms show of a CSV line, in their order, at their two decimals."""
     shown = ["paper_miou", "miou_mean", "miou_std", "miou_gain", "miou_gain_lo", "miou_gain_hi"]
@@ -253,17 +352,20 @@ def test_caption_says_what_the_numbers_are(work: Path) -> None:
     stage.run(make_params(), "main", "tiny")
     text = Paths("tiny").table("main", "md").read_text()
     assert text.startswith("### Semantic segmentation, Cityscapes val\n")
-    setting = "CamVid test (stands in for Cityscapes), 96×128, width factor 0.5, 3 seeds (0, 1, 4)"
+    setting = "CamVid test (stands in for Cityscapes), 96×128, width factor 0.5, "
+    setting += "1 epoch of batch 1 with SGD, 3 seeds (0, 1, 4)"
     assert setting in text and "512×1024" in text and "not comparable" in text
     assert escaped(setting) in Paths("tiny").table("main", "tex").read_text()
 
 
 def test_caption_at_full_size_on_the_papers_data_warns_of_nothing(work: Path) -> None:
     stage.run(make_params(), "main", "tiny")
-    seeds, size = (0, 1, 2, 3), (1024, 2048)
-    origin = Origin("T", "cityscapes", "cityscapes", "val", "paper", size, 1.0, seeds, (512, 1024))
+    size, training = (1024, 2048), ("9 epochs", "8 epochs")
+    data = ("T", "cityscapes", "cityscapes", "val", "paper", size, 1.0)
+    origin = Origin(*data, seeds=((0, 1, 2, 3),), training=training, input=(512, 1024))
     text = markdown(Paths("tiny").table("main", "csv"), origin)
-    assert "Cityscapes val, 1024×2048, full-width networks, 4 seeds (0-3)" in text
+    setting = "Cityscapes val, 1024×2048, full-width networks, 9 epochs or 8 epochs, 4 seeds (0-3)"
+    assert setting in text
     assert "not comparable" not in text and "stands in" not in text
 
 
@@ -276,7 +378,7 @@ def test_markup_characters_are_escaped(work: Path) -> None:
 def test_markdown_rows_all_have_the_columns_of_the_head(work: Path) -> None:
     stage.run(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
     text = Paths("tiny").table("main", "md").read_text().replace("\\|", "")
-    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {2 + 6 + 3 + 1}
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {2 + 5 + 3 + 1}
 
 
 def test_latex_is_balanced_ascii_and_rectangular(work: Path) -> None:
@@ -294,7 +396,8 @@ def test_latex_is_balanced_ascii_and_rectangular(work: Path) -> None:
 
 
 def test_forms_without_a_csv_say_so(tmp_path: Path) -> None:
-    origin = Origin("T", "cityscapes", "camvid", "test", "open", (96, 128), 0.5, (0,), (512, 1024))
+    data = ("T", "cityscapes", "camvid", "test", "open", (96, 128), 0.5)
+    origin = Origin(*data, seeds=((0,),), training=(), input=(512, 1024))
     for form in (markdown, latex):
         with pytest.raises(DejavuError, match="no.csv is missing"):
             form(tmp_path / "no.csv", origin)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from engines import (
     Snakemake,
     choose_scale,
     differences,
-    dvc_jobs,
-    dvc_params,
+    dvc_stages,
     read_params,
+    shorten,
     workplace,
     write_params,
 )
@@ -42,58 +43,82 @@ def place(tmp_path: Path) -> Path:
 # ------------------------------------------------ the same jobs
 
 
+@cache
+def jobs_at(scale: str) -> set[Job]:
+    """Snakemake's jobs for every table and figure of a scale, asked for by name."""
+    return {job for job in _all_jobs() if job.command.endswith(f"--scale {scale}")}
+
+
+@cache
+def _all_jobs() -> set[Job]:
+    targets = set()
+    for paths in map(Paths, PARAMS.scales):
+        for name, table in PARAMS.tables.items():
+            targets |= {paths.table(name, "md"), *(paths.figure(name, kind) for kind in table.figures)}
+    return Snakemake(ROOT, targets=set(map(str, targets))).jobs
+
+
 @pytest.mark.parametrize("scale", PARAMS.scales)
 def test_both_engines_have_the_same_jobs(place: Path, scale: str) -> None:
     choose_scale(place, scale)
-    jobs = Snakemake(place).jobs
+    jobs, stages = jobs_at(scale), dvc_stages(place)
     assert len(jobs) >= 2 + 2 * len(PARAMS.experiments)
-    assert differences(jobs, dvc_jobs(place)) == []
+    assert differences(jobs, set(stages)) == []
+    _check_watched(read_params(place), stages)
 
 
-@pytest.mark.parametrize("scale", PARAMS.scales)
-def test_config_scale_is_the_scale_of_params_yaml(place: Path, scale: str) -> None:
-    by_option = Snakemake(place, scale=scale).jobs
-    by_path = Snakemake(place, targets={f"results/{scale}/tables/{table}.md" for table in PARAMS.tables}).jobs
-    choose_scale(place, scale)
-    assert by_option == Snakemake(place).jobs
-    assert by_path == {job for job in by_option if not job.command.startswith("dejavu figures")}
+def _check_watched(params: dict[str, Any], stages: dict[Job, list[str]]) -> None:
+    """DVC watches keys that exist, and every key of a run.
+
+    A new key of a scale that `train` and `evaluate` do not name would leave their results stale.
+    """
+    for job, watched in stages.items():
+        for key in watched:
+            reduce(
+                lambda section, part: section[part], key.split("."), params
+            )  # KeyError: `dvc repro` would stop
+        _, stage, name, *_ = job.command.split()
+        if stage in ("train", "evaluate"):
+            of_scale = {key.split(".")[1] for key in watched if key.startswith("scale.")}
+            assert of_scale == set(Scale.model_fields) - {"name"}
+            assert f"scale.train.{PARAMS.experiments[name].recipe}" in watched
+            assert {key.split(".")[0] for key in watched} >= {"experiments", "networks", "recipes", "scale"}
+
+
+def test_all_makes_every_table_and_figure_of_the_chosen_scale(place: Path) -> None:
+    choose_scale(place, "smoke")
+    assert PARAMS.scale.name != "smoke"
+    assert Snakemake(place).jobs == jobs_at("smoke") == Snakemake(ROOT, scale="smoke").jobs
 
 
 @pytest.mark.parametrize("scale", PARAMS.scales)
 def test_declared_files_are_those_of_paths(scale: str) -> None:
     paths, params = Paths(scale), PARAMS
-    seeds = params.scales[scale].seeds
-    rows, dejavu = params.experiments, ROWS
     expected = {paths.raw_manifest(name) for name in params.scales[scale].data}
     expected |= {paths.report(name) for name in params.scales[scale].data}
-    expected |= {
-        path(row, seed)
-        for path in (paths.weights, paths.log, paths.metrics)
-        for row in rows
-        for seed in seeds
-    }
-    expected |= {paths.regenerator(row, seed) for row in dejavu for seed in seeds}
-    expected |= {paths.table(table, form) for table in params.tables for form in ("csv", "md", "tex")}
-    expected |= {paths.figure(table, kind) for table in params.tables for kind in ("curves", "panel")}
-    declared = {file for job in Snakemake(ROOT, scale=scale).jobs for file in job.outputs}
+    for row, experiment in params.experiments.items():
+        files = [paths.weights, paths.log, paths.metrics]
+        files += [paths.regenerator] if experiment.dejavu is not None else []
+        expected |= {path(row, seed) for path in files for seed in params.run(row, scale).seeds}
+    for name, table in params.tables.items():
+        expected |= {paths.table(name, form) for form in ("csv", "md", "tex")}
+        expected |= {paths.figure(name, kind) for kind in table.figures}
+    declared = {file for job in jobs_at(scale) for file in job.outputs}
     assert declared == set(map(str, expected))
 
 
-@pytest.mark.parametrize("scale", PARAMS.scales)
-def test_dvc_watches_keys_that_exist_and_every_key_of_a_run(place: Path, scale: str) -> None:
-    """A new key of a scale that `train` and `evaluate` do not name would leave their results stale."""
-    choose_scale(place, scale)
+def test_a_table_without_a_pair_or_without_kinds_has_no_figures(place: Path) -> None:
+    shorten(place)
     params = read_params(place)
-    for command, watched in dvc_params(place).items():
-        for key in watched:
-            reduce(
-                lambda section, part: section[part], key.split("."), params
-            )  # KeyError: `dvc repro` would stop
-        if command.startswith(("dejavu train", "dejavu evaluate")):
-            assert {key.split(".")[1] for key in watched if key.startswith("scale.")} == set(
-                Scale.model_fields
-            ) - {"name"}
-            assert {key.split(".")[0] for key in watched} >= {"experiments", "networks", "recipes", "scale"}
+    alone, without, *_ = params["tables"]
+    params["tables"][alone]["rows"] = [row for row in params["tables"][alone]["rows"] if "base" not in row]
+    params["tables"][without]["figures"] = []
+    write_params(place, params)
+    jobs = Snakemake(place).jobs
+    assert {f"dejavu tables {name} --scale smoke" for name in (alone, without)} < {
+        job.command for job in jobs
+    }
+    assert not any("figures" in job.command for job in jobs)
 
 
 MUTATIONS = {
@@ -116,25 +141,36 @@ MUTATIONS = {
 
 
 @pytest.fixture(scope="module")
-def jobs() -> set[Job]:
-    return Snakemake(ROOT).jobs
+def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[Job]]:
+    """A short pipeline, and its jobs as Snakemake has them."""
+    place = workplace(tmp_path_factory.mktemp("short"))
+    shorten(place)
+    return place, Snakemake(place).jobs
+
+
+def test_the_short_pipeline_is_the_same_in_both_engines(short: tuple[Path, set[Job]]) -> None:
+    place, jobs = short
+    assert differences(jobs, set(dvc_stages(place))) == []
+    kinds = {tuple(table.figures) for table in PARAMS.tables.values()}
+    assert sum("figures" in job.command for job in jobs) == len(kinds) > 1
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_the_comparison_notices(place: Path, jobs: set[Job], mutation: str) -> None:
+def test_the_comparison_notices(short: tuple[Path, set[Job]], tmp_path: Path, mutation: str) -> None:
     before, after = MUTATIONS[mutation]
+    place = shutil.copytree(short[0], tmp_path / "place")
     text = (place / "dvc.yaml").read_text()
     assert text.count(before) == 1, "the mutation must change one place of dvc.yaml"
     (place / "dvc.yaml").write_text(text.replace(before, after))
-    assert differences(jobs, _stages(place)) != []
+    assert differences(short[1], _stages(place)) != []
 
 
 def _stages(place: Path) -> set[Job]:
-    """Like dvc_jobs; where DVC itself refuses the file, that is noticing too."""
+    """The stages; where DVC itself refuses the file, that is noticing too."""
     from dvc.exceptions import DvcException
 
     try:
-        return dvc_jobs(place)
+        return set(dvc_stages(place))
     except DvcException:
         return set()
 
@@ -143,14 +179,13 @@ def _stages(place: Path) -> set[Job]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(short: tuple[Path, set[Job]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline that has been run at smoke in both engines, with a stand-in for the `dejavu` command.
 
     It writes the outputs that Snakemake declares; their contents depend on params.yaml and the inputs.
     """
-    place = workplace(tmp_path_factory.mktemp("finished"))
-    _shorten(place)
-    jobs = {job.command: [sorted(job.inputs), sorted(job.outputs)] for job in Snakemake(place).jobs}
+    place = shutil.copytree(short[0], tmp_path_factory.mktemp("finished") / "place")
+    jobs = {job.command: [sorted(job.inputs), sorted(job.outputs)] for job in short[1]}
     (place / "jobs.json").write_text(json.dumps(jobs))
     stand_in = place / "bin" / "dejavu"
     stand_in.parent.mkdir()
@@ -159,15 +194,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert repro(place) == set(jobs), "the first `dvc repro` runs everything"
     Snakemake(place, executor="touch")
     return place
-
-
-def _shorten(place: Path) -> None:
-    """Leave out of params.yaml what no job reads: DVC parses the whole file five times a stage."""
-    params = read_params(place)
-    params["scales"] = {name: params["scales"][name] for name in ("smoke", "paper")}
-    for table in params["tables"].values():
-        table["rows"] = [row for row in table["rows"] if row.get("experiment")]
-    write_params(place, params | {"scale": params["scales"]["smoke"]})
 
 
 STAND_IN = """
@@ -203,36 +229,50 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     assert repro(finished) == set()
 
 
-def _row(name: str) -> set[str]:
-    """A row's own jobs, and the tables and figures that show it."""
-    shown = [key for key, table in PARAMS.tables.items() if name in table.experiments]
-    jobs = {("train", name), ("evaluate", name)} | {
-        (kind, key) for key in shown for kind in ("tables", "figures")
+def _rows(params: dict[str, Any], names: set[str]) -> set[str]:
+    """The jobs of rows, and the tables and figures that show any of them."""
+    shown = {
+        name
+        for name, table in params["tables"].items()
+        if names & {row["experiment"] for row in table["rows"]}
     }
-    return {f"dejavu {stage} {key} --scale smoke" for stage, key in jobs}
+    jobs = {(stage, name) for stage in ("train", "evaluate") for name in names}
+    jobs |= {(stage, name) for stage in ("tables", "figures") for name in shown}
+    return {f"dejavu {stage} {name} --scale smoke" for stage, name in jobs}
+
+
+def _with_recipe(params: dict[str, Any], recipe: str) -> set[str]:
+    return _rows(params, {name for name, row in params["experiments"].items() if row["recipe"] == recipe})
 
 
 def _gamma(params: dict[str, Any]) -> set[str]:
     params["experiments"][ROWS[0]]["dejavu"]["gamma"] += 0.125
-    return _row(ROWS[0])
+    return _rows(params, {ROWS[0]})
 
 
 def _recipe(params: dict[str, Any]) -> set[str]:
     name = params["experiments"][ROWS[0]]["recipe"]
     params["recipes"][name]["flip"] = not params["recipes"][name]["flip"]
-    return set().union(*(_row(key) for key, row in PARAMS.experiments.items() if row.recipe == name))
+    return _with_recipe(params, name)
+
+
+def _recipe_at_scale(params: dict[str, Any]) -> set[str]:
+    name = params["experiments"][ROWS[0]]["recipe"]
+    for scale in (params["scales"]["smoke"], params["scale"]):
+        scale["train"] = scale["train"] | {name: scale["train"][name] | {"epochs": 3}}
+    return _with_recipe(params, name)
 
 
 def _paper_value(params: dict[str, Any]) -> set[str]:
     table = next(iter(params["tables"]))
-    params["tables"][table]["rows"][0]["paper"]["miou"] = 12.5
+    params["tables"][table]["rows"][0]["paper"] = {"miou": 12.5}
     return {f"dejavu {stage} {table} --scale smoke" for stage in ("tables", "figures")}
 
 
 def _width(params: dict[str, Any]) -> set[str]:
     """A key of the scale, which all rows have in common."""
     params["scales"]["smoke"]["width"] = params["scale"]["width"] = 0.5
-    return set().union(*map(_row, PARAMS.experiments))
+    return _rows(params, set(params["experiments"]))
 
 
 def _unrelated(params: dict[str, Any]) -> set[str]:
@@ -240,7 +280,10 @@ def _unrelated(params: dict[str, Any]) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("change", [_gamma, _recipe, _width, _paper_value, _unrelated])
+CHANGES = [_gamma, _recipe, _recipe_at_scale, _width, _paper_value, _unrelated]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_change_reruns_what_depends_on_it_and_nothing_else(
     finished: Path, tmp_path: Path, change: Callable[[dict[str, Any]], set[str]]
 ) -> None:
@@ -282,7 +325,9 @@ def test_a_wrong_params_yaml_stops_with_one_sentence(place: Path) -> None:
         Snakemake(place)
 
 
-def test_slurm_profile_names_rules_that_exist() -> None:
-    """Snakemake ignores resources of an unknown rule without a word."""
-    profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
-    assert set(profile["set-resources"]) <= Snakemake(ROOT).rules
+def test_slurm_profile_names_the_rules_that_train_and_no_others() -> None:
+    """Snakemake ignores resources of an unknown rule, and trains without a GPU where none is asked for."""
+    named = set(yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())["set-resources"])
+    rules = Snakemake(ROOT).rules
+    assert named <= rules
+    assert {rule for rule in rules if re.match("train_.*_(open|paper)", rule)} <= named

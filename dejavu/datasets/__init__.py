@@ -22,15 +22,21 @@ IGNORE = 255
 
 
 class Pair(NamedTuple):
-    """An image with its label. `name` is unique in its split."""
+    """An image with its label, and what else the dataset has of it. `name` is unique in its split."""
 
     name: str
     image: Path
     label: Path
+    depth: Path | None = None
+    normals: Path | None = None
 
 
 class Dataset(Protocol):
-    """What a dataset module exposes. `raw` is the folder of its raw files."""
+    """What a dataset module exposes. `raw` is the folder of its raw files.
+
+    A module may also define what the functions below give defaults for: TARGETS (`targets`), VALIDATE
+    (`validate`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE (`meaning`).
+    """
 
     TASK: str
     CLASSES: Sequence[str]
@@ -62,11 +68,24 @@ class Dataset(Protocol):
         """
 
 
+class Geometry(Dataset, Protocol):
+    """What a dataset module exposes besides when its TARGETS have depth and normals."""
+
+    def decode_depth(self, path: Path) -> np.ndarray:
+        """A depth file in metres along z, float32 (H, W), 0 = none. Raises DejavuError with the file."""
+
+    def decode_normals(self, pair: Pair, depth: np.ndarray) -> np.ndarray:
+        """A pair's normals, float32 (H, W, 3), 0-vector = none, in the convention of normals.py.
+
+        They are read where the pair has a file of them, and else derived from its `depth` (H, W).
+        """
+
+
 def names() -> list[str]:
     """The datasets there are: the modules here that define `pairs`.
 
     >>> names()
-    ['camvid', 'cityscapes']
+    ['camvid', 'cityscapes', 'nyudv2']
     """
     return options.modules("datasets")
 
@@ -108,3 +127,34 @@ def class_names(dataset: str) -> list[str]:
     ['road', 'sidewalk']
     """
     return list(find(dataset).CLASSES)
+
+
+def targets(module: Dataset) -> tuple[str, ...]:
+    """The arrays that the dataset has beside its images.
+
+    >>> targets(find("cityscapes")), targets(find("nyudv2"))
+    (('labels',), ('labels', 'depth', 'normals'))
+    """
+    return tuple(getattr(module, "TARGETS", ("labels",)))
+
+
+def validate(module: Dataset) -> str:
+    """The split that learning curves are drawn on. No checkpoint is chosen by it.
+
+    >>> validate(find("camvid")), validate(find("nyudv2"))
+    ('val', 'test')
+    """
+    return str(getattr(module, "VALIDATE", "val"))
+
+
+def meaning(module: Dataset, source: str) -> tuple[list[str], list[list[int]]]:
+    """Names and colours of the train ids of what `source` holds in this dataset's layout.
+
+    Scenes that cannot have the dataset's own classes have others, as many of them.
+
+    >>> meaning(find("nyudv2"), "nyudv2")[0][:2], meaning(find("nyudv2"), "synthetic")[0][:2]
+    (['bed', 'books'], ['road', 'sidewalk'])
+    """
+    prefix = "SYNTHETIC_" if source == "synthetic" and hasattr(module, "SYNTHETIC_CLASSES") else ""
+    palette = getattr(module, f"{prefix}PALETTE")
+    return list(getattr(module, f"{prefix}CLASSES")), [list(colour) for colour in palette]

@@ -1,12 +1,13 @@
 """Synthetic scenes, written in the raw layout of the dataset that they stand in for.
 
 What a scene looks like is `scenes/`'s affair; `render` here is its entry point. Scene numbers of the
-splits never meet: training takes the even ones, validation the odd ones.
+splits never meet: training takes the even ones, validation (or test) the odd ones.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,40 @@ from ..errors import DejavuError
 from ..progress import track
 from .scenes.render import Scene, render
 
-__all__ = ["Scene", "cityscapes_instances", "render", "remove", "scene_index", "write_cityscapes"]
+__all__ = [
+    "STREET_13", "Scene", "cityscapes_instances", "remove", "remove_nyudv2", "render", "scene_index",
+    "street_13", "write_cityscapes", "write_nyudv2",
+]  # fmt: skip
 
 _FOLDERS = ("leftImg8bit", "gtFine")
 _CITY = "rendered"
-"""by which the scenes are known from the real Cityscapes"""
-_OFFSET = {"train": 0, "val": 1}
+"""by which the scenes are known from the real Cityscapes, and their files from those of NYU Depth v2"""
+_OFFSET = {"train": 0, "val": 1, "test": 1}
+
+MODEL_SCALE = 0.1
+"""Rooms end at 10 m and streets do not: in NYU Depth v2's layout a street is a model of itself at 1:10, which
+looks the same and has the same normals. What is farther than that reaches has no depth, like the sky."""
+
+STREET_13: tuple[tuple[str, tuple[int, int, int], tuple[int, ...]], ...] = (
+    ("road", (128, 64, 128), (7,)),
+    ("sidewalk", (244, 35, 232), (8,)),
+    ("building", (70, 70, 70), (11,)),
+    ("wall or fence", (102, 102, 156), (12, 13)),
+    ("pole, light or sign", (220, 220, 0), (17, 19, 20)),
+    ("vegetation", (107, 142, 35), (21,)),
+    ("terrain", (152, 251, 152), (22,)),
+    ("sky", (70, 130, 180), (23,)),
+    ("person", (220, 20, 60), (24,)),
+    ("rider", (255, 0, 0), (25,)),
+    ("car", (0, 0, 142), (26,)),
+    ("bus", (0, 60, 100), (28,)),
+    ("bicycle", (119, 11, 32), (33,)),
+)
+"""The classes of streets that stand in for NYU Depth v2's 13: name, colour, label ids of scenes. The numbers
+mean nothing indoors, so reports and figures give these names. Other ids are ignored."""
+
+Files = Callable[[str, str, Scene], dict[str, np.ndarray]]
+"""(split, number as text, scene) -> the images that are stored of it, by path"""
 
 
 def scene_index(split: str, number: int) -> int:
@@ -43,29 +72,44 @@ def cityscapes_instances(scene: Scene) -> np.ndarray:
     return ids
 
 
+def street_13(semantic: np.ndarray) -> np.ndarray:
+    """Numbers of `STREET_13`, uint8 (H, W), 255 = none, of a scene's label ids (H, W)."""
+    table = np.full(256, 255, np.uint8)
+    for number, (_, _, labels) in enumerate(STREET_13):
+        table[list(labels)] = number
+    return table[semantic]
+
+
 def write_cityscapes(
-    raw: Path, seed: int | None, size: tuple[int, int], counts: dict[str, int | None]
+    raw: Path, seed: int | None, size: tuple[int, int], counts: Mapping[str, int | None]
 ) -> list[str]:
     """Render `counts[split]` scenes of `size` (H, W) into `raw` in Cityscapes' layout.
 
     Returns the paths of the files below `raw`, sorted. Raises DejavuError rather than write into a
     folder that holds the real Cityscapes.
     """
-    for split, count in counts.items():
-        if not count:
-            raise DejavuError(
-                f"synthetic data needs a number of {split} scenes: set `{split}` beside its size"
-            )
-    if seed is None:
-        raise DejavuError("synthetic data needs a seed: set datasets.synthetic.seed in params.yaml")
+    _check(seed, counts)
     remove(raw)
-    for name in _FOLDERS:
-        if (raw / name).exists() or (raw / name).is_symlink():
-            raise DejavuError(f"{raw / name} was not rendered: move it away before scenes are written there")
-    items = [(split, scene_index(split, n)) for split, count in counts.items() for n in range(count or 0)]
-    files = []
-    for split, index in track(items, total=len(items), description="render"):
-        files += _write_scene(raw, split, index, render(seed, index, size))
+    _make_sure_that_none_is_real(raw, _FOLDERS)
+    return _render_all(raw, seed, size, counts, _cityscapes_files)
+
+
+def write_nyudv2(
+    raw: Path, seed: int | None, size: tuple[int, int], counts: Mapping[str, int | None]
+) -> list[str]:
+    """Render `counts[split]` scenes of `size` (H, W) into `raw` in NYU Depth v2's layout.
+
+    Depth is that of a model at `MODEL_SCALE`, normals are the renderer's own. Returns the paths of the files
+    below `raw`, sorted. Raises DejavuError rather than write into a folder that holds the real data.
+    """
+    _check(seed, counts)
+    remove_nyudv2(raw)
+    _make_sure_that_none_is_real(raw, [name for split in counts for name in (split, f"{split}.txt")])
+    files = _render_all(raw, seed, size, counts, _nyudv2_files)
+    for split, count in counts.items():
+        names = [f"{_CITY}_{scene_index(split, n):06d}\n" for n in range(count or 0)]
+        (raw / f"{split}.txt").write_text("".join(names), encoding="utf-8")
+        files.append(f"{split}.txt")
     return sorted(files)
 
 
@@ -74,19 +118,72 @@ def remove(raw: Path) -> None:
     for folder in [raw / name / split for name in _FOLDERS for split in _OFFSET]:
         if not folder.parent.is_symlink() and (folder / _CITY).is_dir():
             shutil.rmtree(folder / _CITY)
-            for empty in (folder, folder.parent):
-                if not any(empty.iterdir()):
-                    empty.rmdir()
+            _drop_empty(folder, folder.parent)
 
 
-def _write_scene(raw: Path, split: str, index: int, scene: Scene) -> list[str]:
-    stem = f"{split}/{_CITY}/{_CITY}_{index:06d}_000019"
-    files = {
+def remove_nyudv2(raw: Path) -> None:
+    """Delete the scenes that `write_nyudv2` made in `raw`; anything else stays."""
+    for split in ("train", "test"):
+        for path in [*raw.glob(f"{split}/*/{_CITY}_*.png")]:
+            path.unlink()
+        _drop_empty(*(raw / split).glob("*/"), raw / split)
+        listing = raw / f"{split}.txt"
+        if listing.is_file() and listing.read_bytes().startswith(_CITY.encode()):
+            listing.unlink()
+
+
+def _drop_empty(*folders: Path) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _check(seed: int | None, counts: Mapping[str, int | None]) -> None:
+    for split, count in counts.items():
+        if not count:
+            key = "train" if split == "train" else "val"
+            raise DejavuError(f"synthetic data needs a number of {split} scenes: set `{key}` beside its size")
+    if seed is None:
+        raise DejavuError("synthetic data needs a seed: set datasets.synthetic.seed in params.yaml")
+
+
+def _make_sure_that_none_is_real(raw: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if (raw / name).exists() or (raw / name).is_symlink():
+            raise DejavuError(f"{raw / name} was not rendered: move it away before scenes are written there")
+
+
+def _render_all(
+    raw: Path, seed: int | None, size: tuple[int, int], counts: Mapping[str, int | None], files: Files
+) -> list[str]:
+    """Render and store all scenes; returns the paths of their files below `raw`, sorted."""
+    assert seed is not None
+    items = [(split, scene_index(split, n)) for split, count in counts.items() for n in range(count or 0)]
+    written: list[str] = []
+    for split, index in track(items, total=len(items), description="render"):
+        stored = files(split, f"{_CITY}_{index:06d}", render(seed, index, size))
+        for name, array in stored.items():  # plainly: the manifest, written last, says that all are whole
+            (raw / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(raw / name, compress_level=3)
+        written += stored
+    return sorted(written)
+
+
+def _cityscapes_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
+    stem = f"{split}/{_CITY}/{name}_000019"
+    return {
         f"leftImg8bit/{stem}_leftImg8bit.png": scene.image,
         f"gtFine/{stem}_gtFine_labelIds.png": scene.semantic,
         f"gtFine/{stem}_gtFine_instanceIds.png": cityscapes_instances(scene),
     }
-    for name, array in files.items():  # plainly: the manifest, written last, says that all are whole
-        (raw / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(raw / name, compress_level=3)
-    return list(files)
+
+
+def _nyudv2_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
+    from . import nyudv2  # which reads STREET_13 from here
+
+    return {
+        f"{split}/rgb/{name}.png": scene.image,
+        f"{split}/label40/{name}.png": nyudv2.encode_label(street_13(scene.semantic)),
+        f"{split}/depth/{name}.png": nyudv2.encode_depth(scene.depth * MODEL_SCALE),
+        f"{split}/normals/{name}.png": nyudv2.encode_normals(scene.normals),
+    }

@@ -1,29 +1,37 @@
 """Metrics, on numpy arrays: one file a task, used by `dejavu evaluate` and by `dejavu score` alike.
 
-`METRICS` says of every number that a table may show what it is called, in which unit it is, and
-which way is better. This package imports numpy only, and that late.
+`METRICS` says of every number that a table may show what it is called, in which unit it is, which
+way is better, and which task has it. This package imports numpy only, and that late.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import DejavuError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a results file: its name in print, unit, direction, and the decimals worth printing."""
+    """A number of a results file: its name in print, unit, direction, decimals worth printing, task."""
 
     name: str
     unit: str
     higher_is_better: bool
     digits: int = 2
+    task: str = "semantic"
 
     @property
     def arrow(self) -> str:
         """The direction as tables print it.
 
-        >>> METRICS["miou"].arrow
-        '↑'
+        >>> METRICS["miou"].arrow, METRICS["depth_aerr"].arrow
+        ('↑', '↓')
         """
         return "↑" if self.higher_is_better else "↓"
 
@@ -33,5 +41,54 @@ METRICS: dict[str, Metric] = {
     "boundary_miou": Metric("boundary mIoU", "%", True),
     "pixel_accuracy": Metric("pixel accuracy", "%", True),
     "mean_accuracy": Metric("mean class accuracy", "%", True),
+    "depth_aerr": Metric("depth error", "m", False, 4, "depth"),
+    "abs_rel": Metric("depth abs rel", "", False, 3, "depth"),
+    "sq_rel": Metric("depth sq rel", "m", False, 3, "depth"),
+    "rmse": Metric("depth RMSE", "m", False, 3, "depth"),
+    "rmse_log": Metric("depth RMSE log", "", False, 3, "depth"),
+    "log10": Metric("depth log10", "", False, 3, "depth"),
+    "delta1": Metric("delta 1", "", True, 3, "depth"),
+    "delta2": Metric("delta 2", "", True, 3, "depth"),
+    "delta3": Metric("delta 3", "", True, 3, "depth"),
+    "normal_merr": Metric("normals error", "°", False, 2, "normals"),
+    "normal_median": Metric("median normals error", "°", False, 2, "normals"),
+    "normal_within_11": Metric("normals within 11.25°", "%", True, 2, "normals"),
+    "normal_within_22": Metric("normals within 22.5°", "%", True, 2, "normals"),
+    "normal_within_30": Metric("normals within 30°", "%", True, 2, "normals"),
 }
 """Keys are those of `metrics` in a results file and of `tables.<table>.metrics` in params.yaml."""
+
+
+class Collector(Protocol):
+    """What the metrics of every task are: fed image by image, read once at the end."""
+
+    def update(self, truth: ArrayLike, prediction: ArrayLike, /) -> None: ...
+
+    def compute(self) -> dict[str, Any]: ...
+
+
+def collect(task: str, classes: Sequence[str] = (), ignore_index: int = 255) -> Collector:
+    """An empty collector for `task` under the protocol of the tables; the rest is for semantic segmentation.
+
+    Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling.
+    Raises DejavuError for a task that has no metrics.
+
+    >>> metrics = collect("depth")
+    >>> metrics.update([[2.0, 0.0]], [[1.5, 9.0]])
+    >>> metrics.compute()["depth_aerr"]
+    0.5
+    """
+    if task == "semantic":
+        from .semantic import SemanticMetrics
+
+        return SemanticMetrics(len(classes), ignore_index, classes)
+    if task == "depth":
+        from .depth import DepthMetrics
+
+        return DepthMetrics()
+    if task == "normals":
+        from .normals import NormalMetrics
+
+        return NormalMetrics()
+    known = {metric.task for metric in METRICS.values()}
+    raise DejavuError(f"task '{task}' has no metrics, {nearest(task, known)}")

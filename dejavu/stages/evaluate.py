@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
 from ..files import sha256, write_json
+from ..metrics import METRICS, collect
 from ..paths import Paths, drop_other_seeds
 from ..schema import Params, Run
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..datasets.store import Split
 
 
@@ -29,6 +32,7 @@ def run(params: Params, name: str, scale: str) -> None:
     from ..datasets import stands_in_for
     from ..datasets.store import open_split, read_report
     from ..sidecar import write_sidecar
+    from ..tasks import MAIN_METRIC
 
     paths = Paths(scale)
     prepared = paths.prepared(run.dataset)
@@ -45,6 +49,7 @@ def run(params: Params, name: str, scale: str) -> None:
         "config": run.as_dict(),
     }
     drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
+    main = MAIN_METRIC[run.task]
     scores = []
     for seed in run.seeds:
         trained = training_of(run, seed, report)
@@ -58,33 +63,53 @@ def run(params: Params, name: str, scale: str) -> None:
             seconds=seconds,
             train=trained,
         )
-        scores.append(f"{metrics['miou']:.2f}")
+        scores.append(f"{metrics[main]:.{METRICS[main].digits}f}")
     seeds = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
     print(
-        f"{name} at scale {scale}: {seeds} measured on {len(split.images)} images, mIoU {' '.join(scores)} %"
+        f"{name} at scale {scale}: {seeds} measured on {len(split.images)} images, "
+        f"{METRICS[main].name} {' '.join(scores)} {METRICS[main].unit}"
     )
 
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
-    """The metrics (`SemanticMetrics.compute`) of one seed's exported weights on a split."""
+    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split."""
     import torch
 
     from ..inference import load_network, predict
-    from ..metrics.semantic import SemanticMetrics
     from ..progress import track
+    from ..tasks import channels
 
-    classes = report["classes"]
+    truths, classes = truth(run, split), report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_network(run, len(classes), weights).to(memory_format=torch.channels_last).to(device)
-    metrics = SemanticMetrics(len(classes), report["ignore_index"], classes)
-    predictions = track(predict(network, split.images), len(split.images), f"{run.experiment} seed {seed}")
-    for name, label, prediction in zip(split.names, split.labels, predictions, strict=True):
+    network = load_network(run, channels(run.task, len(classes)), weights)
+    network = network.to(memory_format=torch.channels_last).to(device)
+    metrics = collect(run.task, classes, report["ignore_index"])
+    predictions = track(
+        predict(network, split.images, task=run.task), len(split.images), f"{run.experiment} seed {seed}"
+    )
+    for name, expected, prediction in zip(split.names, truths, predictions, strict=True):
         try:
-            metrics.update(label, prediction)
+            metrics.update(expected, prediction)
         except DejavuError as error:
             raise DejavuError(f"image '{name}' of the prepared '{run.dataset}': {error}") from None
     return metrics.compute()
+
+
+def truth(run: Run, split: Split) -> np.ndarray:
+    """The array of a split that a run's task is measured against.
+
+    Raises DejavuError where the prepared dataset has none.
+    """
+    from ..tasks import TARGETS
+
+    found: np.ndarray | None = getattr(split, TARGETS[run.task], None)
+    if found is None:
+        raise DejavuError(
+            f"the prepared '{run.dataset}' has no {run.task}, which '{run.experiment}' is measured against: "
+            f"'{run.data.source}', which plays its part at scale {run.scale}, must bring it"
+        )
+    return found
 
 
 def cost(params: Params, run: Run) -> dict[str, Any]:
@@ -94,10 +119,12 @@ def cost(params: Params, run: Run) -> dict[str, Any]:
     """
     from .. import datasets, networks
     from ..cost import measure
+    from ..tasks import channels
 
-    num_classes, size = len(datasets.find(run.dataset).CLASSES), params.cost_input(run.dataset)
+    outputs = channels(run.task, len(datasets.find(run.dataset).CLASSES))
+    size = params.cost_input(run.dataset)
     gmacs, params_m = measure(
-        lambda: networks.build(run.network.module, num_classes, **run.network.options), size
+        lambda: networks.build(run.network.module, outputs, **run.network.options), size
     )
     return {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
 

@@ -1,14 +1,19 @@
-"""`dejavu figures TABLE --scale S`: logs -> learning curves; weights and images -> qualitative panel."""
+"""`dejavu figures TABLE --scale S`: the figures that params.yaml lists for a table.
+
+Curves come from logs, the panel from weights and images, the forest plot of gains from the table's CSV.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import DejavuError
 from ..paths import Paths
 from ..schema import Params, Row, Table
 from ..tables import Origin
+from ..tables.forms import printed
 
 if TYPE_CHECKING:
     from ..datasets.store import Split
@@ -19,34 +24,89 @@ IMAGES = 4  # of the panel
 
 
 def run(params: Params, name: str, scale: str) -> None:
-    """Draw both figures of a table.
+    """Draw the figures of a table.
 
-    The panel shows the first DejaVu row that is run with its base, at the scale's first seed.
-    Raises DejavuError where there is no such pair, or a log, weights or data are missing.
+    Raises DejavuError where the table lists none, no DejaVu row is run with its base, or what a figure is
+    drawn from is missing.
     """
+    table, paths = params.get_table(name), Paths(scale)
+    if not table.figures:
+        raise DejavuError(f"tables.{name}.figures lists none: write [curves, panel] or [gains]")
     base, ours = first_pair(params, name)
+    for kind in table.figures:
+        if kind != "gains":
+            _refuse_other_tasks(params, name, kind)
+        if kind == "curves":
+            curves(params, name, scale)
+        elif kind == "panel":
+            panel(params, name, scale, base, ours)
+        else:
+            gains(params, name, scale)
+    print(f"{name} at scale {scale}: {', '.join(str(paths.figure(name, kind)) for kind in table.figures)}")
+
+
+def curves(params: Params, name: str, scale: str) -> None:
+    """Learning curves of all rows that are run, from their logs."""
+    from ..figures.curves import draw_curves
+    from ..figures.style import save
+
+    table = params.get_table(name)
+    origin = Origin.of(params, name, scale, "val")
+    note = f"Scale {scale}: {origin.setting}. Line: mean, band: smallest to largest over the seeds."
+    figure = draw_curves(groups(params, table, scale), f"Learning curves: {table.title}", note)
+    save(figure, Paths(scale).figure(name, "curves"))
+
+
+def panel(params: Params, name: str, scale: str, base: Row, ours: Row) -> None:
+    """Images, predictions and regenerations of a row and its base, at the row's first seed."""
     import numpy as np
 
     from ..datasets.store import open_split, read_report
-    from ..figures.curves import draw_curves
     from ..figures.panel import draw_panel
     from ..figures.style import save
 
     paths, table = Paths(scale), params.get_table(name)
-    origin = Origin.of(params, name, scale, "val")
     report = read_report(paths.prepared(table.dataset), params.part(table.dataset, scale))
-    note = f"Scale {scale}: {origin.setting}. Line: mean, band: smallest to largest over the seeds."
-    figure = draw_curves(groups(params, table, scale), f"Learning curves: {table.title}", note)
-    save(figure, paths.figure(name, "curves"))
-
     split = open_split(paths.prepared(table.dataset), report["evaluate"])
-    rows = panel_rows(params, scale, base, ours, split, len(report["classes"]))
+    rows = panel_rows(params, scale, base, ours, split, report["classes"])
     origin = Origin.of(params, name, scale, report["evaluate"])
     title = f"{ours.method} ({ours.backbone}): what is predicted, and what is regenerated from it"
-    note = f"Scale {scale}: {origin.setting}. Shown: seed {origin.seeds[0]}."
+    seed = params.run(str(ours.experiment), scale).seeds[0]
+    note = f"Scale {scale}: {origin.setting}. Shown: seed {seed}."
     palette = np.array(report["palette"], np.uint8)
     save(draw_panel(rows, palette, report["classes"], title, note), paths.figure(name, "panel"))
-    print(f"{name} at scale {scale}: {paths.figure(name, 'curves')}, {paths.figure(name, 'panel')}")
+
+
+def _refuse_other_tasks(params: Params, name: str, kind: str) -> None:
+    """Curves and the panel show classes and their mIoU."""
+    for experiment in params.get_table(name).experiments:
+        task = params.experiments[experiment].task
+        if task != "semantic":
+            raise DejavuError(
+                f"tables.{name}.figures: '{kind}' shows semantic segmentation, and the task of "
+                f"'{experiment}' is {task}: write [gains]"
+            )
+
+
+def gains(params: Params, name: str, scale: str) -> None:
+    """The forest plot of the table's CSV, which must have params.yaml's rows and metrics."""
+    from ..figures.forest import draw_gains
+    from ..figures.style import save
+    from ..tables.caption import chance
+    from ..tables.forms import read_content
+
+    table, paths = params.get_table(name), Paths(scale)
+    path = paths.table(name, "csv")
+    content = read_content(path)
+    if [*content.lines] != [row.id for row in table.rows] or content.metrics != table.metrics:
+        raise DejavuError(
+            f"{path} has other rows or metrics than tables.{name} in params.yaml: "
+            f"run `dejavu tables {name} --scale {scale}`"
+        )
+    note = f"Scale {scale}: {Origin.of(params, name, scale, '').setting}. Point: mean over seeds of the "
+    note += "difference to the base, paired by seed; bar: its 95 % interval (Student's t)."
+    figure = draw_gains(content, f"Gains: {table.title}", " ".join([note, *chance(content)]))
+    save(figure, paths.figure(name, "gains"))
 
 
 def first_pair(params: Params, name: str) -> tuple[Row, Row]:
@@ -68,23 +128,21 @@ def groups(params: Params, table: Table, scale: str) -> list[Group]:
     members: dict[str, list[Row]] = {}
     for row in rows.values():
         members.setdefault(row.base if row.base in rows else row.id, []).append(row)
-    seeds, paths = params.get_scale(scale).seeds, Paths(scale)
+    methods, paths = {row.id: row.method for row in table.rows}, Paths(scale)
     found = []
     for first, group in members.items():
         group.sort(key=lambda row: row.id != first)  # the base first, whatever the table's order
-        names = Counter(map(_label, group))
+        labels = {row.id: printed(row.method, methods.get(row.base or "")) for row in group}
+        uses = Counter(labels.values())
         curves = []
         for row in group:
-            experiment = str(row.experiment)
+            experiment, label = str(row.experiment), labels[row.id]
             command = f"dejavu train {experiment} --scale {scale}"
+            seeds = params.run(experiment, scale).seeds
             logs = [read_log(paths.log(experiment, seed), command) for seed in seeds]
-            curves.append(Curve(_label(row) if names[_label(row)] == 1 else row.id, logs))
+            curves.append(Curve(label if uses[label] == 1 else row.id, logs))
         found.append(Group(f"{rows[first].method}, {rows[first].backbone}", curves))
     return found
-
-
-def _label(row: Row) -> str:
-    return f"{row.method} + DejaVu" if row.base else row.method
 
 
 def evenly(count: int, total: int) -> list[int]:
@@ -98,7 +156,7 @@ def evenly(count: int, total: int) -> list[int]:
 
 
 def panel_rows(
-    params: Params, scale: str, base: Row, ours: Row, split: Split, num_classes: int
+    params: Params, scale: str, base: Row, ours: Row, split: Split, classes: Sequence[str]
 ) -> list[PanelRow]:
     """Predictions of both networks, and the redacted and regenerated images, of evenly spaced images."""
     import numpy as np
@@ -108,13 +166,13 @@ def panel_rows(
     from ..inference import denormalise, load_method, load_network, normalise, predict
     from ..randomness import generator
 
-    paths, seed = Paths(scale), params.get_scale(scale).seeds[0]
     plain, paired = params.run(str(base.experiment), scale), params.run(str(ours.experiment), scale)
+    paths, seed = Paths(scale), paired.seeds[0]
     chosen = evenly(IMAGES, len(split.images))
     images = np.stack([split.images[place] for place in chosen])  # (N, H, W, 3)
-    network = load_network(plain, num_classes, paths.weights(plain.experiment, seed))
+    network = load_network(plain, len(classes), paths.weights(plain.experiment, seed))
     regenerator = paths.regenerator(paired.experiment, seed)
-    method = load_method(paired, num_classes, paths.weights(paired.experiment, seed), regenerator)
+    method = load_method(paired, classes, paths.weights(paired.experiment, seed), regenerator)
     with torch.inference_mode():
         inputs = normalise(torch.from_numpy(images))  # (N, 3, H, W)
         pictures = method.regenerate(inputs, method(inputs), generator(seed, "figure"))

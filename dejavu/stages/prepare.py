@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
 
-from ..datasets import IGNORE, Dataset, Pair, reader
+from ..datasets import IGNORE, Dataset, Geometry, Pair, meaning, reader, targets, validate
 from ..datasets.images import read_image
-from ..datasets.store import command
+from ..datasets.store import Writer, command
 from ..errors import DejavuError
-from ..files import read_json, sha256, write_json
+from ..files import read_json, write_json
 from ..lock import locked
 from ..paths import Paths
 from ..progress import track
@@ -34,6 +35,15 @@ class Item(NamedTuple):
     label: np.ndarray
     """uint8 (H, W), train ids"""
     raw_size: tuple[int, int]
+    depth: np.ndarray | None = None
+    """float32 (H, W), metres, 0 = none"""
+    normals: np.ndarray | None = None
+    """float32 (H, W, 3), unit vectors, 0-vector = none"""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By the store's kinds, those that there are."""
+        all_ = {"images": self.image, "labels": self.label, "depth": self.depth, "normals": self.normals}
+        return {kind: array for kind, array in all_.items() if array is not None}
 
 
 def run(params: Params, name: str, scale: str) -> None:
@@ -52,13 +62,14 @@ def run(params: Params, name: str, scale: str) -> None:
         try:
             partial.mkdir(parents=True)
             pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
-            splits = convert(module, pairs, part.size, partial)
+            said = _meaning(module, part.source)
+            splits = convert(module, pairs, part.size, partial, said["classes"])
             paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
             _publish(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         about = {key: manifest[key] for key in ("dataset", "source", "stands_in_for", "licence")}
-        write_json(paths.report(name), about | _meaning(module) | {"size": list(part.size), "splits": splits})
+        write_json(paths.report(name), about | said | {"size": list(part.size), "splits": splits})
     counts = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
     print(f"{name} at scale {scale}: {counts} at {part.size[0]}x{part.size[1]} in {target}, none unreadable")
 
@@ -98,19 +109,26 @@ def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[st
     return pairs[:limit]
 
 
-def _meaning(module: Dataset) -> dict[str, Any]:
-    return {
+def _meaning(module: Dataset, source: str) -> dict[str, Any]:
+    """What the arrays mean. Keys that only some datasets need are left out by the others."""
+    classes, palette = meaning(module, source)
+    said = {
         "task": module.TASK,
-        "classes": list(module.CLASSES),
-        "palette": [list(colour) for colour in module.PALETTE],
+        "classes": classes,
+        "palette": palette,
         "ignore_index": IGNORE,
         "evaluate": module.EVALUATE,
         "unreadable": [],  # a set with unreadable files is refused
     }
+    if targets(module) != ("labels",):
+        said["targets"] = list(targets(module))
+    if validate(module) != "val":
+        said["validate"] = validate(module)
+    return said
 
 
 def convert(
-    module: Dataset, pairs: dict[str, list[Pair]], size: tuple[int, int], folder: Path
+    module: Dataset, pairs: dict[str, list[Pair]], size: tuple[int, int], folder: Path, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Write the arrays of all splits into `folder`; returns the report's `splits`.
 
@@ -119,13 +137,15 @@ def convert(
     faults: list[str] = []
     splits = {}
     for split, items in pairs.items():
-        writer = _Writer(folder, split, len(items), size)
+        writer = Writer(folder, split, len(items), size, targets(module))
         for number, item in enumerate(_decoded(module, items, size, f"prepare {split}")):
             if isinstance(item, DejavuError):
                 faults.append(str(item))
             else:
-                writer.put(number, item)
-        splits[split] = writer.close([pair.name for pair in items], module.CLASSES) if not faults else {}
+                writer.put(number, item.arrays(), item.raw_size)
+        splits[split] = writer.close([pair.name for pair in items], classes) if not faults else {}
+        if "normals" in splits[split]:
+            splits[split]["normals"]["from"] = "depth" if items[0].normals is None else "files"
     if faults:
         for fault in faults:
             print(fault, file=sys.stderr)
@@ -140,20 +160,52 @@ def load(module: Dataset, pair: Pair, size: tuple[int, int]) -> Item:
     """Decode a pair and bring it to `size` (H, W); raises DejavuError that names the file.
 
     Images are averaged over the area that becomes a pixel (PIL's bilinear filter, which widens when
-    it shrinks), labels take the nearest value.
+    it shrinks), labels take the nearest value. So do depth and normals: then all that is said of a pixel is
+    true of one and the same point, and no depth is invented between a thing and what is behind it.
     """
     image, label = read_image(pair.image), module.decode_label(pair.label)
     raw_size = (image.height, image.width)
-    if label.shape != raw_size:
-        raise DejavuError(
-            f"{pair.label} is {label.shape[1]}x{label.shape[0]} pixels, and its image {pair.image} is "
-            f"{image.width}x{image.height}"
-        )
+    _same_size(pair, pair.label, label, raw_size)
+    depth = normals = None
+    if "depth" in targets(module):
+        depth, normals = _geometry(cast(Geometry, module), pair, raw_size)
     if raw_size != size:
-        shape = (size[1], size[0])
-        image = image.resize(shape, Image.Resampling.BILINEAR)
-        label = np.asarray(Image.fromarray(label).resize(shape, Image.Resampling.NEAREST))
-    return Item(np.asarray(image), label, raw_size)
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        label = _nearest(label, size)
+        depth = None if depth is None else _nearest(depth, size)
+        normals = None if normals is None else _nearest(normals, size)
+    return Item(np.asarray(image), label, raw_size, depth, normals)
+
+
+def _geometry(module: Geometry, pair: Pair, raw_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A pair's depth and normals."""
+    assert pair.depth is not None
+    depth = module.decode_depth(pair.depth)
+    _same_size(pair, pair.depth, depth, raw_size)
+    normals = module.decode_normals(pair, depth)
+    _same_size(pair, pair.normals or pair.depth, normals, raw_size)
+    return depth, normals
+
+
+def _same_size(pair: Pair, path: Path, array: np.ndarray, raw_size: tuple[int, int]) -> None:
+    if array.shape[:2] != raw_size:
+        raise DejavuError(
+            f"{path} is {array.shape[1]}x{array.shape[0]} pixels, and its image {pair.image} is "
+            f"{raw_size[1]}x{raw_size[0]}"
+        )
+
+
+def _nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`array` (H, W, ...) at `size`: of every pixel the value nearest to its centre."""
+    rows, columns = (_places(old, new) for old, new in zip(array.shape[:2], size, strict=True))
+    return array[rows[:, None], columns]
+
+
+@cache
+def _places(old: int, new: int) -> np.ndarray:
+    """Which of `old` pixels in a row PIL takes for each of `new`."""
+    row = Image.fromarray(np.arange(old, dtype=np.int32)[None])
+    return np.asarray(row.resize((new, 1), Image.Resampling.NEAREST))[0]
 
 
 def _decoded(
@@ -178,50 +230,6 @@ def _attempt(module: Dataset, pair: Pair, size: tuple[int, int]) -> Item | Dejav
         return load(module, pair, size)
     except DejavuError as error:
         return error
-
-
-class _Writer:
-    """Streams one split's items to disk and keeps count of what went by."""
-
-    def __init__(self, folder: Path, split: str, count: int, size: tuple[int, int]) -> None:
-        self.paths = {kind: folder / f"{split}_{kind}.npy" for kind in ("images", "labels")}
-        self.names = folder / f"{split}.txt"
-        shapes = {"images": (count, *size, 3), "labels": (count, *size)}
-        self.arrays = {
-            kind: np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shapes[kind])
-            for kind, path in self.paths.items()
-        }
-        for path in self.paths.values():
-            with open(
-                path, "r+b"
-            ) as file:  # a disk that is too small is an error here, and a crash in a mapping
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        self.pixels = np.zeros(256, np.int64)
-        self.raw_sizes: list[tuple[int, int]] = []
-
-    def put(self, number: int, item: Item) -> None:
-        self.arrays["images"][number], self.arrays["labels"][number] = item.image, item.label
-        self.pixels += np.bincount(item.label.ravel(), minlength=256)
-        self.raw_sizes.append(item.raw_size)
-
-    def close(self, names: list[str], classes: Any) -> dict[str, Any]:
-        """Finish the files; returns the split's part of the report."""
-        shapes = {kind: list(array.shape) for kind, array in self.arrays.items()}
-        for array in self.arrays.values():
-            array.flush()
-        self.arrays.clear()
-        self.names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        shares = self.pixels / self.pixels.sum()
-        sizes = sorted(self.raw_sizes, key=lambda size: (size[0] * size[1], size))
-        return {
-            "count": len(names),
-            "raw_size": {"min": list(sizes[0]), "max": list(sizes[-1])},
-            "pixel_shares": {name: round(float(shares[n]), 6) for n, name in enumerate(classes)},
-            "ignored_share": round(float(shares[IGNORE]), 6),
-        } | {
-            kind: {"shape": shapes[kind], "dtype": "uint8", "sha256": sha256(path)}
-            for kind, path in self.paths.items()
-        }
 
 
 def _publish(partial: Path, target: Path) -> None:

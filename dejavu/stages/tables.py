@@ -24,7 +24,7 @@ def run(params: Params, name: str, scale: str) -> None:
     }
     for experiment in table.experiments:
         base = params.experiments[experiment].base
-        unlike = base and differences(paths, experiment, base, params.get_scale(scale).seeds)
+        unlike = base and differences(paths, experiment, base, params.run(experiment, scale).seeds)
         if unlike:
             warnings.warn(
                 f"'{experiment}' and its base '{base}' were not trained alike ({', '.join(unlike)}): "

@@ -44,7 +44,7 @@ def run(
     paths = Paths(scale)
     prepared = paths.prepared(run.dataset)
     report = read_report(prepared, run.data)
-    data = read_data(prepared, report)
+    data = read_data(prepared, report, run.task)
     for chosen in run.seeds if seed is None else (seed,):
         folder = run_folder(run, chosen, report)
         # An orphan of a killed engine may still be at it: it would write the same files.

@@ -2,12 +2,13 @@
 
 - `results`: what `evaluate` measured, read back and checked
 - `lines`: results beside the paper's values, the only place where a number is computed or rounded
-- `forms`: what Markdown and LaTeX share: cells and the caption; `markdown`, `latex`: their spelling
+- `forms`, `caption`: what Markdown, LaTeX and figures share: names, columns, cells and the setting
+- `markdown`, `latex`: their spelling
 """
 
 from __future__ import annotations
 
-from .forms import Origin
+from .caption import Origin
 from .latex import latex
 from .lines import columns, csv_text, table_lines
 from .markdown import markdown

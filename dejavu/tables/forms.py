@@ -1,71 +1,111 @@
-"""What the readable forms of a table share: its cells, read from the CSV, and its caption."""
+"""What the readable forms of a table share: its lines, which columns say something, and its cells."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 from ..errors import DejavuError
-from ..schema import Params
-from .labels import dataset_name, find
+from .labels import find
 
 NOT_RUN = "not run"
+OF_ANOTHER_TASK = "—"
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What a caption says beyond the CSV.
+class Content:
+    """A table's CSV: its metrics in column order, and its lines by their id."""
 
-    `dataset` is the paper's, `source` what was really used; sizes are (height, width) in pixels: `size`
-    of the images, `input` of those for which GMACs are counted. `split` is '' where nothing was run.
+    metrics: tuple[str, ...]
+    lines: dict[str, dict[str, str]]
+
+    @property
+    def ran(self) -> list[dict[str, str]]:
+        """The lines that have numbers of ours."""
+        return [line for line in self.lines.values() if line["status"] == "run"]
+
+    @property
+    def intervals(self) -> list[Cell]:
+        """Every cell whose gain has an interval."""
+        cells = [cell(line, metric) for line in self.ran for metric in self.metrics]
+        return [found for found in cells if found.low]
+
+    def name(self, line: Mapping[str, str]) -> str:
+        """How a line is called: 'HRNet', and 'HRNet + DejaVu' of a line that names its base's method again.
+
+        A line with a text of its own, 'redaction: low-pass', says by it what was done.
+        """
+        base = self.lines.get(line["base"])
+        return printed(line["method"], base["method"] if base else None)
+
+
+def printed(method: str, base: str | None) -> str:
+    """A row's name, given its method and its base row's.
+
+    >>> printed("HRNet", None), printed("HRNet", "HRNet"), printed("text: none", "HRNet")
+    ('HRNet', 'HRNet + DejaVu', 'text: none')
+    """
+    return f"{method} + DejaVu" if method == base else method
+
+
+def read_content(path: str | Path) -> Content:
+    """A table's CSV. Raises DejavuError where it is missing or has another form."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lines = {line["id"]: line for line in reader}
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing: make it with `dejavu tables`") from None
+    except (KeyError, UnicodeDecodeError):
+        raise DejavuError(f"{path} is not a table's CSV: make it with `dejavu tables`") from None
+    heads = list(reader.fieldnames or ())
+    return Content(tuple(head.removesuffix("_mean") for head in heads if head.endswith("_mean")), lines)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns a readable form has: those that say something.
+
+    `paper` holds the metrics of which the paper prints any value, `paper_gmacs` is whether it prints
+    GMACs. `cost`: ours are told by column; else every network costs the same, and the caption says it.
     """
 
-    title: str
-    dataset: str
-    source: str
-    split: str
-    scale: str
-    size: tuple[int, int]
-    width: float
-    seeds: tuple[int, ...]
-    input: tuple[int, int]
+    backbone: bool
+    seeds: bool
+    paper: frozenset[str]
+    paper_gmacs: bool
+    cost: bool
 
     @classmethod
-    def of(cls, params: Params, name: str, scale: str, split: str) -> Origin:
-        """That of the named table at a scale; `split` is the part of the data that was measured."""
-        table, size = params.get_table(name), params.get_scale(scale)
-        part = params.part(table.dataset, scale)
+    def of(cls, content: Content) -> Layout:
+        """The columns of this table."""
+        lines = content.lines.values()
+        paper_gmacs = any(line["paper_gmacs"] for line in lines)
         return cls(
-            title=table.title,
-            dataset=table.dataset,
-            source=part.source,
-            split=split,
-            scale=scale,
-            size=part.size,
-            width=size.width,
-            seeds=size.seeds,
-            input=params.cost_input(table.dataset),
+            backbone=any(line["backbone"] for line in lines),
+            seeds=len({line["seeds"] for line in content.ran}) > 1,
+            paper=frozenset(key for key in content.metrics if any(line[f"paper_{key}"] for line in lines)),
+            paper_gmacs=paper_gmacs,
+            cost=paper_gmacs or len({(line["gmacs"], line["params_m"]) for line in content.ran}) > 1,
         )
 
     @property
-    def data(self) -> str:
-        """The data actually used, e.g. 'CamVid test (stands in for Cityscapes)'."""
-        used = " ".join(filter(None, (dataset_name(self.source), self.split)))
-        return used if self.real else f"{used} (stands in for {dataset_name(self.dataset)})"
+    def labels(self) -> list[str]:
+        """The columns before the numbers."""
+        return ["Method", *["Backbone"] * self.backbone, *["Seeds"] * self.seeds]
 
-    @property
-    def real(self) -> bool:
-        """Whether it is the paper's own dataset."""
-        return self.source == self.dataset
+    def label_cells(self, content: Content, line: Mapping[str, str]) -> list[str]:
+        """A line's cells of these columns."""
+        seeds = line["seeds"] if line["status"] == "run" else ""
+        return [content.name(line), *[line["backbone"]] * self.backbone, *[seeds] * self.seeds]
 
-    @property
-    def setting(self) -> str:
-        """Scale, data, image size, network width and seeds in one line."""
-        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''} ({_listed(self.seeds)})"
-        width = "full-width networks" if self.width == 1 else f"width factor {self.width:g}"
-        return f"{self.data}, {pixels(self.size)}, {width}, {seeds}"
+    def cost_cells(self, line: Mapping[str, str]) -> list[str]:
+        """A line's GMACs as printed in the paper, GMACs of ours and millions of parameters of ours."""
+        ours = [rounded(line["gmacs"], 2), rounded(line["params_m"], 2)]
+        return [line["paper_gmacs"]] * self.paper_gmacs + ours * self.cost
 
 
 @dataclass(frozen=True)
@@ -84,30 +124,14 @@ class Cell:
     certain: bool
 
 
-def read_lines(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The metrics (in column order) and the lines of a table's CSV."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lines = list(reader)
-    except FileNotFoundError:
-        raise DejavuError(f"{path} is missing: make it with `dejavu tables`") from None
-    heads = list(reader.fieldnames or ())
-    return [head.removesuffix("_mean") for head in heads if head.endswith("_mean")], lines
-
-
-def name(line: dict[str, str]) -> str:
-    """The method's name: 'HRNet' or 'HRNet + DejaVu'."""
-    return line["method"] + (" + DejaVu" if line["dejavu"] == "true" else "")
-
-
-def cell(line: dict[str, str], metric: str) -> Cell:
+def cell(line: Mapping[str, str], metric: str) -> Cell:
     """One metric of one line, at the digits worth printing."""
     digits = find(metric).digits
     low, high = line[f"{metric}_gain_lo"], line[f"{metric}_gain_hi"]
+    mean = rounded(line[f"{metric}_mean"], digits) or OF_ANOTHER_TASK
     return Cell(
         paper=line[f"paper_{metric}"],
-        mean=NOT_RUN if line["status"] == NOT_RUN else rounded(line[f"{metric}_mean"], digits),
+        mean=NOT_RUN if line["status"] == NOT_RUN else mean,
         deviation=rounded(line[f"{metric}_std"], digits),
         gain=rounded(line[f"{metric}_gain"], digits, sign=True),
         low=rounded(low, digits, sign=True),
@@ -128,41 +152,10 @@ def rounded(text: str, digits: int, *, sign: bool = False) -> str:
     return f"{value:+zf}" if sign else f"{value:zf}"
 
 
-def cost(text: str) -> str:
-    """GMACs or millions of parameters of ours: two decimals."""
-    return rounded(text, 2)
+def listed(parts: Sequence[str], word: str = "and") -> str:
+    """Parts of a sentence.
 
-
-def pixels(size: tuple[int, int]) -> str:
-    """Height × width.
-
-    >>> pixels((96, 128))
-    '96×128'
+    >>> listed(["a"]), listed(["a", "b", "c"], "or")
+    ('a', 'a, b or c')
     """
-    return f"{size[0]}×{size[1]}"
-
-
-def caption(origin: Origin) -> list[str]:
-    """What a reader must know before comparing numbers, as sentences."""
-    sentences = [
-        f"Scale {origin.scale}: {origin.setting}.",
-        "Ours: mean ± sample standard deviation over seeds.",
-        "Gain: the mean difference to the same network without DejaVu, paired by seed, with its 95 % "
-        "confidence interval (Student's t); bold where the interval excludes 0.",
-        f"Ours GMACs and parameters (millions): the full-size deployed network at {pixels(origin.input)}.",
-    ]
-    if origin.real and origin.width == 1:
-        sentences.append(f"Paper: the value as printed there, on {dataset_name(origin.dataset)}.")
-    else:
-        sentences.append(
-            f"Paper: the value as printed there, on the real {dataset_name(origin.dataset)} with full-size "
-            "images and networks, so its level is not comparable with ours."
-        )
-    return [*sentences, "Not run: only the paper's value is known."]
-
-
-def _listed(seeds: tuple[int, ...]) -> str:
-    """'0-4' for a range, '0, 7' otherwise."""
-    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ", ".join(map(str, seeds))
+    return f" {word} ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..errors import DejavuError, nearest
 from ..metrics import METRICS, Metric
 
@@ -11,7 +13,7 @@ DATASETS = {
     "camvid": "CamVid",
     "cityscapes": "Cityscapes",
     "coco_panoptic": "COCO",
-    "nyud": "NYUD-v2",
+    "nyudv2": "NYUD-v2",
     "synthetic": "synthetic scenes",
 }
 
@@ -32,6 +34,15 @@ def find(metric: str) -> Metric:
     return METRICS[metric]
 
 
+def of_task(metrics: Iterable[str], task: str) -> tuple[str, ...]:
+    """Those metrics that measure the task.
+
+    >>> of_task(["miou", "pixel_accuracy"], "semantic"), of_task(["miou"], "depth")
+    (('miou', 'pixel_accuracy'), ())
+    """
+    return tuple(metric for metric in metrics if find(metric).task == task)
+
+
 def head(metric: str) -> str:
     """A column's title.
 
@@ -40,3 +51,13 @@ def head(metric: str) -> str:
     """
     known = find(metric)
     return f"{known.name}{f' ({known.unit})' if known.unit else ''} {known.arrow}"
+
+
+def gain_unit(metric: str) -> str:
+    """The unit of a difference: percentages differ by points.
+
+    >>> gain_unit("miou")
+    'points'
+    """
+    unit = find(metric).unit
+    return "points" if unit == "%" else unit

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from .forms import NOT_RUN, Cell, Origin, caption, cell, cost, name, read_lines
+from .caption import Origin, caption
+from .forms import NOT_RUN, Cell, Content, Layout, cell, read_content
 from .labels import head
 
 SPECIAL = {
@@ -17,6 +19,12 @@ SPECIAL = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "—": "---",
+    "–": "--",
+    "γ": r"$\gamma$",
+    "→": r"$\rightarrow$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
     "°": r"$^{\circ}$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -28,18 +36,21 @@ def latex(csv_path: str | Path, origin: Origin) -> str:
 
     Put `\\usepackage{booktabs}` into the document's head.
     """
-    metrics, lines = read_lines(csv_path)
+    content = read_content(csv_path)
+    layout = Layout.of(content)
+    groups = _groups(content.metrics, layout)
+    numbers = sum(len(columns) for _, columns in groups)
     body = [
         f"% {origin.title}, scale {origin.scale}; needs \\usepackage{{booktabs}}",
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{escaped(f'{origin.title}. ' + ' '.join(caption(origin)))}}}",
+        rf"\caption{{{escaped(f'{origin.title}. ' + ' '.join(caption(origin, content)))}}}",
         rf"\label{{tab:{Path(csv_path).stem}-{origin.scale}}}",
-        rf"\begin{{tabular}}{{ll{'rrr' * len(metrics)}rrr}}",
+        rf"\begin{{tabular}}{{{'l' * len(layout.labels)}{'r' * numbers}}}",
         r"\toprule",
-        *_heads(metrics),
+        *_heads(layout.labels, groups),
         r"\midrule",
-        *(_row(line, metrics) for line in lines),
+        *(_row(content, layout, line) for line in content.lines.values()),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -56,31 +67,40 @@ def escaped(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
-def _heads(metrics: list[str]) -> list[str]:
-    """Two lines: metrics over paper, ours and gain; cost over paper and ours."""
-    groups = [rf"\multicolumn{{3}}{{c}}{{{escaped(head(metric))}}}" for metric in metrics]
-    rules = [rf"\cmidrule(lr){{{3 + 3 * i}-{5 + 3 * i}}}" for i in range(len(metrics))]
-    first = 3 + 3 * len(metrics)
-    rules.append(rf"\cmidrule(lr){{{first}-{first + 1}}}\cmidrule(lr){{{first + 2}-{first + 2}}}")
-    groups += [r"\multicolumn{2}{c}{GMACs}", "Params (M)"]
-    names = ["Method", "Backbone", *["paper", "ours", r"gain [95\,\%]"] * len(metrics)]
-    names += ["paper", "ours", "ours"]
-    return [f" & & {' & '.join(groups)} \\\\", "".join(rules), f"{' & '.join(names)} \\\\"]
+def _groups(metrics: tuple[str, ...], layout: Layout) -> list[tuple[str, list[str]]]:
+    """The columns of numbers, under what stands above them."""
+    gain = r"gain [95\,\%]"
+    groups = [(head(metric), [*["paper"] * (metric in layout.paper), "ours", gain]) for metric in metrics]
+    if layout.cost:
+        groups += [("GMACs", [*["paper"] * layout.paper_gmacs, "ours"]), ("Params (M)", ["ours"])]
+    return groups
 
 
-def _row(line: dict[str, str], metrics: list[str]) -> str:
-    cells = [escaped(name(line)), escaped(line["backbone"])]
-    for metric in metrics:
+def _heads(labels: list[str], groups: list[tuple[str, list[str]]]) -> list[str]:
+    """Two lines: metrics and cost over paper, ours and gain."""
+    above, rules, below, first = ["" for _ in labels], [], list(labels), len(labels) + 1
+    for title, columns in groups:
+        last = first + len(columns) - 1
+        spanned = rf"\multicolumn{{{len(columns)}}}{{c}}{{{escaped(title)}}}"
+        above.append(spanned if len(columns) > 1 else escaped(title))
+        rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
+        below += columns
+        first = last + 1
+    return [f"{' & '.join(above)} \\\\", "".join(rules), f"{' & '.join(below)} \\\\"]
+
+
+def _row(content: Content, layout: Layout, line: Mapping[str, str]) -> str:
+    cells = [escaped(text) for text in layout.label_cells(content, line)]
+    for metric in content.metrics:
         found = cell(line, metric)
-        cells += [found.paper, _mean(found), _gain(found)]
-    cells += [line["paper_gmacs"], cost(line["gmacs"]), cost(line["params_m"])]
-    return f"{' & '.join(cells)} \\\\"
+        cells += [*[found.paper] * (metric in layout.paper), _mean(found), _gain(found)]
+    return f"{' & '.join([*cells, *layout.cost_cells(line)])} \\\\"
 
 
 def _mean(found: Cell) -> str:
     if found.mean == NOT_RUN:
         return rf"\emph{{{NOT_RUN}}}"
-    return rf"${found.mean} \pm {found.deviation}$" if found.deviation else found.mean
+    return rf"${found.mean} \pm {found.deviation}$" if found.deviation else escaped(found.mean)
 
 
 def _gain(found: Cell) -> str:

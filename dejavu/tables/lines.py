@@ -30,7 +30,8 @@ def table_lines(table: Table, results: Mapping[str, Result], source: str, scale:
     """One line for each row of the table, in its order.
 
     `results` holds every experiment of the table; `source` is the dataset that was really used. A row
-    without an experiment is 'not run': it has the paper's value and nothing of ours.
+    without an experiment is 'not run': it has the paper's value and nothing of ours. Metrics of another
+    task than a row's own stay empty.
     """
     by_id = {row.id: results[row.experiment] for row in table.rows if row.experiment is not None}
     return [_line(table, row, by_id, source, scale) for row in table.rows]
@@ -44,11 +45,10 @@ def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scal
     line |= {f"paper_{key}": _printed(row.paper.get(key)) for key in (*table.metrics, "gmacs")}
     if ours is None:
         return line | {"seeds": "0", "status": "not run"}
-    for metric in table.metrics:
+    for metric in ours.metrics:
         line |= _measured(metric, ours, base)
     line |= {"gmacs": _digits(ours.gmacs), "params_m": _digits(ours.params_m)}
-    seeds = len(ours.metrics[table.metrics[0]])
-    return line | {"seeds": str(seeds), "status": "run"}
+    return line | {"seeds": str(len(ours.seeds)), "status": "run"}
 
 
 def _measured(metric: str, ours: Result, base: Result | None) -> Line:

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .forms import Cell, Origin, caption, cell, cost, name, pixels, read_lines
+from .caption import Origin, caption, pixels
+from .forms import Cell, Layout, cell, read_content
 from .labels import head
 
 
 def markdown(csv_path: str | Path, origin: Origin) -> str:
     """Title, table and caption as GitHub Markdown; every number is the CSV's, rounded."""
-    metrics, lines = read_lines(csv_path)
-    heads = ["Method", "Backbone"]
-    for metric in metrics:
-        heads += [f"{head(metric)}, paper", f"{head(metric)}, ours", "Gain [95 % interval]"]
-    heads += ["GMACs, paper", "GMACs, ours", "Params (M), ours"]
-    rows = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
-    for line in lines:
-        row = [_escaped(name(line)), _escaped(line["backbone"])]
-        for metric in metrics:
+    content = read_content(csv_path)
+    layout = Layout.of(content)
+    heads = _heads(content.metrics, layout)
+    rows = [heads, [*["---"] * len(layout.labels), *["---:"] * (len(heads) - len(layout.labels))]]
+    for line in content.lines.values():
+        row = [_escaped(text) for text in layout.label_cells(content, line)]
+        for metric in content.metrics:
             found = cell(line, metric)
-            row += [found.paper, _mean(found), _gain(found)]
-        rows.append([*row, line["paper_gmacs"], cost(line["gmacs"]), cost(line["params_m"])])
+            row += [*[found.paper] * (metric in layout.paper), _mean(found), _gain(found)]
+        rows.append([*row, *layout.cost_cells(line)])
     body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    summary = f"**Scale {origin.scale}**: {origin.setting}; GMACs at {pixels(origin.input)}."
-    notes = "\n".join(f"- {_escaped(sentence)}" for sentence in caption(origin)[1:])
+    costs = f"; GMACs at {pixels(origin.input)}" if layout.cost else ""
+    summary = f"**Scale {origin.scale}**: {origin.setting}{costs}."
+    notes = "\n".join(f"- {_escaped(sentence)}" for sentence in caption(origin, content)[1:])
     return f"### {_escaped(origin.title)}\n\n{_escaped(summary)}\n\n{body}\n\n{notes}\n"
+
+
+def _heads(metrics: tuple[str, ...], layout: Layout) -> list[str]:
+    heads = list(layout.labels)
+    for metric in metrics:
+        heads += [f"{head(metric)}, paper"] * (metric in layout.paper)
+        heads += [f"{head(metric)}{', ours' * (metric in layout.paper)}", "Gain [95 % interval]"]
+    heads += ["GMACs, paper"] * layout.paper_gmacs
+    return heads + ["GMACs, ours", "Params (M), ours"] * layout.cost
 
 
 def _mean(found: Cell) -> str:

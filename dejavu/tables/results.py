@@ -11,36 +11,44 @@ from ..errors import DejavuError, nearest
 from ..files import read_json
 from ..paths import Paths
 from ..schema import Run
+from .labels import of_task
 
 
 @dataclass(frozen=True)
 class Result:
     """One experiment's numbers.
 
-    `metrics[metric][seed]` in the metric's own unit; `gmacs` and `params_m` (millions) of the network as
-    it is deployed, at full size; `split` is the part of the data that was measured.
+    `metrics[metric][seed]` in the metric's own unit, of the metrics of the experiment's task only; `gmacs`
+    and `params_m` (millions) of the network as it is deployed, at full size; `split` is the part of the
+    data that was measured.
     """
 
     metrics: dict[str, dict[int, float]]
+    seeds: tuple[int, ...]
     gmacs: float
     params_m: float
     split: str
 
 
 def read_result(paths: Paths, run: Run, metrics: tuple[str, ...], size: tuple[int, int]) -> Result:
-    """Read the metrics of exactly the run's seeds.
+    """Read, of the table's metrics, those of the run's task, for exactly the run's seeds.
 
     `size` is the (height, width) at which the table counts the cost. Raises DejavuError that names the
     file when one is missing, belongs to something else, or was counted at another size.
     """
     command = f"make it with `dejavu evaluate {run.experiment} --scale {run.scale}`"
-    values: dict[str, dict[int, float]] = {metric: {} for metric in metrics}
+    values: dict[str, dict[int, float]] = {metric: {} for metric in of_task(metrics, run.task)}
+    if not values:
+        raise DejavuError(
+            f"experiment '{run.experiment}' has the task '{run.task}', which none of the table's metrics "
+            f"({', '.join(metrics)}) measures"
+        )
     constants: set[tuple[float, float, str]] = set()
     for seed in run.seeds:
         path = paths.metrics(run.experiment, seed)
         content = read_json(path, command)
         _check_origin(path, content, run, seed, command)
-        for metric in metrics:
+        for metric in values:
             values[metric][seed] = _number(path, content, ("metrics", metric))
         counted = (content.get("cost") or {}).get("input")
         if counted != list(size):
@@ -53,7 +61,7 @@ def read_result(paths: Paths, run: Run, metrics: tuple[str, ...], size: tuple[in
             f"({sorted(constants)}): {command} again"
         )
     ((gmacs, params_m, split),) = constants
-    return Result(values, gmacs, params_m, split)
+    return Result(values, run.seeds, gmacs, params_m, split)
 
 
 def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -> None:

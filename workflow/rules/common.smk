@@ -11,8 +11,9 @@ WEIGHTS = "checkpoints/{scale}/{experiment}/seed{seed}.safetensors"
 REGENERATOR = "checkpoints/{scale}/{experiment}/seed{seed}.regenerator.safetensors"
 LEARNING_CURVE = "results/{scale}/logs/{experiment}/seed{seed}.csv"
 METRICS = "results/{scale}/metrics/{experiment}/seed{seed}.json"
+TABLE = "results/{scale}/tables/{table}.{form}"
+FIGURE = "results/{scale}/figures/{table}_{kind}.png"
 FORMS = ["csv", "md", "tex"]
-FIGURES = ["curves", "panel"]
 
 
 def load(overrides):
@@ -33,7 +34,11 @@ except DejavuError as error:
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 # Figures show a DejaVu row beside its base: a table of which no such pair is run has none.
-WITH_PAIR = [name for name, table in PARAMS.tables.items() if set(table.experiments) & set(DEJAVUS)]
+FIGURES = {
+    name: table.figures
+    for name, table in PARAMS.tables.items()
+    if table.figures and set(table.experiments) & set(DEJAVUS)
+}
 
 
 def one_of(names):
@@ -46,10 +51,52 @@ def data_of(scale, dataset):
     return REPORT.format(scale=scale, dataset=dataset)
 
 
+def seeds_of(experiment, scale):
+    """The seeds that an experiment is run with: the scale's, or the first few of them."""
+    return PARAMS.run(experiment, scale).seeds
+
+
 def every_seed(path, wildcards, experiments):
-    """A path of several experiments, for each seed of the scale."""
-    seeds = PARAMS.scales[wildcards.scale].seeds
-    return expand(path, scale=wildcards.scale, experiment=experiments, seed=seeds)
+    """A path of several experiments, for each seed of each."""
+    scale = wildcards.scale
+    return [
+        path.format(scale=scale, experiment=experiment, seed=seed)
+        for experiment in experiments
+        for seed in seeds_of(experiment, scale)
+    ]
+
+
+def by_seeds(experiments, scale):
+    """Experiments that are run with the same seeds at a scale: the end of their rules' name, seeds, experiments.
+
+    A rule has a fixed number of outputs, so experiments with fewer seeds than the scale have rules of their own.
+    """
+    groups = {}
+    for experiment in experiments:
+        groups.setdefault(seeds_of(experiment, scale.name), []).append(experiment)
+    for seeds, names in groups.items():
+        yield scale.name if seeds == scale.seeds else f"{scale.name}_{len(seeds)}seeds", seeds, names
+
+
+def seeds_of_rows(wildcards):
+    """The seeds of each experiment of a table."""
+    rows = PARAMS.tables[wildcards.table].experiments
+    return json.dumps({row: seeds_of(row, wildcards.scale) for row in rows})
+
+
+def drawn_from(wildcards):
+    """What the figures of a table are drawn from: it depends on their kinds."""
+    table = PARAMS.tables[wildcards.table]
+    files = []
+    if "curves" in table.figures:
+        files += every_seed(LEARNING_CURVE, wildcards, table.experiments)
+    if "panel" in table.figures:
+        files += every_seed(WEIGHTS, wildcards, table.experiments)
+        files += every_seed(REGENERATOR, wildcards, [row for row in table.experiments if row in DEJAVUS])
+        files.append(data_of(wildcards.scale, table.dataset))
+    if "gains" in table.figures:
+        files.append(TABLE.format(scale=wildcards.scale, table=wildcards.table, form="csv"))
+    return files
 
 
 def row(experiment, scale):

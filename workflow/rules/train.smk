@@ -5,30 +5,31 @@
 #      checkpoints/<scale>/<experiment>/seed<N>.regenerator.safetensors   beside it, of DejaVu rows, for the figures
 #      results/<scale>/logs/<experiment>/seed<N>.csv                      the learning curve
 #
-# Snakemake wants the number of output files to be fixed by the rule, and here scale and kind of row decide it: so
-# there is a rule for each pair, `train_baseline_demo`, `train_dejavu_demo` and so on. Threads stay at 1: two
-# one-thread trainings side by side beat two threads in one, and the numbers depend on how many threads there are.
+# Snakemake wants the number of output files to be fixed by the rule, and here scale, seeds and kind of row decide it:
+# so there is a rule for each, `train_baseline_open`, `train_dejavu_open`, `train_dejavu_open_5seeds` and so on. Threads
+# stay at 1: two one-thread trainings side by side beat two threads in one, and the numbers depend on how many there are.
 
 for SIZE in PARAMS.scales.values():
     for KIND, ROWS, FILES in [
         ("baseline", BASELINES, [WEIGHTS, LEARNING_CURVE]),
         ("dejavu", DEJAVUS, [WEIGHTS, REGENERATOR, LEARNING_CURVE]),
     ]:
+        for NAME, SEEDS, GROUP in by_seeds(ROWS, SIZE):
 
-        rule:
-            name:
-                f"train_{KIND}_{SIZE.name}"
-            input:
-                lambda w: data_of(w.scale, PARAMS.experiments[w.experiment].dataset),
-            output:
-                expand(FILES, seed=SIZE.seeds, allow_missing=True),
-            log:
-                "logs/{scale}/train/{experiment}.log",
-            wildcard_constraints:
-                scale=SIZE.name,
-                experiment=one_of(ROWS),
-            threads: 1
-            params:
-                run=lambda w: row(w.experiment, w.scale),
-            shell:
-                "dejavu train {wildcards.experiment} --scale {wildcards.scale} > {log} 2>&1"
+            rule:
+                name:
+                    f"train_{KIND}_{NAME}"
+                input:
+                    lambda w: data_of(w.scale, PARAMS.experiments[w.experiment].dataset),
+                output:
+                    expand(FILES, seed=SEEDS, allow_missing=True),
+                log:
+                    "logs/{scale}/train/{experiment}.log",
+                wildcard_constraints:
+                    scale=SIZE.name,
+                    experiment=one_of(GROUP),
+                threads: 1
+                params:
+                    run=lambda w: row(w.experiment, w.scale),
+                shell:
+                    "dejavu train {wildcards.experiment} --scale {wildcards.scale} > {log} 2>&1"

@@ -1,0 +1,131 @@
+"""Projections of images onto sets of frequencies of their 2-D DCT-II.
+
+With the orthonormal bases A (H, H) and B (W, W) of the DCT, the coefficients of an image X are A X B^T, and
+the part of it that a mask M picks is A^T (M * (A X B^T)) B. On a GPU that is done as it stands. On a CPU
+
+- only those rows of A are used in which the mask picks anything, and what is left of the image is computed
+  instead of the part, where it needs fewer rows;
+- many rows, and the columns, go through scipy.fft, which is faster there than a product.
+
+benchmarks/redaction.md has the numbers and what else was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import scipy.fft
+import torch
+from torch import Tensor
+
+CHUNK = 2**20  # values worked on at a time on a CPU, so that what is in between stays in its cache
+ROWS = 256  # on a CPU a product with up to so many rows of A is faster than an FFT
+
+
+def project(images: Tensor, mask: Tensor) -> Tensor:
+    """The part of images (N, C, H, W) that lies on the frequencies under a mask (N or 1, 1, H, W), bool.
+
+    Differentiable, any number of times. float16 and bfloat16 are computed in float32 and cast back. A value
+    that is not finite spreads over its channel.
+    """
+    part: Tensor = _Projection.apply(images, mask)
+    return part
+
+
+class _Projection(torch.autograd.Function):
+    """A projection is its own adjoint, so that nothing but the mask is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(mask)
+        wide = images.detach().to(torch.promote_types(images.dtype, torch.float32)).contiguous()
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 products would be far too coarse
+            part = _in_chunks(wide, mask) if images.device.type == "cpu" else _by_products(wide, mask)
+        return part.to(images.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return project(gradients[0], mask), None
+
+
+def _by_products(images: Tensor, mask: Tensor) -> Tensor:
+    height, width = images.shape[-2:]
+    rows = _basis(height, images.dtype, images.device)
+    columns = _basis(width, images.dtype, images.device)
+    return rows.T @ (rows @ images @ columns.T * mask) @ columns
+
+
+class _Span(NamedTuple):
+    """Rows start <= u < stop."""
+
+    start: int
+    stop: int
+    kept: bool  # whether they hold all that the mask keeps, rather than all that it removes
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def _in_chunks(images: Tensor, mask: Tensor) -> Tensor:
+    part = torch.empty_like(images)
+    n = max(1, CHUNK // max(1, images[:1].numel()))  # images a chunk
+    chunks = range(0, len(images), n)
+    shared = len(mask) == 1
+    spans = [_shorter_span(mask)] * len(chunks) if shared else [_shorter_span(m) for m in mask.split(n)]
+    for start, span in zip(chunks, spans, strict=True):
+        chunk, out = images[start : start + n], part[start : start + n]
+        picked = mask if shared else mask[start : start + n]
+        _project(chunk, picked ^ span.kept, span, out)
+        if span.kept:
+            torch.sub(chunk, out, out=out)
+    return part
+
+
+def _project(images: Tensor, mask: Tensor, span: _Span, out: Tensor) -> None:
+    """The part of images (n, C, H, W) under a mask (n or 1, 1, H, W) within the span of rows, on a CPU."""
+    if len(span) == 0:
+        out.zero_()
+    elif len(span) > ROWS:
+        out.copy_(_fft(_pick(_fft(images, -2), mask), -2, inverse=True))
+    else:
+        rows = _basis(images.shape[-2], images.dtype, images.device)[span.start : span.stop]  # (h, H)
+        torch.matmul(rows.T, _pick(rows @ images, mask[..., span.start : span.stop, :]), out=out)
+
+
+def _pick(rows: Tensor, mask: Tensor) -> Tensor:
+    """Rows of coefficients (n, C, h, W): along W to the frequencies, the mask's (n or 1, 1, h, W), and back."""
+    return _fft(_fft(rows, -1).mul_(mask), -1, inverse=True)
+
+
+def _fft(values: Tensor, axis: int, inverse: bool = False) -> Tensor:
+    transform = scipy.fft.idct if inverse else scipy.fft.dct
+    return torch.from_numpy(transform(values.numpy(), axis=axis, norm="ortho"))
+
+
+def _shorter_span(mask: Tensor) -> _Span:
+    """The shorter span of rows (u) of those that hold what the masks (n, 1, H, W) remove, and keep."""
+    spans = [_span(mask.any(-1).flatten(0, 1).any(0), False), _span((~mask).any(-1).flatten(0, 1).any(0), True)]
+    return min(spans, key=len)
+
+
+def _span(rows: Tensor, kept: bool) -> _Span:
+    found = rows.nonzero()
+    return _Span(int(found[0]), int(found[-1]) + 1, kept) if len(found) else _Span(0, 0, kept)
+
+
+@lru_cache(maxsize=8)  # 16 MiB each for 2048 in float32
+def _basis(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The orthonormal DCT-II, (n, n): a row a frequency.
+
+    >>> _basis(2, torch.float32, torch.device("cpu"))
+    tensor([[ 0.7071,  0.7071],
+            [ 0.7071, -0.7071]])
+    """
+    numbers = torch.arange(n)
+    angles = (2 * numbers + 1) * numbers[:, None] % (4 * n)  # whole numbers: exact for any n
+    basis = torch.cos(angles.double() * (math.pi / (2 * n))) * math.sqrt(2 / n)
+    basis[0] = math.sqrt(1 / n)
+    return basis.to(device, dtype)

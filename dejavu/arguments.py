@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from . import redaction as redactions
@@ -36,7 +35,9 @@ def _redaction(value: Any) -> Redaction:
     if isinstance(value, str | Mapping):
         name, options = _named("redaction", value)
         return redactions.build(name, **options)
-    if isinstance(value, type) or not callable(value):
+    if isinstance(value, type):
+        raise DejavuError(f"redaction must be an object: {value.__name__}(), not the class {value.__name__}")
+    if not callable(value):
         raise DejavuError(f"redaction must be a name, a mapping or a callable, not {value!r}")
     return value
 
@@ -77,9 +78,12 @@ def stride_of(network: nn.Module) -> int:
     return stride if isinstance(stride, int) and stride > 1 else DEFAULT_STRIDE
 
 
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters are."""
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+def place_of(network: nn.Module) -> dict[str, Any]:
+    """Device and number type of a network's first parameter: what joins it must have the same."""
+    for parameter in network.parameters():
+        if parameter.is_floating_point():
+            return {"device": parameter.device, "dtype": parameter.dtype}
+    return {}
 
 
 def whole_number(key: str, value: object) -> None:

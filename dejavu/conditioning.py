@@ -53,9 +53,8 @@ class Conditioning:
             raise DejavuError(f"task must be one task or several different ones, not {list(tasks)}")
         if form not in FORMS:
             raise DejavuError(f"condition: unknown form {form!r}, {nearest(str(form), FORMS)}")
-        low, high = depth_range
-        if not low < high:
-            raise DejavuError(f"depth_range must be (nearest, farthest), not {depth_range}")
+        if not _is_range(depth_range):
+            raise DejavuError(f"depth_range must be (nearest, farthest), not {depth_range!r}")
         self.tasks, self.form, self.depth_range = tuple(tasks), form, depth_range
         self.sizes = {task: _channels(task, num_classes) for task in tasks}
 
@@ -107,6 +106,11 @@ def panoptic(prediction: Queries, grid: tuple[int, int], plain: bool = False) ->
     masks = resize(prediction.masks, grid)  # (N, Q, H/s, W/s)
     classes = prediction.classes.softmax(-1)[..., :-1]  # (N, Q, K): "no object" regenerates nothing
     return torch.einsum("nqk,nqhw->nkhw", classes, masks if plain else masks.sigmoid())
+
+
+def _is_range(value: Any) -> bool:
+    pair = isinstance(value, Sequence) and len(value) == 2
+    return pair and all(isinstance(edge, int | float) for edge in value) and value[0] < value[1]
 
 
 def _channels(task: str, num_classes: int | Mapping[str, int] | None) -> int:

@@ -22,7 +22,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises DejavuError: one sentence that names the file, the key and what would be right.
     """
     try:
-        value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+        value = _parse(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DejavuError(
             f"{path} is missing: run from the repository's root, or name the file with --params"
@@ -45,10 +45,17 @@ def load(path: str | Path = "params.yaml") -> Params:
     return params
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, of which YAML would silently keep the last."""
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_FastLoader)
+    except yaml.YAMLError:
+        return yaml.load(text, Loader=_StrictLoader)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+
+class _Strict:
+    """Refuses a key given twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self: Any, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -63,7 +70,15 @@ class _StrictLoader(yaml.SafeLoader):
                     None, None, f"the key '{key}' is given twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+        return yaml.SafeLoader.construct_mapping(self, node, deep=deep)
+
+
+class _StrictLoader(_Strict, yaml.SafeLoader):
+    """PyYAML's own loader: slow, and with the better messages."""
+
+
+class _FastLoader(_Strict, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """libyaml's, where PyYAML was built with it: every command and job pays for this."""
 
 
 def _yaml_reason(error: yaml.YAMLError) -> str:
@@ -84,6 +99,8 @@ def _one_sentence(error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"{where} is missing"
     message = fault["msg"].removeprefix("Input ").replace("Value error, ", "")
+    if fault["type"] == "model_type":
+        message = "should be a mapping of keys"
     shown = repr(value) if len(repr(value)) < 80 else type(value).__name__
     hint = ""
     if isinstance(value, str) and fault["type"].startswith(("float", "int")):
@@ -103,4 +120,6 @@ def _one_sentence(error: ValidationError) -> str:
 
 def _is_branch(key: str) -> bool:
     """Whether pydantic means a branch of a union, such as 'constrained-float' or 'int', and no key."""
-    return key in ("int", "float", "str", "bool") or key.startswith(("constrained-", "tuple[", "function-"))
+    return key in ("int", "float", "str", "bool", "Named") or key.startswith(
+        ("constrained-", "tuple[", "function-")
+    )

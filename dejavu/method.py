@@ -25,7 +25,7 @@ from .arguments import (
     build_regenerator,
     build_shared,
     choice,
-    device_of,
+    place_of,
     stride_of,
     weight,
     whole_number,
@@ -61,10 +61,10 @@ class DejaVu(nn.Module):
     Args:
         network: the base network, images (N, 3, H, W) to a dense prediction of any size. It is not
             touched: `model.network.state_dict()` is that of the plain network.
-        task: what is predicted, or several: "semantic" (class logits (N, K, h, w)), "depth" (N, 1, h, w),
-            "normals" (N, 3, h, w) or "panoptic" (class and mask logits of queries). One task's
-            prediction is a tensor, a mapping with "out" or "logits", or an object with `.logits`;
-            several tasks' is a mapping by their names.
+        task: what is predicted, or several: "semantic" (class logits (N, K, h, w)), "depth" (N, 1, h, w) or
+            (N, h, w), "normals" (N, 3, h, w) or "panoptic" (class and mask logits of queries, as MaskFormer
+            returns them). One task's prediction is a tensor, a mapping with "out", "logits" or the task's
+            name, or an object with such an attribute; several tasks' is a mapping by their names.
         num_classes: K of a semantic or panoptic prediction, or a mapping from task to K.
         redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`; or a list
             of such, which are regenerated side by side.
@@ -88,6 +88,8 @@ class DejaVu(nn.Module):
             regenerates, too.
         seed: of the CRM's initial weights. The global random state is left alone, so that a baseline and
             its DejaVu run see the same random numbers.
+
+    The CRM learns, too: give the optimiser `model.parameters()`, and deploy `model.network`.
 
     Raises:
         DejavuError: an argument, images or a prediction that cannot be right.
@@ -144,12 +146,11 @@ class DejaVu(nn.Module):
         if share_attention and isinstance(attention, SharedAttention):
             with seeded(seed + 1):
                 self.shared = build_shared(attention)
-            self.shared.to(device_of(network))
             channels += self.shared.channels
         self.regenerator = build_regenerator(
             regenerator, channels, stride_of(network) if stride is None else stride, seed
         )
-        self.regenerator.to(device_of(network))
+        self.training_only.to(**place_of(network))
         self._looked = False  # whether the images' range was looked at, once
 
     @property
@@ -165,16 +166,16 @@ class DejaVu(nn.Module):
             parts["shared"] = self.shared
         return nn.ModuleDict(parts)
 
-    def forward(self, images: Tensor) -> Any:
+    def forward(self, images: Tensor, *arguments: Any, **options: Any) -> Any:
         """The base network's prediction, to the bit and at its cost, in training and in evaluation."""
-        return self.network(images)
+        return self.network(images, *arguments, **options)
 
     def regeneration_loss(
         self,
         images: Tensor,
         prediction: Any,
         generator: torch.Generator | None = None,
-        progress: float = 1.0,
+        progress: float | None = None,
         *,
         labels: Any = None,
         captions: Sequence[str] | None = None,
@@ -185,11 +186,13 @@ class DejaVu(nn.Module):
             images: what the network saw, normalised, (N, 3, H, W).
             prediction: what it said of them, with its graph.
             generator: of the redaction's random numbers.
-            progress: share of the training that is done, for gamma's warm-up.
+            progress: share of the training that is done, within 0 and 1: a warm-up needs it.
             labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts (N, H, W).
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
+        ramp = self._ramp(progress)
         regenerated = self._regenerate(images, prediction, generator)
+        self._check_graph(prediction)
         if not self._looked:
             self._looked = True
             _warn_of_range(images)
@@ -202,7 +205,7 @@ class DejaVu(nn.Module):
             seen = [self._for_cycle(one) for one in regenerated]
             ask = (prediction, labels, self.criterion, self.tasks)
             loss = loss + _mean([self.cycle(self.network, image, *ask) for image in seen])
-        return gamma_at(progress, 1.0, 1.0, self.warmup) * loss
+        return ramp * loss
 
     def regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None = None
@@ -270,6 +273,36 @@ class DejaVu(nn.Module):
                 "training mode"
             )
         return attention.detach() if self.detach else attention
+
+    def _ramp(self, progress: float | None) -> float:
+        """The share of its weight that what is added has by now."""
+        if progress is None:
+            if self.warmup:
+                raise DejavuError(
+                    f"warmup is {self.warmup}: give regeneration_loss the progress, step / all steps"
+                )
+            return 1.0
+        if not 0 <= progress <= 1:
+            raise DejavuError(
+                f"progress must be the share of the training that is done, 0 to 1, not {progress}"
+            )
+        return gamma_at(progress, 1.0, 1.0, self.warmup)
+
+    def _check_graph(self, prediction: Any) -> None:
+        """Without a graph the loss would teach the base network nothing, and nobody would notice."""
+        if self.detach or not (self.training and torch.is_grad_enabled()):
+            return
+        parts = [
+            part
+            for value in self.conditioning.read(prediction).values()
+            for part in (value if isinstance(value, Queries) else (value,))
+        ]
+        learns = any(parameter.requires_grad for parameter in self.network.parameters())
+        if learns and not any(part.requires_grad for part in parts):
+            raise DejavuError(
+                "the prediction has no graph, so DejaVu could not teach the network: make it outside of "
+                "no_grad, and do not detach it (detach=True is the control)"
+            )
 
     def _check_batch(self, images: Tensor, predictions: Mapping[str, Prediction]) -> None:
         for task, value in predictions.items():

@@ -66,9 +66,10 @@ def _first(task: str, prediction: Any) -> Tensor:
     for name in names:
         if isinstance(getattr(prediction, name, None), Tensor):
             return getattr(prediction, name)
+    hint = ": give the tensor in it" if isinstance(prediction, tuple | list) else ""
     raise DejavuError(
         f"the network's {task} prediction must be a tensor, a mapping or an object with one of "
-        f"{', '.join(names)}, not {type(prediction).__name__}"
+        f"{', '.join(names)}, not {type(prediction).__name__}{hint}"
     )
 
 
@@ -93,8 +94,9 @@ def part(task: str, prediction: Any, tasks: Sequence[str]) -> Any:
     found = prediction.get(task) if isinstance(prediction, Mapping) else getattr(prediction, task, None)
     if found is None:
         has = f" with {', '.join(map(str, prediction))}" if isinstance(prediction, Mapping) else ""
+        needed = " and ".join(tasks)
         raise DejavuError(
-            f"the network's prediction must have {' and '.join(tasks)}, not be {type(prediction).__name__}{has}"
+            f"the network's prediction must have {needed}, not be {type(prediction).__name__}{has}"
         )
     return found
 
@@ -110,6 +112,11 @@ def check(task: str, prediction: Prediction, channels: int) -> None:
                 f"num_classes={channels} and one for no object, not {tuple(classes.shape)} and "
                 f"{tuple(masks.shape)}"
             )
+    elif prediction.ndim == 3 and not prediction.is_floating_point():
+        raise DejavuError(
+            f"the network's {task} prediction must be logits (N, {channels}, h, w), not class ids "
+            f"{tuple(prediction.shape)}: without a gradient it cannot be taught"
+        )
     elif prediction.ndim != 4 or prediction.shape[1] != channels:
         of = f" for num_classes={channels}" if task == "semantic" else f" for the task {task}"
         raise DejavuError(

@@ -79,7 +79,8 @@ class CRM(nn.Module, ABC):
         if redacted.shape[1] != self.image_channels:
             raise DejavuError(
                 f"images must have the {self.image_channels} channels that the regenerator was built for, "
-                f"not {redacted.shape[1]}"
+                f"not {redacted.shape[1]}: others need regenerator=ForwardCRM(condition_channels, stride, "
+                "image_channels)"
             )
         height, width = redacted.shape[-2:]
         if height % self.stride or width % self.stride:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
 from .errors import DejavuError, nearest
 
@@ -216,10 +216,17 @@ class Cycle(Section):
     gradient: Literal["both", "regenerator", "network"] = "both"
 
 
+Several = Annotated[tuple[Named, ...], Field(min_length=1)]
+OneOrSeveral = Annotated[
+    Annotated[Named, Tag("Named")] | Annotated[Several, Tag("tuple[Named]")],
+    Discriminator(lambda value: "tuple[Named]" if isinstance(value, list | tuple) else "Named"),
+]
+
+
 class Method(Section):
     """What a DejaVu row adds to its base."""
 
-    redaction: Named | Annotated[tuple[Named, ...], Field(min_length=1)]
+    redaction: OneOrSeveral
     """One, or several that are regenerated side by side."""
     regenerator: Named
     stride: Count | None = None

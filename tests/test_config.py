@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ PARAMS = config.load(ROOT / "params.yaml")
 
 
 def raw() -> dict[str, Any]:
-    # A deep copy through text would keep YAML's aliases: every part must be changeable alone.
-    return copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    # Through JSON, which has no aliases: every part must be changeable alone.
+    return json.loads(json.dumps(yaml.safe_load((ROOT / "params.yaml").read_text())))
 
 
 def put(value: dict[str, Any], path: str, new: Any) -> None:
@@ -54,9 +55,13 @@ FAULTS = [
     ("scales.demo.data.cityscapes.size", [96], ["scales.demo.data.cityscapes.size"]),
     ("scales.demo.data.cityscapes.size", [96, 0], ["scales.demo.data.cityscapes.size.1"]),
     ("scales.demo.data.cityscapes.train", 2.5, ["scales.demo.data.cityscapes.train", "2.5"]),
-    ("scales.demo.train.cityscape", {}, ["scales.demo.train", "'cityscape'", "'cityscapes'"]),
-    ("scales.demo.train.cityscapes.epochs", 0, ["scales.demo.train.cityscapes.epochs"]),
-    ("scales.demo.train.cityscapes.epochs", True, ["scales.demo.train.cityscapes.epochs"]),
+    ("scales.demo.frozen_width", 0, ["scales.demo.frozen_width"]),
+    ("scales.paper.frozen_width", 0.5, ["scales.paper", "full width"]),
+    ("scales.demo.train.hrnet_cityscape", {}, ["scales.demo.train", "'hrnet_cityscapes'"]),
+    ("scales.demo.train.hrnet_cityscapes.epochs", 0, ["scales.demo.train.hrnet_cityscapes.epochs"]),
+    ("scales.demo.train.hrnet_cityscapes.epochs", True, ["scales.demo.train.hrnet_cityscapes.epochs"]),
+    ("scales.demo.train.hrnet_cityscapes.seeds", 4, ["scales.demo", "hrnet_cityscapes.seeds", "at most 3"]),
+    ("scales.demo.train.hrnet_cityscapes.seeds", 0, ["scales.demo.train.hrnet_cityscapes.seeds"]),
     ("datasets.camvid.url", "file:///etc/passwd", ["datasets.camvid.url"]),
     ("datasets.camvid.sha256", "abc", ["datasets.camvid.sha256"]),
     ("networks.hrnet18.module", "hrnets", ["networks.hrnet18", "'hrnets'", "'hrnet'"]),
@@ -103,9 +108,20 @@ FAULTS = [
         "layer",
         ["dejavu.regenerator.norm", "batch, group, none"],
     ),
+    ("experiments.ablation_text.dejavu.text.wieght", 1.0, ["dejavu.text", "'wieght'", "'weight'"]),
+    ("experiments.ablation_cycle.dejavu.cycle.target", "label", ["dejavu.cycle.target", "labels"]),
+    ("experiments.ablation_low_pass.dejavu.redaction.cutoff", 1.5, ["dejavu.redaction.cutoff", "1.5"]),
+    ("experiments.ablation_low_pass.dejavu.redaction", [], ["dejavu.redaction"]),
+    ("experiments.ablation_low_pass.dejavu.redaction", "low_pass", ["dejavu.redaction"]),
+    (
+        "experiments.ablation_low_pass.dejavu.redaction",
+        [{"name": "low_pass"}, {"name": "hi_pass"}],
+        ["dejavu.redaction", "'high_pass'"],
+    ),
+    ("tables.ablations.figures", ["gain"], ["tables.ablations.figures", "gains"]),
     ("tables.cityscapes.dataset", "city", ["tables.cityscapes.dataset", "'city'"]),
-    ("scales.demo.train.cityscapes.scale_range", [2.0, 0.5], ["hrnet18", "demo", "scale_range"]),
-    ("scales.demo.train.cityscapes.batch_size", 161, ["hrnet18", "demo", "batch_size 161", "160"]),
+    ("scales.demo.train.hrnet_cityscapes.scale_range", [2.0, 0.5], ["hrnet18", "demo", "scale_range"]),
+    ("scales.demo.train.hrnet_cityscapes.batch_size", 161, ["hrnet18", "demo", "batch_size 161", "160"]),
     ("scales.demo.data.cityscapes.train", None, ["scales.demo.data.cityscapes", "'train'"]),
     ("recipes.hrnet_cityscapes.optimizer.betas", [0.9, 1.0], ["recipes.hrnet_cityscapes.optimizer.betas.1"]),
     (
@@ -119,7 +135,7 @@ FAULTS = [
     ("tables.cityscapes.rows.1.id", "hrnet18", ["tables.cityscapes.rows.hrnet18", "twice"]),
     ("experiments.internimage", {"task": "semantics"}, ["experiments.internimage"]),
     ("datasets.cityscapes.cost_input", "512x1024", ["datasets.cityscapes.cost_input"]),
-    ("datasets.cityscapes.cost_input", None, ["datasets.cityscapes.cost_input", "tables.cityscapes"]),
+    ("datasets.cityscapes.cost_input", None, ["datasets.cityscapes.cost_input", "tables."]),
     ("tables.cityscapes.metrics", ["mio"], ["tables.cityscapes.metrics", "'miou'"]),
 ]
 
@@ -194,9 +210,10 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -> None:
     run = PARAMS.run(experiment, scale)
     assert (run.experiment, run.scale) == (experiment, scale)
-    over = PARAMS.scales[scale].train[run.dataset]
-    for key in over.model_fields_set:
+    over = PARAMS.scales[scale].train[PARAMS.experiments[experiment].recipe]
+    for key in over.model_fields_set - {"seeds"}:
         assert getattr(run.train, key) == getattr(over, key)
+    assert run.seeds == PARAMS.scales[scale].seeds[: over.seeds]
 
 
 @pytest.mark.parametrize("scale", PARAMS.scales)
@@ -204,7 +221,10 @@ def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -
 def test_a_pair_differs_in_nothing_but_the_method(experiment: str, scale: str) -> None:
     ours = PARAMS.run(experiment, scale).as_dict()
     base = PARAMS.run(PARAMS.experiments[experiment].base or "", scale).as_dict()
-    assert {key for key in ours if ours[key] != base[key]} == {"experiment", "base", "dejavu"}
+    frozen = {"pretrained", "frozen_width"}  # of the networks that judge, which only such rows have
+    differing = {key for key in ours if key not in frozen and ours[key] != base[key]}
+    assert differing == {"experiment", "base", "dejavu"}
+    assert (frozen <= ours.keys()) == bool({"text", "perceptual"} & ours["dejavu"].keys())
 
 
 def test_the_paper_scale_is_the_recipe_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 import inspect
 import os
@@ -89,8 +90,15 @@ def test_formulas_are_mathml(site: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in dejavu.__all__ if name != "__version__"])
 def test_every_public_name_is_in_the_reference(pages: dict[str, Page], name: str) -> None:
     value = getattr(dejavu, name)
-    path = value.__name__ if isinstance(value, ModuleType) else f"{value.__module__}.{value.__qualname__}"
-    assert any(path in page.ids for file, page in pages.items() if file.startswith("reference/"))
+    module = value.__name__ if isinstance(value, ModuleType) else value.__module__
+    # A package shows what its modules define, too.
+    places = (
+        {module}
+        if isinstance(value, ModuleType)
+        else {f"{module}.{name}", f"{module.rpartition('.')[0]}.{name}"}
+    )
+    ids = {found for file, page in pages.items() if file.startswith("reference/") for found in page.ids}
+    assert places & ids
     assert f"`{name}`" in (DOCS / "reference" / "index.md").read_text()
 
 
@@ -127,7 +135,7 @@ def test_keys_of_the_method_exist_and_have_that_default(key: str, default: str) 
 
 
 def defaults(key: str) -> list[Any]:
-    """The defaults of a key of `dejavu:`: several where redactions share an option, none without such a key."""
+    """The defaults of a key of `dejavu:`: several where redactions share an option, none for no such key."""
     section, _, option = key.partition(".")
     assert section in schema.Method.model_fields
     if section in ("redaction", "regenerator"):
@@ -151,14 +159,30 @@ def defaults(key: str) -> list[Any]:
 # Pictures and code
 
 
-@pytest.fixture(scope="module")
-def figures() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_figures", DOCS / "figures.py")
+def load(name: str) -> ModuleType:
+    """docs/<name>.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    return load("figures")
+
+
+def test_docstrings_are_brought_into_form() -> None:
+    pytest.importorskip("griffe", reason="the documentation needs the extra: pip install .[docs]")
+    assert doctest.testmod(load("docstrings")) == (0, 2)  # failed, tried
+
+
+def test_docstrings_show_their_examples_as_code(site: Path) -> None:
+    text = (site / "reference" / "redaction.html").read_text()
+    assert 'class="language-pycon' in text and "<blockquote>" not in text
+    assert "edges of the removed band" in text
 
 
 def test_pictures_are_small_and_all_drawn_by_us(figures: ModuleType) -> None:

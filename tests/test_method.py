@@ -315,11 +315,36 @@ def test_a_plain_loop_learns() -> None:
         (lambda m, x: m.regeneration_loss(x.numpy(), m(x)), "images must be a tensor"),
         (lambda m, x: m.regeneration_loss(x[:, :1], m(x)), "images must have the 3 channels"),
         (lambda m, x: m.regeneration_loss(x, m(x).long()), "floating logits"),
+        (lambda m, x: m.regeneration_loss(x, m(x).argmax(1)), "not class ids"),
+        (lambda m, x: m.regeneration_loss(x, m(x).detach()), "the prediction has no graph"),
+        (lambda m, x: m.regeneration_loss(x, m(x), progress=-1), "progress must be the share"),
+        (lambda m, x: fresh(convolution, warmup=0.1).regeneration_loss(x, m(x)), "give .* the progress"),
+        (lambda m, x: fresh(convolution, redaction=redaction.LowPass), r"LowPass\(\), not the class"),
+        (lambda m, x: DejaVu(m.network, task="depth", depth_range=80), "depth_range must be"),
     ],
 )
 def test_what_cannot_be_right_is_named(call, expected: str, images: torch.Tensor) -> None:
     with pytest.raises(DejavuError, match=expected):
         call(fresh(convolution), images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_regenerator_has_the_networks_number_type(dtype: torch.dtype, images: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model = DejaVu(convolution().to(dtype), num_classes=K)
+    loss = model.regeneration_loss(images.to(dtype), model(images.to(dtype)), seeded())
+    loss.backward()
+    assert loss.dtype == dtype and gradient(model.network) > 0
+
+
+def test_forward_hands_on_further_arguments(images: torch.Tensor) -> None:
+    class Wants(nn.Conv2d):
+        def forward(self, images, factor, *, offset):
+            return factor * super().forward(images) + offset
+
+    torch.manual_seed(0)
+    model = DejaVu(Wants(3, K, 1), num_classes=K)
+    assert torch.equal(model(images, 2.0, offset=1.0), model.network(images, 2.0, offset=1.0))
 
 
 def test_images_that_nobody_normalised_are_noticed_once(images: torch.Tensor, recwarn) -> None:

@@ -4,6 +4,9 @@ What is taken away can only be regenerated from the prediction, which is what th
 A redaction is a plain callable: `redaction(images, generator) -> Redacted(images, mask)`. Beside it stands
 `redaction.part(images, mask)`, what the mask removes of any images: a linear projection.
 
+Spatial redactions (spatial.py) remove pixels, spectral ones (spectral.py) frequencies; the masks of the
+latter lie over frequencies.
+
 **Mask polarity, here and everywhere: 0 is keep, 1 is remove.** Removed values become 0. For pixels that is
 the dataset's mean after normalisation; kept pixels stay as they are, to the bit.
 
@@ -17,7 +20,7 @@ from .. import options
 from ..errors import DejavuError
 from .base import Redacted, Redaction, check_images
 from .spatial import Checkerboard, RandomBlocks, RandomPixels, SpatialRedaction, block_side, remove
-from .spectral import BandPass, Bands, BandStop, HighPass, LowPass, RandomBands, SpectralRedaction
+from .spectral import BandPass, Bands, BandStop, FixedBands, HighPass, LowPass, RandomBands, SpectralRedaction
 
 REGISTRY: dict[str, type[Redaction]] = {
     "random_blocks": RandomBlocks,
@@ -42,6 +45,7 @@ __all__ = [
     "RandomPixels",
     "Checkerboard",
     "SpectralRedaction",
+    "FixedBands",
     "LowPass",
     "HighPass",
     "BandPass",

@@ -51,8 +51,9 @@ class RandomBlocks(SpatialRedaction):
         side = block_side(self.block, height, width)
         rows, columns = -(-height // side), -(-width // side)
         blocks = choose(n, rows * columns, round(self.ratio * rows * columns), generator).to(images.device)
-        pixels = blocks.view(n, 1, rows, 1, columns, 1).expand(n, 1, rows, side, columns, side)
-        return pixels.reshape(n, 1, rows * side, columns * side)[..., :height, :width]
+        lines = blocks.view(n, 1, rows, columns, 1).expand(-1, -1, -1, -1, side).flatten(3)
+        pixels = lines.unsqueeze(3).expand(-1, -1, -1, side, -1).flatten(2, 3)
+        return pixels[..., :height, :width]
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,9 @@ class Checkerboard(SpatialRedaction):
         side = block_side(self.block, height, width)
         shift = (uniform(n, 2, generator) * 2 * side).long().to(images.device)  # pixels, within a period
         pixels = torch.arange(max(height, width), device=images.device)
-        odd = (pixels + shift[..., None]) // side % 2 == 1  # (N, 2, max(H, W)): of rows, of columns
-        return (odd[:, 0, :height, None] ^ odd[:, 1, None, :width])[:, None]
+        odd = ((pixels + shift[..., None]) // side % 2).to(torch.uint8)  # (N, 2, max(H, W)): rows, columns
+        # Bytes, not bool: a CPU takes a vector of them at a time.
+        return (odd[:, 0, :height, None] ^ odd[:, 1, None, :width]).view(torch.bool)[:, None]
 
 
 def remove(images: Tensor, mask: Tensor) -> Tensor:

@@ -186,7 +186,8 @@ class RandomBands(SpectralRedaction):
     def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n, _, height, width = images.shape
         removed = choose(n, self.count, self.removed, generator).to(images.device)
-        return removed[:, None, _band_numbers(self.count, height, width, images.device)]
+        numbers = _band_numbers(self.count, height, width, images.device)
+        return removed.index_select(1, numbers).view(n, 1, height, width)
 
 
 def radius(height: int, width: int) -> Tensor:
@@ -212,9 +213,9 @@ def _within(
 
 
 @lru_cache(maxsize=16)
-def _band_numbers(count: int, height: int, width: int, device: torch.device) -> Tensor:  # (H, W), int64
+def _band_numbers(count: int, height: int, width: int, device: torch.device) -> Tensor:  # (H * W,)
     edges = torch.tensor([number / count for number in range(1, count)], dtype=torch.float64)
-    return torch.bucketize(radius(height, width), edges, right=True).to(device)
+    return torch.bucketize(radius(height, width).flatten(), edges, right=True, out_int32=True).to(device)
 
 
 def _check_band(low: float, high: float) -> None:

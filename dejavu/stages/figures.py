@@ -47,14 +47,16 @@ def run(params: Params, name: str, scale: str) -> None:
 
 def curves(params: Params, name: str, scale: str) -> None:
     """Learning curves of all rows that are run, from their logs."""
+    from ..datasets import reader, validate
     from ..figures.curves import draw_curves
     from ..figures.style import save
 
-    table = params.get_table(name)
-    origin = Origin.of(params, name, scale, "val")
+    table, paths = params.get_table(name), Paths(scale)
+    split = validate(reader(table.dataset, params.part(table.dataset, scale).source))
+    origin = Origin.of(params, name, scale, split)
     note = f"Scale {scale}: {origin.setting}. Line: mean, band: smallest to largest over the seeds."
     figure = draw_curves(groups(params, table, scale), f"Learning curves: {table.title}", note)
-    save(figure, Paths(scale).figure(name, "curves"))
+    save(figure, paths.figure(name, "curves"))
 
 
 def panel(params: Params, name: str, scale: str, base: Row, ours: Row) -> None:

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help all test lint bench lock clean
+.PHONY: help all test lint bench docs lock clean
 
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -28,6 +28,10 @@ lint: $(READY)  ## check format, types and the workflow
 
 bench: $(READY)  ## measure what the speed depends on (benchmarks/)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(ONE_THREAD) python $$file; done
+
+docs: $(READY)  ## build the pages of docs/ into build/site
+	@NO_MKDOCS_2_WARNING=1 python -W error -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lock: $(READY)  ## write the versions in .venv to requirements.lock: names and versions only
 	pip list --format freeze --exclude pip --exclude-editable | sed 's/+.*//' | LC_ALL=C sort -f > requirements.lock

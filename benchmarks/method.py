@@ -3,14 +3,18 @@
     python benchmarks/method.py [--size 128 256] [--batch 4] [--width 1.0] [--steps 15] [--device cpu]
 
 The variants take turns within one run, so that a busy machine slows all of them alike; of each the median
-step is compared. Memory is what autograd keeps for the backward pass: it grows with the batch, and decides
-which batch fits.
+step is compared: on CPU its processor time, which others disturb less than the clock on the wall. Memory is
+what autograd keeps for the backward pass: it grows with the batch, and decides which batch fits. Peak is the
+most that a process which does nothing but two such steps held, less what it held before them.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -28,11 +32,17 @@ VARIANTS: dict[str, dict[str, object] | None] = {
     "crm_f": {"regenerator": "crm_f"},
     "crm_r": {"regenerator": "crm_r"},
     "crm_f, detached": {"regenerator": "crm_f", "detach": True},
+    "crm_f, low-pass": {"redaction": "low_pass"},
+    "crm_f, band-stop": {"redaction": "band_stop"},
 }
 
 
 def main() -> None:
     arguments = parse()
+    if arguments.peak is not None:
+        print(peak(VARIANTS[arguments.peak], arguments))
+        return
+    peaks = {name: in_own_process(name) for name in VARIANTS} if arguments.device == "cpu" else {}
     steps = {name: make_step(options, arguments) for name, options in VARIANTS.items()}
     seconds = interleaved(steps, arguments.steps, arguments.device)
     flops, kept = {}, {}
@@ -40,13 +50,14 @@ def main() -> None:
         flops[name], kept[name] = count_flops(step), count_saved(step)
     size = "x".join(map(str, [arguments.batch, 3, *arguments.size]))
     print(f"{size}, width {arguments.width}, {arguments.device}, {torch.get_num_threads()} thread(s)\n")
-    print("| variant | step, ms (quartiles) | time | FLOPs | memory |\n|---|---|---|---|---|")
+    print("| variant | step, ms (quartiles) | time | FLOPs | memory | peak |\n|---|---|---|---|---|---|")
     base = statistics.median(seconds["baseline"])
     for name in steps:
         low, middle, high = (1e3 * q for q in statistics.quantiles(seconds[name], n=4))
         print(
             f"| {name} | {middle:.0f} ({low:.0f}-{high:.0f}) | {middle / 1e3 / base:.2f} | "
-            f"{flops[name] / flops['baseline']:.2f} | {kept[name] / kept['baseline']:.2f} |"
+            f"{flops[name] / flops['baseline']:.2f} | {kept[name] / kept['baseline']:.2f} | "
+            + (f"{peaks[name] / peaks['baseline']:.2f} |" if peaks else "- |")
         )
 
 
@@ -57,6 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peak", choices=VARIANTS, help="print the peak memory of one variant, in bytes")
     return parser.parse_args()
 
 
@@ -87,14 +99,29 @@ def make_step(options: dict[str, object] | None, arguments: argparse.Namespace) 
 def interleaved(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
     """Seconds of every step, the variants taking turns; the first two rounds warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
+    clock = time.process_time if device == "cpu" else time.perf_counter
     for _ in range(rounds + 2):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = clock()
             step()
             if device != "cpu":
                 torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: times[2:] for name, times in seconds.items()}
+
+
+def in_own_process(name: str) -> int:
+    done = subprocess.run([sys.executable, *sys.argv, "--peak", name], check=True, stdout=subprocess.PIPE)
+    return int(done.stdout)
+
+
+def peak(options: dict[str, object] | None, arguments: argparse.Namespace) -> int:
+    """Bytes that two steps needed at most."""
+    step = make_step(options, arguments)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step()
+    step()
+    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def count_flops(step: Callable[[], None]) -> int:

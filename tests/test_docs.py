@@ -181,8 +181,9 @@ def test_docstrings_are_brought_into_form() -> None:
 
 def test_docstrings_show_their_examples_as_code(site: Path) -> None:
     text = (site / "reference" / "redaction.html").read_text()
-    assert 'class="language-pycon' in text and "<blockquote>" not in text
-    assert "edges of the removed band" in text
+    assert '<span class="gp">&gt;&gt;&gt; </span>' in text and "<blockquote>" not in text
+    rows = re.findall(r"<code>(low|high)</code>.*?edges of the (kept|removed) band", text, re.S)
+    assert rows == [("low", "kept"), ("high", "kept"), ("low", "removed"), ("high", "removed")]
 
 
 def test_pictures_are_small_and_all_drawn_by_us(figures: ModuleType) -> None:

@@ -300,7 +300,7 @@ def test_many_intervals_are_said_to_be_many(work: Path) -> None:
     path.write_text("\n".join([*text, *repeated]) + "\n")  # 5 uncertain and 5 certain gains over one base
     shown = markdown(path, Origin.of(params, "main", "tiny", "test"))
     assert "Of 10 intervals 5 exclude 0; if nothing had any effect, about 0.5 would by chance." in shown
-    assert "Rows compared with the same base share its luck" in shown
+    assert "Gains over the same base, or of the same row, share their luck" in shown
 
 
 def test_a_task_that_no_metric_of_the_table_measures_is_refused(work: Path) -> None:

@@ -107,7 +107,7 @@ def gains(params: Params, name: str, scale: str) -> None:
         )
     note = f"Scale {scale}: {Origin.of(params, name, scale, '').setting}. Point: mean over seeds of the "
     note += "difference to the base, paired by seed; bar: its 95 % interval (Student's t)."
-    figure = draw_gains(content, f"Gains: {table.title}", " ".join([note, *chance(content)]))
+    figure = draw_gains(content, f"{table.title}: gains", " ".join([note, *chance(content)]))
     save(figure, paths.figure(name, "gains"))
 
 

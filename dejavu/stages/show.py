@@ -62,7 +62,8 @@ def _experiment(params: Params, name: str) -> str:
     text = f"{row.task}, {row.dataset}, {row.network}"
     if row.dejavu is None:
         return text
-    return f"{text} + DejaVu ({row.dejavu.redaction.name}, {row.dejavu.regenerator.name}); base {row.base}"
+    redactions = " and ".join(redaction.name for redaction in row.dejavu.redactions)
+    return f"{text} + DejaVu ({redactions}, {row.dejavu.regenerator.name}); base {row.base}"
 
 
 def _options(network: object) -> str:

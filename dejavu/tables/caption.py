@@ -120,7 +120,9 @@ def chance(content: Content) -> list[str]:
     ]
     bases = [line["base"] for line in content.ran if line["base"]]
     if len(set(bases)) < len(bases):
-        said.append("Rows compared with the same base share its luck: their gains rise and fall together.")
+        said.append(
+            "Gains over the same base, or of the same row, share their luck: they rise and fall together."
+        )
     return said
 
 

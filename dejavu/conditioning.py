@@ -6,6 +6,7 @@ are concatenated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ class Conditioning:
     Args:
         tasks: of "semantic", "panoptic", "depth" and "normals".
         num_classes: K of the semantic and panoptic classes, or a mapping from task to K.
-        form: "probabilities" (depth scaled to [0, 1], unit normals), or "logits": all as predicted.
+        form: "probabilities" (depth scaled to [0, 1], unit normals), or "logits": as predicted, and of a
+            panoptic prediction without the masks' sigmoid.
         depth_range: nearest and farthest depth in the unit of the prediction, which become 0 and 1.
 
     Raises:
@@ -110,7 +112,8 @@ def panoptic(prediction: Queries, grid: tuple[int, int], plain: bool = False) ->
 
 def _is_range(value: Any) -> bool:
     pair = isinstance(value, Sequence) and len(value) == 2
-    return pair and all(isinstance(edge, int | float) for edge in value) and value[0] < value[1]
+    numbers = pair and all(isinstance(edge, int | float) and math.isfinite(edge) for edge in value)
+    return numbers and value[0] < value[1]
 
 
 def _channels(task: str, num_classes: int | Mapping[str, int] | None) -> int:

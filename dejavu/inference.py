@@ -56,7 +56,7 @@ def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int
         num_classes=len(classes),
         redaction=[redaction.model_dump() for redaction in method.redactions],
         regenerator=method.regenerator.model_dump(),
-        stride=method.stride or getattr(network, "stride", None),
+        stride=method.stride,
         condition=method.condition,
         loss=method.loss,
         pixels=method.pixels,

@@ -25,6 +25,7 @@ def dejavu_loss(
     kind: str = "l1",
     mask: Tensor | None = None,
     part: Callable[[Tensor, Tensor], Tensor] = removed_pixels,
+    share: Tensor | None = None,
 ) -> Tensor:
     """How far the regenerated images are from the image: the mean over steps, pixels and channels.
 
@@ -35,6 +36,8 @@ def dejavu_loss(
         mask: what was removed, 1 is removed: compare that only. None compares everything.
         part: (images, mask) -> what the mask takes from images, linearly: pixels (N, 1, H, W), or the
             `part` of a spectral redaction, whose mask is one of frequencies.
+        share: of the pixels that were removed: the mean is taken over these. None is the mask's own where
+            it is one of pixels, and all where it is one of frequencies, whose error lies in every pixel.
 
     Raises:
         DejavuError: an unknown kind, or no step.
@@ -52,8 +55,10 @@ def dejavu_loss(
         return torch.stack([distance(step, image) for step in regenerated]).mean()
     # A part is linear, so the parts' difference is the difference's part.
     parts = [part(step - image, mask) for step in regenerated]
-    share = mask.float().mean().clamp(min=1 / image[:, :1].numel())
-    return torch.stack([distance(value, torch.zeros_like(value)) for value in parts]).mean() / share
+    if share is None and part is removed_pixels:
+        share = mask.float().mean()
+    mean = torch.stack([distance(value, torch.zeros_like(value)) for value in parts]).mean()
+    return mean if share is None else mean / share.clamp(min=1 / image[:, :1].numel())
 
 
 def gamma_at(step: float, total_steps: float, gamma: float, warmup: float = 0.0) -> float:

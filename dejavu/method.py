@@ -32,17 +32,16 @@ from .arguments import (
 )
 from .attention import Shared, SharedAttention, SharedRegeneration
 from .conditioning import DEPTH_RANGE, Conditioning
-from .cycle import CyclicConsistency, call_aside
+from .cycle import Criterion, CyclicConsistency, call_aside
 from .errors import DejavuError
 from .frozen import seeded
 from .losses import DISTANCES, dejavu_loss, gamma_at, removed_pixels
 from .perceptual import Perceptual
-from .predictions import Prediction, Queries
-from .redaction import Redaction, check_images
+from .predictions import Prediction, Queries, tensors
+from .randomness import generator as make_generator
+from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
 from .regeneration import CRM, resize
 from .text import TextSupervision
-
-Criterion = Callable[[Any, Any], Tensor]
 
 
 class Regenerated(NamedTuple):
@@ -50,9 +49,10 @@ class Regenerated(NamedTuple):
 
     redacted: Tensor  # (N, 3, H, W)
     told: Tensor  # (N, C, H/s, W/s), what the CRM knew of the prediction
-    mask: Tensor  # of the redaction's own domain, 1 is removed
+    mask: Tensor  # of pixels or of frequencies, 1 is removed
     steps: list[Tensor]  # each (N, 3, H, W), the final images last
     part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask takes from images
+    share: Tensor | None  # of the pixels that were removed; None where a mask is no mask of pixels
 
 
 class DejaVu(nn.Module):
@@ -79,8 +79,8 @@ class DejaVu(nn.Module):
         perceptual: a term of the DejaVu loss beside the pixels' distance.
         gamma: the DejaVu loss' weight.
         warmup: share of the training in which the weight of all that is added rises linearly from 0.
-        detach: the control: the same computation, but no gradient reaches the base network through C. The
-            CRM still learns.
+        detach: the control: the same computation, but no gradient reaches the base network. The CRM still
+            learns. Not with `cycle`, which asks the base network itself.
         text: DejaVu-TS, text supervision.
         cycle: DejaVu-CL, cyclic consistency.
         criterion: (prediction, labels) -> the task's loss, which DejaVu-CL asks for.
@@ -151,6 +151,10 @@ class DejaVu(nn.Module):
             regenerator, channels, stride_of(network) if stride is None else stride, seed
         )
         self.training_only.to(**place_of(network))
+        if detach and cycle is not None:
+            raise DejavuError("detach is the control without a gradient, and a cycle has one: leave one out")
+        self.seed = seed
+        self._calls = 0  # of the loss without a generator: each draws other numbers
         self._looked = False  # whether the images' range was looked at, once
 
     @property
@@ -185,12 +189,16 @@ class DejaVu(nn.Module):
         Args:
             images: what the network saw, normalised, (N, 3, H, W).
             prediction: what it said of them, with its graph.
-            generator: of the redaction's random numbers.
+            generator: of the redaction's random numbers. Without one they come from `seed` and the number of
+                calls; the global random state is left alone.
             progress: share of the training that is done, within 0 and 1: a warm-up needs it.
             labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts (N, H, W).
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
         ramp = self._ramp(progress)
+        if generator is None:
+            generator = make_generator(self.seed, "redact", self._calls)
+            self._calls += 1
         regenerated = self._regenerate(images, prediction, generator)
         self._check_graph(prediction)
         if not self._looked:
@@ -226,20 +234,22 @@ class DejaVu(nn.Module):
         attention = self._attention(prediction)
         found = []
         for redaction in self.redactions:
-            redacted, mask = redaction(images, generator)  # (N, 3, H, W)
+            redacted, mask = check_redacted(redaction(images, generator), images)  # (N, 3, H, W)
             told = condition
             if self.shared is not None and attention is not None:
                 attended = resize(self.shared(redacted, attention), self.regenerator.grid(images))
                 told = torch.cat([condition, attended], 1)
             steps = self.regenerator(redacted, told)
             part = getattr(redaction, "part", removed_pixels)
-            found.append(Regenerated(redacted, told, mask, steps, part))
+            spectral = isinstance(redaction, SpectralRedaction)
+            share = None if spectral else mask.float().mean()
+            found.append(Regenerated(redacted, told, mask, steps, part, share))
         return found
 
     def _distance(self, images: Tensor, one: Regenerated) -> Tensor:
         """The DejaVu loss of one redaction, without its weight."""
         mask = one.mask if self.pixels == "redacted" else None
-        loss = dejavu_loss(one.steps, images, self.loss, mask, one.part)
+        loss = dejavu_loss(one.steps, images, self.loss, mask, one.part, one.share)
         if self.perceptual is not None:
             loss = loss + _mean([self.perceptual(step, images) for step in one.steps])
         return loss
@@ -256,6 +266,8 @@ class DejaVu(nn.Module):
         assert self.text is not None
         if captions is not None:
             return list(captions)
+        if isinstance(labels, Mapping):  # of several tasks
+            labels = labels.get("semantic")
         if not isinstance(labels, Tensor):
             raise DejavuError(
                 "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
@@ -292,11 +304,7 @@ class DejaVu(nn.Module):
         """Without a graph the loss would teach the base network nothing, and nobody would notice."""
         if self.detach or not (self.training and torch.is_grad_enabled()):
             return
-        parts = [
-            part
-            for value in self.conditioning.read(prediction).values()
-            for part in (value if isinstance(value, Queries) else (value,))
-        ]
+        parts = tensors(self.conditioning.read(prediction))
         learns = any(parameter.requires_grad for parameter in self.network.parameters())
         if learns and not any(part.requires_grad for part in parts):
             raise DejavuError(
@@ -305,11 +313,10 @@ class DejaVu(nn.Module):
             )
 
     def _check_batch(self, images: Tensor, predictions: Mapping[str, Prediction]) -> None:
-        for task, value in predictions.items():
-            count = len(value.masks if isinstance(value, Queries) else value)
-            if count != len(images):
+        for part in tensors(predictions):
+            if len(part) != len(images):
                 raise DejavuError(
-                    f"the network's {task} prediction is of {count} images, but images are {len(images)}"
+                    f"the network's prediction is of {len(part)} images, but images are {len(images)}"
                 )
 
 
@@ -317,12 +324,10 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
     return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
 
 
-def _detached(prediction: Any) -> Any:
-    if isinstance(prediction, Tensor):
-        return prediction.detach()
+def _detached(prediction: Prediction) -> Prediction:
     if isinstance(prediction, Queries):
         return Queries(*(part.detach() for part in prediction))
-    return prediction
+    return prediction.detach()
 
 
 def _warn_of_range(images: Tensor) -> None:
@@ -339,11 +344,8 @@ def _check_finite(loss: Tensor, images: Tensor, predictions: Mapping[str, Predic
     """Name the culprit of a loss that is not finite."""
     if loss.is_cuda or loss.is_meta or bool(loss.isfinite()):  # on a GPU asking would stall every step
         return
-    suspects = [("images hold", images)]
-    for value in predictions.values():
-        for part in value if isinstance(value, Queries) else (value,):
-            suspects.append(("the network's prediction holds", part))
-    for culprit, values in suspects:
+    suspects = [("the network's prediction holds", part) for part in tensors(predictions)]
+    for culprit, values in [("images hold", images), *suspects]:
         if not bool(values.isfinite().all()):
             raise DejavuError(
                 f"the DejaVu loss is {loss.item()} because {culprit} values that are not finite"

@@ -22,6 +22,13 @@ class Queries(NamedTuple):
 Prediction = Tensor | Queries
 
 
+def tensors(predictions: Mapping[str, Prediction]) -> list[Tensor]:
+    """All tensors of the predictions of some tasks."""
+    return [
+        part for value in predictions.values() for part in (value if isinstance(value, Queries) else (value,))
+    ]
+
+
 def as_tensor(prediction: Any, task: str = "semantic") -> Tensor:
     """The tensor in what a network returns for one task: itself, or ["out"], .logits and their like.
 

@@ -73,12 +73,25 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
             row.dejavu.regenerator.options,
             f"{where}.dejavu.regenerator",
         )
+        _losses(where, row)
         if row.base is None:
             raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
     if row.base is not None:
         _pair(params, where, row)
     for size in params.scales:
         _run(params, name, size)
+
+
+def _losses(where: str, row: Experiment) -> None:
+    """What DejaVu's parts need of each other and of the task."""
+    method = row.dejavu
+    assert method is not None
+    if method.detach and method.cycle is not None:
+        raise ValueError(f"{where}.dejavu.detach: the control has no gradient, and a cycle has one")
+    if method.text is not None and row.task != "semantic":
+        raise ValueError(f"{where}.dejavu.text: prompts are made of classes, which {row.task} has not")
+    if method.text is not None and "{}" not in method.text.template:
+        raise ValueError(f"{where}.dejavu.text.template: needs {{}}, the place of the classes")
 
 
 def _run(params: Params, name: str, scale: str) -> None:

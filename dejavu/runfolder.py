@@ -13,6 +13,7 @@ import io
 import json
 from collections.abc import Sequence
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
 
 @cache
 def code_fingerprint() -> str:
-    """A hash of the code that trains, and of torch's version."""
+    """A hash of the code that trains, and of the versions of what computes for it."""
     digest = hashlib.sha256(torch.__version__.encode())
+    for package in ("scipy", "timm", "torchvision", "open_clip_torch"):
+        digest.update(metadata.version(package).encode())
     for pattern in CODE:
         for file in sorted(HERE.glob(pattern)):
             digest.update(file.read_bytes())

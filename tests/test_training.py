@@ -171,7 +171,7 @@ def test_the_detached_control_is_the_baseline_to_the_bit(
     """Without the gradient through the prediction, nothing of the method reaches the base network."""
     run = make_run(experiment)
     assert run.dejavu is not None
-    changes = {"detach": True, "cycle": None}  # a cycle asks the network itself: it is no control
+    changes = {"detach": True, "cycle": None}  # a cycle asks the network itself, so it is left out
     control = run.model_copy(update={"dejavu": run.dejavu.model_copy(update=changes)})
     finished = {
         "control": train(tmp_path, control),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from .. import options
 from ..errors import DejavuError
-from .base import Redacted, Redaction, check_images
+from .base import Redacted, Redaction, check_images, check_redacted
 from .spatial import Checkerboard, RandomBlocks, RandomPixels, SpatialRedaction, block_side, remove
 from .spectral import BandPass, Bands, BandStop, FixedBands, HighPass, LowPass, RandomBands, SpectralRedaction
 
@@ -55,6 +55,7 @@ __all__ = [
     "remove",
     "block_side",
     "check_images",
+    "check_redacted",
 ]
 
 

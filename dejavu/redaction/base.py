@@ -94,6 +94,29 @@ def _choose_many(count: int, chosen: int, generator: torch.Generator | None) -> 
     return (taken if few == chosen else ~taken)[None]
 
 
+def check_redacted(redacted: object, images: Tensor) -> Redacted:
+    """What a redaction returned, by whomever it was written. Raises DejavuError unless it is a `Redacted`.
+
+    Masks are bool: of the pixels (N, 1, H, W), or of what the redaction's own `part` understands.
+    """
+    pair = redacted if isinstance(redacted, tuple | list) and len(redacted) == 2 else None
+    if pair is None or not all(isinstance(part, Tensor) for part in pair):
+        raise DejavuError(
+            f"a redaction must return (images, mask), two tensors, not {type(redacted).__name__}"
+        )
+    kept, mask = pair
+    if kept.shape != images.shape:
+        raise DejavuError(
+            f"a redaction must keep the images' shape {tuple(images.shape)}, not return {tuple(kept.shape)}"
+        )
+    if mask.dtype != torch.bool or mask.ndim != 4:
+        raise DejavuError(
+            f"a redaction's mask must be bool (N, 1, H, W), True is removed, not {mask.dtype} "
+            f"{tuple(mask.shape)}"
+        )
+    return Redacted(kept, mask)
+
+
 def check_fraction(name: str, value: float) -> None:
     """Raise DejavuError unless 0 < value < 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:

@@ -73,7 +73,7 @@ def parse() -> argparse.Namespace:
 
 
 def make_step(options: dict[str, object] | None, arguments: argparse.Namespace) -> Callable[[], None]:
-    """One training step of a variant, as training.py does it: supervised loss at full resolution."""
+    """One training step of a variant, with the supervised loss at full resolution."""
     torch.manual_seed(0)
     network = networks.build("hrnet", CLASSES, arguments.width)
     model: nn.Module = dejavu.DejaVu(network, num_classes=CLASSES, **options) if options else network

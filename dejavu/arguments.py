@@ -12,7 +12,7 @@ from . import redaction as redactions
 from . import regeneration
 from .attention import SharedAttention, SharedRegeneration
 from .errors import DejavuError, nearest
-from .frozen import seeded
+from .randomness import seeded
 from .redaction import Redaction
 from .regeneration import CRM
 

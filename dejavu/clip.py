@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import DejavuError, nearest
-from .frozen import Frozen, is_file_name, read_weights, seeded, version
+from .frozen import Frozen
+from .randomness import seeded
+from .weights import is_file_name, read_weights, version
 
 CACHED_TEXTS = 4096  # 8 MB of ViT-B-32's embeddings
 SCHEMES = ("hf-hub:", "local-dir:")  # bring their own architecture along

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import DejavuError
-
-FORMATS = (".safetensors", ".pt", ".pth", ".bin")
+from .weights import is_file_name
 
 
 class Frozen:
@@ -41,52 +39,6 @@ class Frozen:
 
     def __reduce__(self) -> tuple[Callable[..., Frozen], tuple[Any, ...]]:
         return self._made_by, self._arguments
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Within it torch's CPU numbers start from a seed; outside, the global random state is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
-        yield
-
-
-def is_file_name(source: str) -> bool:
-    """Whether a name of weights is that of a file, by its suffix."""
-    return Path(source).suffix in FORMATS
-
-
-def version(source: str, key: str) -> tuple[int, int]:
-    """What tells a file of weights from a later one of the same name: its time and size.
-
-    Raises DejavuError when it is missing.
-    """
-    if not Path(source).is_file():
-        raise DejavuError(f"{key}: {source} is missing, name a {', '.join(FORMATS)} file")
-    status = Path(source).stat()
-    return status.st_mtime_ns, status.st_size
-
-
-def read_weights(source: str, key: str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .pt, .pth or .bin file by name, without running what is in it.
-
-    Raises DejavuError when it is missing, cannot be read, or holds anything but tensors.
-    """
-    version(source, key)
-    try:
-        if Path(source).suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            weights: Any = load_file(source)
-        else:
-            weights = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
-        raise DejavuError(f"{key}: {source} cannot be read as weights ({type(error).__name__})") from error
-    if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):
-        weights = weights["state_dict"]  # a training checkpoint
-    if not isinstance(weights, Mapping) or not weights or not all(map(torch.is_tensor, weights.values())):
-        raise DejavuError(f"{key}: {source} holds no weights, which are tensors by name")
-    return dict(weights)
 
 
 def check_images(name: str, images: Tensor) -> None:

@@ -34,11 +34,11 @@ from .attention import Shared, SharedAttention, SharedRegeneration
 from .conditioning import DEPTH_RANGE, Conditioning
 from .cycle import Criterion, CyclicConsistency, call_aside
 from .errors import DejavuError
-from .frozen import seeded
 from .losses import DISTANCES, dejavu_loss, gamma_at, removed_pixels
 from .perceptual import Perceptual
 from .predictions import Prediction, Queries, tensors
 from .randomness import generator as make_generator
+from .randomness import seeded
 from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
 from .regeneration import CRM, resize
 from .text import TextSupervision

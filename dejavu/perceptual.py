@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import DejavuError, nearest
-from .frozen import Frozen, check_images, check_numbers, describe, read_weights, seeded, version
+from .frozen import Frozen, check_images, check_numbers, describe
+from .randomness import seeded
+from .weights import read_weights, version
 
 # VGG16 up to its last convolution: channels, and "M" for halving.
 VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)

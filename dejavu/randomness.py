@@ -8,6 +8,8 @@ and its DejaVu row see the same batches.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,3 +27,11 @@ def derive(seed: int, purpose: str, step: int = 0) -> int:
 def generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:
     """A CPU generator for one purpose and step."""
     return torch.Generator().manual_seed(derive(seed, purpose, step))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it torch's CPU numbers start from a seed; outside, the global random state is as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+        yield

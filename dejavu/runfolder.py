@@ -30,7 +30,7 @@ CODE = (
     *("arguments.py", "attention.py", "augment.py", "clip.py", "conditioning.py", "cycle.py", "frozen.py"),
     *("inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py", "perceptual.py"),
     *("predictions.py", "randomness.py", "redaction/*.py", "regeneration.py", "tasks.py", "text.py"),
-    "training.py",
+    *("training.py", "weights.py"),
 )
 
 # What a checkpoint holds beside its marks.

@@ -60,7 +60,7 @@ def run(script: Path, folder: Path) -> Run:
 
     def watched(self: dejavu.DejaVu, images: Tensor, prediction: Any, *rest: Any, **options: Any) -> Tensor:
         if not gradients:  # at full weight, also where the example warms up
-            alone = loss(self, images, prediction)
+            alone = loss(self, images, prediction, progress=1.0)
             parameters = list(self.network.parameters())
             gradients.extend(torch.autograd.grad(alone, parameters, retain_graph=True, allow_unused=True))
         return loss(self, images, prediction, *rest, **options)

@@ -7,7 +7,6 @@ classes. Layout and head: HRNet/HRNet-Semantic-Segmentation. "HRNet18+SA" is the
 from __future__ import annotations
 
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from ..attention import Shared, SharedAttention
 from ..errors import DejavuError
 from ..options import Positive
+from ..weights import is_file_name, read_weights
 
 MULTIPLE = 32  # of an input side: the backbone halves it five times and adds the branches up again
 STAGES = ("stage2", "stage3", "stage4")
@@ -130,7 +130,8 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
 
     Raises DejavuError when the file is missing or does not fit.
     """
-    weights = {k: v for k, v in _read(source).items() if not k.startswith(CLASSIFICATION)}
+    given = read_weights(source, "pretrained") if is_file_name(source) else _hub(source)
+    weights = {k: v for k, v in given.items() if not k.startswith(CLASSIFICATION)}
     own = backbone.state_dict()
     missing, foreign = own.keys() - weights.keys(), weights.keys() - own.keys()
     if missing or foreign:
@@ -145,22 +146,6 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
                 f"{tuple(own[name].shape)} here; it needs width 1 and the same channels"
             )
     backbone.load_state_dict(weights, strict=True)
-
-
-def _read(source: str) -> dict[str, Tensor]:
-    file = Path(source)
-    if file.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
-        return _hub(source)
-    if not file.is_file():
-        raise DejavuError(f"pretrained {source} is missing: name a weights file or a timm model")
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
-        raise DejavuError(f"pretrained {source} cannot be read: {type(error).__name__}") from error
 
 
 def _hub(name: str) -> dict[str, Tensor]:

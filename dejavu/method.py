@@ -11,14 +11,13 @@ At inference the CRM is gone: the wrapper's forward is the base network's own.
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from . import checks
 from .arguments import (
     Choice,
     build_redactions,
@@ -36,7 +35,7 @@ from .cycle import Criterion, CyclicConsistency, call_aside
 from .errors import DejavuError
 from .losses import DISTANCES, dejavu_loss, gamma_at, removed_pixels
 from .perceptual import Perceptual
-from .predictions import Prediction, Queries, tensors
+from .predictions import Prediction, Queries
 from .randomness import generator as make_generator
 from .randomness import seeded
 from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
@@ -196,16 +195,15 @@ class DejaVu(nn.Module):
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
         ramp = self._ramp(progress)
-        if generator is None:
-            generator = make_generator(self.seed, "redact", self._calls)
-            self._calls += 1
+        predictions = self.conditioning.read(prediction)
+        if self.training and not self.detach:
+            checks.has_graph(predictions, self.network)
         regenerated = self._regenerate(images, prediction, generator)
-        self._check_graph(prediction)
         if not self._looked:
             self._looked = True
-            _warn_of_range(images)
+            checks.warn_of_range(images)
         loss = self.gamma * _mean([self._distance(images, one) for one in regenerated])
-        _check_finite(loss, images, self.conditioning.read(prediction))
+        checks.is_finite(loss, images, predictions)
         if self.text is not None:
             texts = self._texts(labels, captions)
             loss = loss + _mean([self.text(one.steps[-1], texts) for one in regenerated])
@@ -227,7 +225,10 @@ class DejaVu(nn.Module):
     ) -> list[Regenerated]:
         check_images(images)
         predictions = self.conditioning.read(prediction)
-        self._check_batch(images, predictions)
+        checks.same_batch(images, predictions)
+        if generator is None:
+            generator = make_generator(self.seed, "redact", self._calls)
+            self._calls += 1
         if self.detach:
             predictions = {task: _detached(value) for task, value in predictions.items()}
         condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
@@ -300,25 +301,6 @@ class DejaVu(nn.Module):
             )
         return gamma_at(progress, 1.0, 1.0, self.warmup)
 
-    def _check_graph(self, prediction: Any) -> None:
-        """Without a graph the loss would teach the base network nothing, and nobody would notice."""
-        if self.detach or not (self.training and torch.is_grad_enabled()):
-            return
-        parts = tensors(self.conditioning.read(prediction))
-        learns = any(parameter.requires_grad for parameter in self.network.parameters())
-        if learns and not any(part.requires_grad for part in parts):
-            raise DejavuError(
-                "the prediction has no graph, so DejaVu could not teach the network: make it outside of "
-                "no_grad, and do not detach it (detach=True is the control)"
-            )
-
-    def _check_batch(self, images: Tensor, predictions: Mapping[str, Prediction]) -> None:
-        for part in tensors(predictions):
-            if len(part) != len(images):
-                raise DejavuError(
-                    f"the network's prediction is of {len(part)} images, but images are {len(images)}"
-                )
-
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:
     return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
@@ -328,28 +310,3 @@ def _detached(prediction: Prediction) -> Prediction:
     if isinstance(prediction, Queries):
         return Queries(*(part.detach() for part in prediction))
     return prediction.detach()
-
-
-def _warn_of_range(images: Tensor) -> None:
-    """Say so when images look as if nobody had normalised them: gamma would drown the task's loss."""
-    size = float(images.detach().abs().mean())
-    if 10 < size < math.inf:
-        warnings.warn(
-            f"images have a mean magnitude of {size:.0f}: normalise them, so that 0 is the mean pixel",
-            stacklevel=3,
-        )
-
-
-def _check_finite(loss: Tensor, images: Tensor, predictions: Mapping[str, Prediction]) -> None:
-    """Name the culprit of a loss that is not finite."""
-    if loss.is_cuda or loss.is_meta or bool(loss.isfinite()):  # on a GPU asking would stall every step
-        return
-    suspects = [("the network's prediction holds", part) for part in tensors(predictions)]
-    for culprit, values in [("images hold", images), *suspects]:
-        if not bool(values.isfinite().all()):
-            raise DejavuError(
-                f"the DejaVu loss is {loss.item()} because {culprit} values that are not finite"
-            )
-    raise DejavuError(
-        f"the DejaVu loss is {loss.item()} though images and prediction are finite: the CRM diverged"
-    )

@@ -27,10 +27,10 @@ from .sidecar import provenance
 HERE = Path(__file__).parent
 # The code that a trained weight depends on.
 CODE = (
-    *("arguments.py", "attention.py", "augment.py", "clip.py", "conditioning.py", "cycle.py", "frozen.py"),
-    *("inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py", "perceptual.py"),
-    *("predictions.py", "randomness.py", "redaction/*.py", "regeneration.py", "tasks.py", "text.py"),
-    *("training.py", "weights.py"),
+    *("arguments.py", "attention.py", "augment.py", "checks.py", "clip.py", "conditioning.py", "cycle.py"),
+    *("frozen.py", "inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py"),
+    *("perceptual.py", "predictions.py", "randomness.py", "redaction/*.py", "regeneration.py", "tasks.py"),
+    *("text.py", "training.py", "weights.py"),
 )
 
 # What a checkpoint holds beside its marks.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu.datasets import nyudv2, store
+from dejavu.datasets import nyudv2, nyudv2_codes, store
 from dejavu.datasets.normals import Camera, from_depth
 from dejavu.errors import DejavuError
 from dejavu.files import sha256
@@ -155,8 +155,8 @@ def test_the_splits_are_the_official_ones(mirror: Path) -> None:
 
 def test_names_and_table_of_classes_are_those_of_the_mirror(mirror: Path) -> None:
     said = json.loads((mirror / "nyudv2" / "meta.json").read_text())
-    assert list(nyudv2.CLASSES) == said["classes13"] and list(nyudv2.TO_13) == said["map40to13"]
-    assert list(nyudv2.VOID) == said["void"] and list(nyudv2.SIZE) == said["size_hw"]
+    assert list(nyudv2.CLASSES) == said["classes13"] and list(nyudv2_codes.TO_13) == said["map40to13"]
+    assert list(nyudv2_codes.VOID) == said["void"] and list(nyudv2.SIZE) == said["size_hw"]
     assert nyudv2.CAMERA._asdict() == said["intrinsics_320x240"]
 
 

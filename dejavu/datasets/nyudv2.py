@@ -23,9 +23,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
-from . import IGNORE, Pair, mirror, synthetic
-from .images import read_image, read_indices, relabel
+from . import Pair, mirror, synthetic
 from .normals import Camera, from_depth
+from .nyudv2_codes import STEP, read_normals
+from .nyudv2_codes import decode_depth as decode_depth  # of the dataset protocol
+from .nyudv2_codes import decode_label as decode_label
 
 TASK = "semantic"
 TARGETS = ("labels", "depth", "normals")
@@ -45,14 +47,6 @@ VALIDATE = "test"
 SYNTHETIC_CLASSES = tuple(name for name, _, _ in synthetic.STREET_13)
 SYNTHETIC_PALETTE = tuple(colour for _, colour, _ in synthetic.STREET_13)
 
-TO_13 = (
-    11, 4, 5, 0, 3, 8, 9, 11, 12, 5, 7, 5, 12, 9, 5, 12, 5, 6, 6, 4,
-    6, 2, 1, 5, 10, 6, 6, 6, 6, 6, 6, 5, 6, 6, 6, 6, 6, 6, 5, 6,
-)  # fmt: skip
-"""the class of 13 that each class of 40 belongs to"""
-VOID = (254, 255)
-STEP = 9.99547 / 255
-"""metres between two codes of depth: the labelled set's largest depth is 9.99547 m"""
 CAMERA = Camera(259.42895, 259.7348, 162.2912, 126.3681)
 """of the images of 320x240: the authors' calibration at 640x480, of which every other pixel is taken"""
 SIZE = (240, 320)
@@ -115,68 +109,13 @@ def _pair(folder: Path, name: str, given: bool) -> Pair:
     return Pair(name, found[0], label, depth, normals if given else None)
 
 
-_TRAIN_IDS = dict(enumerate(TO_13)) | dict.fromkeys(VOID, IGNORE)
-
-
-def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..12, uint8 (H, W), from an image of 40 classes; unlabelled pixels become 255."""
-    values = read_indices(path)
-    for value in np.unique(values).tolist():
-        if value not in _TRAIN_IDS:
-            raise DejavuError(f"{path} has label value {value}, which is neither of 0..39 nor 254 or 255")
-    return relabel(path, values, _TRAIN_IDS)
-
-
-def decode_depth(path: Path) -> np.ndarray:
-    """Depth in metres, float32 (H, W), 0 = none: the middle of each code's interval."""
-    codes = read_indices(path)
-    if not codes.any():
-        raise DejavuError(f"{path} has no depth at all: every code is 0")
-    return np.where(codes > 0, (codes + np.float32(0.5)) * np.float32(STEP), 0).astype(np.float32)
-
-
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
     """Unit normals, float32 (H, W, 3), 0-vector = none: the pair's own, or those of its depth (H, W)."""
     if pair.normals is not None:
-        return _read_normals(pair.normals)
+        return read_normals(pair.normals)
     if depth.shape != SIZE:
         raise DejavuError(
             f"{pair.depth} is {depth.shape[1]}x{depth.shape[0]} pixels: normals are derived at 320x240 only, "
             "for which the camera is known"
         )
     return from_depth(depth, CAMERA, STEP)
-
-
-def _read_normals(path: Path) -> np.ndarray:
-    stored = np.asarray(read_image(path))
-    vectors = stored.astype(np.float32) / np.float32(127.5) - 1
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    known = stored.any(axis=-1, keepdims=True)
-    worst = float(np.abs(length - 1)[known].max(initial=0))
-    if worst > 0.1:
-        raise DejavuError(
-            f"{path} holds vectors whose length is off 1 by {worst:.2f}: it is no map of normals"
-        )
-    return np.where(known, vectors / np.maximum(length, np.float32(0.1)), 0).astype(np.float32)
-
-
-# The other direction, for scenes that are rendered in this layout.
-
-
-def encode_label(train_ids: np.ndarray) -> np.ndarray:
-    """Of 40 classes, uint8 (H, W), the first of each that `decode_label` reads as `train_ids`."""
-    table = np.full(256, VOID[1], np.uint8)
-    table[: len(CLASSES)] = [TO_13.index(number) for number in range(len(CLASSES))]
-    return table[train_ids]
-
-
-def encode_depth(metres: np.ndarray) -> np.ndarray:
-    """Codes of depth, uint8 (H, W); 0 for no depth, and for 9.99547 m or more."""
-    codes = np.floor(metres / STEP)
-    return np.where((metres > 0) & (codes < 255), np.maximum(codes, 1), 0).astype(np.uint8)
-
-
-def encode_normals(normals: np.ndarray) -> np.ndarray:
-    """A map of normals, uint8 (H, W, 3); black where there is none."""
-    stored = np.clip(np.rint((normals + 1) * 127.5), 0, 255)
-    return np.where(normals.any(axis=-1, keepdims=True), stored, 0).astype(np.uint8)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..errors import DejavuError
 from ..progress import track
+from .nyudv2_codes import encode_depth, encode_label, encode_normals
 from .scenes.render import Scene, render
 
 __all__ = [
@@ -179,11 +180,9 @@ def _cityscapes_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarr
 
 
 def _nyudv2_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
-    from . import nyudv2  # which reads STREET_13 from here
-
     return {
         f"{split}/rgb/{name}.png": scene.image,
-        f"{split}/label40/{name}.png": nyudv2.encode_label(street_13(scene.semantic)),
-        f"{split}/depth/{name}.png": nyudv2.encode_depth(scene.depth * MODEL_SCALE),
-        f"{split}/normals/{name}.png": nyudv2.encode_normals(scene.normals),
+        f"{split}/label40/{name}.png": encode_label(street_13(scene.semantic)),
+        f"{split}/depth/{name}.png": encode_depth(scene.depth * MODEL_SCALE),
+        f"{split}/normals/{name}.png": encode_normals(scene.normals),
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 from .files import write_json
 
-PACKAGES = ("torch", "timm", "numpy", "lightning-fabric", "safetensors")
+PACKAGES = ("torch", "timm", "numpy", "scipy", "safetensors")
 
 
 def write_sidecar(path: Path, **more: Any) -> None:

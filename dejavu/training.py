@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,8 +33,6 @@ from .runfolder import RunFolder
 from .tasks import MAIN_METRIC, TARGETS, channels, task_loss
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from .datasets.store import Split
     from .schema import Recipe, Run
 
@@ -122,17 +118,16 @@ def train(
 
     Raises DejavuError when the loss is no longer finite or the data are too few for one batch.
     """
-    fabric = _fabric()
+    device = _device()
     objective = Objective(_model(run, seed, data), data, run.train)
-    objective.to(memory_format=torch.channels_last)
+    objective.to(device).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(objective, run.train.optimizer)
     batches = Batches(run, seed, data)
     scheduler = build_scheduler(optimizer, run.train.schedule, batches.total)
-    objective, optimizer = fabric.setup(objective, optimizer)
 
-    state = folder.load(fabric.device)
+    state = folder.load(device)
     log: list[Line] = []
-    sums = torch.zeros(2, device=fabric.device, dtype=torch.float64)  # of the epoch's task and DejaVu losses
+    sums = torch.zeros(2, device=device, dtype=torch.float64)  # of the epoch's task and DejaVu losses
     start, spent = 0, 0.0
     if state is not None:
         objective.load_state_dict(state["model"])
@@ -142,7 +137,7 @@ def train(
             state["step"],
             state["seconds"],
             state["log"],
-            state["sums"].to(fabric.device),
+            state["sums"].to(device),
         )
 
     for line in log:
@@ -163,10 +158,11 @@ def train(
 
     began = saved = time.monotonic()
     objective.train()
-    for step, images, target in batches.from_step(start, fabric.device, f"{run.experiment} seed {seed}"):
+    for step, images, target in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
         torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
-        task, dejavu = objective(images, target, step / batches.total, generator(seed, "redact", step))
-        fabric.backward(task if dejavu is None else task + dejavu)
+        with _precision(device):
+            task, dejavu = objective(images, target, step / batches.total, generator(seed, "redact", step))
+        (task if dejavu is None else task + dejavu).backward()
         sums += torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
         lr = optimizer.param_groups[0]["lr"]
         optimizer.step()
@@ -174,7 +170,7 @@ def train(
         scheduler.step()
         if (step + 1) % batches.per_epoch == 0:
             epoch = (step + 1) // batches.per_epoch
-            log.append(_line(run, objective.module, data, sums / batches.per_epoch, epoch, step + 1, lr))
+            log.append(_line(run, objective, data, sums / batches.per_epoch, epoch, step + 1, lr))
             watch(log[-1])
             report(
                 run,
@@ -188,9 +184,9 @@ def train(
             saved = time.monotonic()
 
     seconds = spent + time.monotonic() - began
-    model = objective.module.model
+    model = objective.model
     folder.finish(
-        weights=objective.module.network.state_dict(),
+        weights=objective.network.state_dict(),
         regenerator=model.training_only.state_dict() if isinstance(model, DejaVu) else None,
         log=log,
         columns=(*COLUMNS, f"val_{MAIN_METRIC[run.task]}"),
@@ -272,33 +268,21 @@ class Batches:
                 )
 
 
-def _fabric() -> Fabric:
-    """One device; bfloat16 autocast where there is a GPU (on CPU it is slower than float32)."""
+def _device() -> torch.device:
+    """A GPU where there is one; its arithmetic is made as repeatable as it can be."""
     gpu = torch.cuda.is_available()
-    # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact.
-    torch.use_deterministic_algorithms(True, warn_only=gpu)
+    # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact. The same as
+    # torch.use_deterministic_algorithms(True), which also imports torch's compiler: 2.5 seconds a job.
+    torch.set_deterministic_debug_mode("warn" if gpu else "error")
     # It would fill every new tensor first: 10 % of a step for a fault that no code here has.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    with hidden("torchmetrics"):  # Fabric only asks for its version, but by importing it: 4 seconds
-        from lightning_fabric import Fabric
-    with warnings.catch_warnings():
-        # Where Slurm is installed Fabric advises srun, which a single process does not need.
-        warnings.filterwarnings("ignore", message=".*srun.*")
-        precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if gpu else "32-true"
-        return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
+    return torch.device("cuda" if gpu else "cpu")
 
 
-@contextmanager
-def hidden(package: str) -> Iterator[None]:
-    """Within it a package that was not imported yet cannot be: whoever can do without does so."""
-    before = package in sys.modules
-    sys.modules.setdefault(package, None)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        if not before:
-            del sys.modules[package]
+def _precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where there is a GPU; on CPU it is slower than float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _model(run: Run, seed: int, data: Data) -> nn.Module:

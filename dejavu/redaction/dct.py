@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import scipy.fft
 import torch
 from torch import Tensor
 
@@ -105,6 +104,8 @@ def _pick(rows: Tensor, mask: Tensor) -> Tensor:
 
 def _fft(values: Tensor, axis: int, inverse: bool = False, keep: bool = False) -> Tensor:
     """The orthonormal DCT-II, or its inverse, along an axis. Unless `keep`, the values may be overwritten."""
+    import scipy.fft  # half a second, which other redactions need not pay
+
     transform = scipy.fft.idct if inverse else scipy.fft.dct
     return torch.from_numpy(transform(values.numpy(), axis=axis, norm="ortho", overwrite_x=not keep))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import DejavuError, nearest
-from .predictions import TASKS, Prediction, Queries, check, part, read
+from .predictions import TASKS, Prediction, Queries, check, read_all
 from .regeneration import resize
 
 FORMS = ("probabilities", "logits")
@@ -71,10 +71,7 @@ class Conditioning:
         One task's may be a tensor, a mapping with "out", "logits" or the task's name, or an object with
         such an attribute. Several tasks' must be a mapping (or an object) by their names. Raises DejavuError.
         """
-        if len(self.tasks) == 1:
-            found = {task: read(task, prediction) for task in self.tasks}
-        else:
-            found = {task: read(task, part(task, prediction, self.tasks)) for task in self.tasks}
+        found = read_all(self.tasks, prediction)
         for task, value in found.items():
             check(task, value, self.sizes[task])
         return found

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .conditioning import panoptic
 from .errors import DejavuError, nearest
-from .predictions import TASKS, Prediction, Queries, part, read
+from .predictions import TASKS, Prediction, Queries, read_all
 
 Criterion = Callable[[Any, Any], Tensor]
 TARGETS = ("labels", "prediction")
@@ -92,11 +92,11 @@ class CyclicConsistency:
         self._check(labels, criterion)
         if self.gradient == "network":
             regenerated = regenerated.detach()
-        seen = _read(tasks, call_aside(network, regenerated, detach=self.gradient == "regenerator"))
+        seen = read_all(tasks, call_aside(network, regenerated, detach=self.gradient == "regenerator"))
         if self.target == "labels":
             assert criterion is not None
             return self.weight * _scalar(criterion(seen[tasks[0]] if len(tasks) == 1 else seen, labels))
-        expected = _read(tasks, prediction)
+        expected = read_all(tasks, prediction)
         return (
             self.weight * torch.stack([_agreement(name, seen[name], expected[name]) for name in tasks]).sum()
         )
@@ -122,12 +122,6 @@ def call_aside(module: nn.Module, *inputs: Any, detach: bool = False) -> Any:
         for name, value in inner.named_buffers(prefix, recurse=False, remove_duplicate=False):
             replaced[name] = clones.setdefault(value, value.clone())
     return torch.func.functional_call(module, replaced, inputs, tie_weights=False)
-
-
-def _read(tasks: Sequence[str], output: Any) -> dict[str, Prediction]:
-    if len(tasks) == 1:
-        return {tasks[0]: read(tasks[0], output)}
-    return {task: read(task, part(task, output, tasks)) for task in tasks}
 
 
 def _scalar(loss: Any) -> Tensor:

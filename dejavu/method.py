@@ -51,7 +51,7 @@ class Regenerated(NamedTuple):
     mask: Tensor  # of pixels or of frequencies, 1 is removed
     steps: list[Tensor]  # each (N, 3, H, W), the final images last
     part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask takes from images
-    share: Tensor | None  # of the pixels that were removed; None where a mask is no mask of pixels
+    share: Tensor | None  # of the pixels that were removed; None where the loss does not ask for it
 
 
 class DejaVu(nn.Module):
@@ -242,8 +242,8 @@ class DejaVu(nn.Module):
                 told = torch.cat([condition, attended], 1)
             steps = self.regenerator(redacted, told)
             part = getattr(redaction, "part", removed_pixels)
-            spectral = isinstance(redaction, SpectralRedaction)
-            share = None if spectral else mask.float().mean()
+            spatial = not isinstance(redaction, SpectralRedaction)
+            share = mask.float().mean() if spatial and self.pixels == "redacted" else None
             found.append(Regenerated(redacted, told, mask, steps, part, share))
         return found
 
@@ -252,7 +252,7 @@ class DejaVu(nn.Module):
         mask = one.mask if self.pixels == "redacted" else None
         loss = dejavu_loss(one.steps, images, self.loss, mask, one.part, one.share)
         if self.perceptual is not None:
-            loss = loss + _mean([self.perceptual(step, images) for step in one.steps])
+            loss = loss + _mean(self.perceptual.of_steps(one.steps, images))
         return loss
 
     def _for_cycle(self, one: Regenerated) -> Tensor:

@@ -82,17 +82,26 @@ class Perceptual:
 
         Raises DejavuError when they are not that, or too small for the trunk.
         """
-        check_images("regenerated", regenerated)
+        return self.of_steps([regenerated], images)[0]
+
+    def of_steps(self, steps: Sequence[Tensor], images: Tensor) -> list[Tensor]:
+        """The distance of each step's images: those to be regenerated go through the trunk once."""
+        for step in steps:
+            check_images("regenerated", step)
         check_images("images", images)
-        if regenerated.shape != images.shape:
-            raise DejavuError(
-                f"regenerated and images must have one shape, not {tuple(regenerated.shape)} and "
-                f"{tuple(images.shape)}"
-            )
+        for step in steps:
+            if step.shape != images.shape:
+                raise DejavuError(
+                    f"regenerated and images must have one shape, not {tuple(step.shape)} and "
+                    f"{tuple(images.shape)}"
+                )
         with torch.no_grad():
             wanted = self.features(images)
-        pairs = zip(self.features(regenerated), wanted, strict=True)
-        return self.weight * torch.stack([self._distance(*pair) for pair in pairs]).mean()
+        found = []
+        for step in steps:
+            pairs = zip(self.features(step), wanted, strict=True)
+            found.append(self.weight * torch.stack([self._distance(*pair) for pair in pairs]).mean())
+        return found
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The activations of `layers`, each (N, C, H/s, W/s)."""

@@ -96,6 +96,13 @@ def _queries(prediction: Any) -> Queries:
     )
 
 
+def read_all(tasks: Sequence[str], prediction: Any) -> dict[str, Prediction]:
+    """Each task's prediction: of one task in what was returned, of several in its parts by their names."""
+    if len(tasks) == 1:
+        return {tasks[0]: read(tasks[0], prediction)}
+    return {task: read(task, part(task, prediction, tasks)) for task in tasks}
+
+
 def part(task: str, prediction: Any, tasks: Sequence[str]) -> Any:
     """One task's part of a prediction of several. Raises DejavuError where it is missing."""
     found = prediction.get(task) if isinstance(prediction, Mapping) else getattr(prediction, task, None)

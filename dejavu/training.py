@@ -24,8 +24,7 @@ from .augment import augment, normalise
 from .errors import DejavuError
 from .inference import build_method, build_network, predict
 from .method import DejaVu
-from .metrics.depth import DepthMetrics
-from .metrics.normals import NormalMetrics
+from .metrics import collect
 from .metrics.semantic import ConfusionMatrix
 from .optimisation import build_optimizer, build_scheduler
 from .randomness import derive, generator
@@ -319,11 +318,9 @@ def _line(
 
 def validate(network: nn.Module, data: Data) -> float:
     """The task's main metric, in its unit, on the validation split; the network's mode is restored."""
-    metrics: ConfusionMatrix | DepthMetrics | NormalMetrics
-    if data.task == "semantic":
-        metrics = ConfusionMatrix(data.num_classes, data.ignore_index)
-    else:
-        metrics = DepthMetrics() if data.task == "depth" else NormalMetrics()
+    # Of a segmentation mIoU alone: the boundaries, which `collect` measures too, are dear.
+    semantic = data.task == "semantic"
+    metrics = ConfusionMatrix(data.num_classes, data.ignore_index) if semantic else collect(data.task)
     network.eval()
     predictions = predict(network, data.val.images, data.task)
     for truth, prediction in zip(data.target(data.val), predictions, strict=True):

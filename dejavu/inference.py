@@ -35,14 +35,18 @@ __all__ = [
 ]
 
 
-def build_network(run: Run, num_channels: int, pretrained: bool = True) -> nn.Module:
+def build_network(
+    run: Run, num_channels: int, pretrained: bool = True, classes: Sequence[str] | None = None
+) -> nn.Module:
     """The run's base network with so many output channels at its scale's width, initialised as the run says.
 
     `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
     """
     network = run.network
     options = {key: value for key, value in network.options.items() if pretrained or key != "pretrained"}
-    return networks.build(network.module, num_channels, width=network.width, **options)
+    return networks.build(
+        network.module, num_channels, width=network.width, depth=network.depth, classes=classes, **options
+    )
 
 
 def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int = 0) -> DejaVu:

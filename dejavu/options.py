@@ -131,7 +131,7 @@ def _offered(kind: str, name: str) -> Offered:
     if kind == "networks":
         function = _find((HERE / "networks" / f"{name}.py",), "build")
         assert isinstance(function, ast.FunctionDef)
-        return _arguments(function, skip={"num_classes", "width"})
+        return _arguments(function, skip={"num_classes", "width", "depth", "classes"})
     return _class_options(_files(kind), _registry(kind)[name])
 
 

@@ -14,7 +14,7 @@ from .errors import nearest
 from .metrics import METRICS
 
 if TYPE_CHECKING:
-    from .schema import Experiment, Params, Row, Table
+    from .schema import Experiment, Network, Params, Row, Table
 
 
 def check(params: Params) -> None:
@@ -64,6 +64,7 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
         _known(row.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
     _known(row.network, params.networks, f"{where}.network", "network")
     _known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
+    _known(row.protocol, params.protocols, f"{where}.protocol", "protocol")
     if row.dejavu is not None:
         for redaction in row.dejavu.redactions:
             options.check("redaction", redaction.name, redaction.options, f"{where}.dejavu.redaction")
@@ -116,11 +117,24 @@ def _pair(params: Params, where: str, row: Experiment) -> None:
     base = params.experiments[row.base]
     if base.base is not None:
         raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
-    for key in ("task", "dataset", "network", "recipe", "train"):
-        if getattr(row, key) != getattr(base, key):
+    for key in ("task", "dataset", "network", "recipe", "protocol", "train"):
+        same = getattr(row, key) == getattr(base, key)
+        if key == "network" and not same:
+            same = _differ_in_attention(params.networks[row.network], params.networks[base.network])
+        if not same:
             raise ValueError(
-                f"{where}.{key}: differs from its base '{row.base}'; a pair may differ only in 'dejavu'"
+                f"{where}.{key}: differs from its base '{row.base}'; a pair may differ only in 'dejavu', and "
+                "its networks in 'attention'"
             )
+
+
+def _differ_in_attention(network: Network, other: Network) -> bool:
+    """Whether two networks are the same but for the attention that DejaVu-SA adds."""
+    plain = [
+        {key: value for key, value in one.options.items() if not key.startswith("attention")}
+        for one in (network, other)
+    ]
+    return network.module == other.module and plain[0] == plain[1]
 
 
 def _table(params: Params, where: str, table: Table) -> None:

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 # The code that a trained weight depends on.
 CODE = (
     *("arguments.py", "attention.py", "augment.py", "checks.py", "clip.py", "conditioning.py", "cycle.py"),
-    *("frozen.py", "inference.py", "losses.py", "method.py", "networks/*.py", "optimisation.py"),
+    *("frozen.py", "inference.py", "losses.py", "method.py", "networks/**/*.py", "optimisation.py"),
     *("perceptual.py", "predictions.py", "randomness.py", "redaction/*.py", "regeneration.py", "tasks.py"),
     *("text.py", "training.py", "weights.py"),
 )
@@ -41,7 +41,7 @@ STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
 def code_fingerprint() -> str:
     """A hash of the code that trains, and of the versions of what computes for it."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for package in ("scipy", "timm", "torchvision", "open_clip_torch"):
+    for package in ("scipy", "timm", "torchvision", "open_clip_torch", "transformers"):
         digest.update(metadata.version(package).encode())
     for pattern in CODE:
         for file in sorted(HERE.glob(pattern)):

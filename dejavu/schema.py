@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, create_model, model_validator
 
 from .errors import DejavuError, nearest
 
@@ -47,11 +47,28 @@ class Section(BaseModel):
         return False
 
 
+class KeepAspect(Section):
+    """Images of many sizes: each is brought to this short side, its long side at most so long."""
+
+    short: Count
+    long: Count
+
+    @model_validator(mode="after")
+    def _sides_are_ordered(self) -> KeepAspect:
+        if self.short > self.long:
+            raise ValueError(f"short must be at most long, not {self.short} and {self.long}")
+        return self
+
+
 class Part(Section):
     """What plays a dataset's part at one scale."""
 
     source: Name
-    size: Size
+    size: Annotated[
+        Annotated[Size, Tag("tuple[Size]")] | Annotated[KeepAspect, Tag("KeepAspect")],
+        Discriminator(lambda value: "tuple[Size]" if isinstance(value, list | tuple) else "KeepAspect"),
+    ]
+    """Height and width of every image, or how to bring images of many sizes nearer to each other."""
     train: Count | None = None
     val: Count | None = None
 
@@ -62,6 +79,14 @@ class Optimizer(Section):
     momentum: Share = 0.9
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: NotNegative = 0.0
+    backbone: Positive = 1.0
+    """Factor of the learning rate of the network's `backbone`."""
+    head: Positive = 1.0
+    """Factor of the learning rate of all of the network but its `backbone`."""
+    decay_norms: Flag = True
+    """false: no weight decay of norms, biases and embeddings."""
+    clip: Positive | None = None
+    """Largest norm of the gradient of the whole base network, regenerator left out."""
 
 
 class Schedule(Section):
@@ -71,39 +96,103 @@ class Schedule(Section):
     """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
 
 
+class Ohem(Section):
+    """Online hard example mining: only pixels that the network is not sure of are learnt from."""
+
+    threshold: Share = 0.7
+    """Pixels whose own class has less than this probability are kept."""
+    min_kept: Count = 100_000
+    """At least so many pixels of a batch are kept, the hardest ones."""
+
+
+class Rmi(Section):
+    """Region mutual information beside the pixels' loss (Zhao et al., NeurIPS 2019)."""
+
+    weight: Share = 0.5
+    """Its share; the pixels' loss has the rest."""
+    radius: Count = 3
+    """Side of the square of pixels that is one point."""
+    pool: Count = 4
+    """Labels and probabilities are averaged over squares of this side first."""
+
+
+class Photometric(Section):
+    """Photometric distortion: how far an image may be changed, each drawn for each image."""
+
+    brightness: Share = 0.0
+    """Share of white that is added or taken away."""
+    contrast: Share = 0.0
+    """All values are multiplied by 1 - contrast to 1 + contrast."""
+    saturation: Share = 0.0
+    """Likewise the saturation."""
+    hue: Share = 0.0
+    """Largest share of a full turn of hues."""
+    probability: Share = 0.5
+    """Of each of the four."""
+
+
 class Recipe(Section):
     """How a network is trained, the same for a baseline and its DejaVu row."""
 
-    epochs: Count
+    epochs: Count | None = None
+    iterations: Count | None = None
+    """Instead of epochs."""
     batch_size: Count
     crop: Size
     scale_range: tuple[Positive, Positive] = (1.0, 1.0)
     flip: Flag = True
+    photometric: Photometric | None = None
+    cat_max_ratio: Annotated[float, Strict(), Field(gt=0, le=1)] = 1.0
+    """Crops in which one class has a larger share are drawn anew, ten times at most."""
+    class_uniform: Share = 0.0
+    """Share of the images that are drawn by class, each as often, with a crop around a pixel of it."""
     optimizer: Optimizer
     schedule: Schedule
     class_weights: tuple[Positive, ...] | None = None
+    align_corners: Flag = False
+    """Of the upsampling of logits to the labels' size, in the loss and in evaluation."""
+    ohem: Ohem | None = None
+    rmi: Rmi | None = None
+    auxiliary: dict[Name, NotNegative] = {}
+    """Weights of the losses of the network's auxiliary outputs, by their names."""
+    coarse: tuple[Name, ...] = ()
+    """The auxiliary outputs that are told the dataset's categories instead of its classes (HS3)."""
     evaluations: Count = 1
     """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
 
     @model_validator(mode="after")
-    def _range_is_ordered(self) -> Recipe:
+    def _is_consistent(self) -> Recipe:
         if self.scale_range[0] > self.scale_range[1]:
             raise ValueError(f"scale_range must be [smallest, largest], not {list(self.scale_range)}")
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("epochs or iterations must be given, and not both")
+        for name in self.coarse:
+            if name not in self.auxiliary:
+                raise ValueError(f"coarse names '{name}', which has no weight in auxiliary")
         return self
 
+    def steps(self, images: int) -> int:
+        """Steps of the whole training on so many images."""
+        return self.iterations or (self.epochs or 0) * (images // self.batch_size)
 
-class Overrides(Section):
-    """The keys of a recipe that a scale or an experiment sets anew."""
 
-    epochs: Count | None = None
-    batch_size: Count | None = None
-    crop: Size | None = None
-    scale_range: tuple[Positive, Positive] | None = None
-    flip: Flag | None = None
-    optimizer: Optimizer | None = None
-    schedule: Schedule | None = None
-    class_weights: tuple[Positive, ...] | None = None
-    evaluations: Count | None = None
+def _optional(section: type[Section]) -> dict[str, Any]:
+    """The fields of a section, each of which may be left out or be null."""
+    return {key: (field.annotation | None, None) for key, field in section.model_fields.items()}  # type: ignore[operator]
+
+
+class Overrides(create_model("_Overrides", __base__=Section, **_optional(Recipe))):  # type: ignore[misc]
+    """The keys of a recipe that a scale or an experiment sets anew; null puts a key back to its default."""
+
+    def over(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """A recipe's keys with these laid over them."""
+        given = {key: value for key, value in self.model_dump(exclude_unset=True).items() if key != "seeds"}
+        merged = recipe | given
+        if given.get("epochs"):
+            merged.pop("iterations", None)
+        if given.get("iterations"):
+            merged.pop("epochs", None)
+        return {key: value for key, value in merged.items() if value is not None}
 
 
 class AtScale(Overrides):
@@ -112,12 +201,27 @@ class AtScale(Overrides):
     seeds: Count | None = None
 
 
+class Protocol(Section):
+    """How trained networks are asked: of the whole image once, if nothing else is said."""
+
+    slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
+    """A window of the recipe's crop slides by this share of it; where windows overlap, the mean counts."""
+    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    """The image is seen at each of these sizes; probabilities are averaged."""
+    flip: Flag = False
+    """The mirrored image is seen, too."""
+    multiple: Count | None = None
+    """The image is resized to the nearest sides that are multiples of this ("aligned resize")."""
+
+
 class Scale(Section):
     """How large every experiment is run."""
 
     name: Name
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     width: Width
+    depth: Width = 1.0
+    """Of every network's full depth: the number of blocks of a stage, at least one."""
     pretrained: Flag = False
     """Whether networks start from their `pretrained` weights, which exist at full width only."""
     frozen_width: Width = 1.0
@@ -128,9 +232,9 @@ class Scale(Section):
 
     @model_validator(mode="after")
     def _pretrained_is_full_width(self) -> Scale:
-        if self.pretrained and (self.width != 1 or self.frozen_width != 1):
+        if self.pretrained and (self.width != 1 or self.depth != 1 or self.frozen_width != 1):
             raise ValueError(
-                "pretrained weights exist at full width only: set width and frozen_width to 1.0 or "
+                "pretrained weights exist at full size only: set width, depth and frozen_width to 1.0 or "
                 "pretrained to false"
             )
         return self
@@ -258,6 +362,8 @@ class Experiment(Section):
     dataset: Name
     network: Name
     recipe: Name
+    protocol: Name = "whole"
+    """How it is evaluated."""
     train: Overrides = Overrides()
     base: Name | None = None
     dejavu: Method | None = None
@@ -280,7 +386,7 @@ class Table(Section):
     title: Text
     dataset: Name
     metrics: Annotated[tuple[Name, ...], Field(min_length=1)]
-    figures: tuple[Literal["curves", "panel", "gains"], ...] = ("curves", "panel")
+    figures: tuple[Literal["curves", "panel", "gains", "classes", "tradeoff"], ...] = ("curves", "panel")
     notes: tuple[Text, ...] = ()
     """Sentences below the table."""
     rows: tuple[Row, ...]
@@ -298,6 +404,7 @@ class RunNetwork(Section):
     module: str
     options: Options
     width: float
+    depth: float = 1.0
 
 
 class Run(Section):
@@ -315,6 +422,7 @@ class Run(Section):
     pretrained: bool
     frozen_width: float
     train: Recipe
+    protocol: Protocol = Protocol()
     dejavu: Method | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -327,7 +435,26 @@ class Run(Section):
             without |= {"pretrained": True, "frozen_width": True}
         if self.dejavu is not None:
             without["dejavu"] = {key for key, value in self.dejavu if value is None}
+        # What came later and says nothing is left out: results of before it remain those of their run.
+        without["train"] = _unsaid(self.train, LATER) | {"optimizer": _unsaid(self.train.optimizer, LATER)}
+        without["network"] = _unsaid(self.network, LATER)
+        if self.protocol == Protocol():
+            without["protocol"] = True
         return self.model_dump(mode="json", exclude=without)
+
+
+LATER = frozenset(
+    (
+        *("depth", "iterations", "photometric", "cat_max_ratio", "class_uniform", "align_corners", "ohem"),
+        *("rmi", "auxiliary", "coarse", "backbone", "head", "decay_norms", "clip"),
+    )
+)
+
+
+def _unsaid(section: Section, keys: frozenset[str]) -> dict[str, Any]:
+    """Those of the keys that have their default's value, to be excluded."""
+    fields = type(section).model_fields
+    return {key: True for key in keys & fields.keys() if getattr(section, key) == fields[key].default}
 
 
 class Params(Section):
@@ -338,6 +465,7 @@ class Params(Section):
     datasets: dict[Name, Source]
     networks: dict[Name, Network]
     recipes: dict[Name, Recipe]
+    protocols: dict[Name, Protocol]
     experiments: dict[Name, Experiment]
     tables: dict[Name, Table]
 
@@ -380,7 +508,7 @@ class Params(Section):
         recipe = self.recipes[row.recipe].model_dump(exclude_unset=True)
         for layer in (size.train.get(row.recipe), row.train):
             if layer is not None:
-                recipe |= layer.model_dump(exclude_unset=True, exclude_none=True, exclude={"seeds"})
+                recipe = layer.over(recipe)
         network = self.networks[row.network]
         options = {
             key: value for key, value in network.options.items() if key != "pretrained" or size.pretrained
@@ -394,10 +522,17 @@ class Params(Section):
             base=row.base,
             data=part,
             source=self.datasets[part.source],
-            network=RunNetwork(name=row.network, module=network.module, options=options, width=size.width),
+            network=RunNetwork(
+                name=row.network,
+                module=network.module,
+                options=options,
+                width=size.width,
+                depth=size.depth,
+            ),
             pretrained=size.pretrained,
             frozen_width=size.frozen_width,
             train=Recipe(**recipe),
+            protocol=self.protocols[row.protocol],
             dejavu=row.dejavu,
         )
 

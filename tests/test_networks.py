@@ -32,9 +32,22 @@ def entries() -> dict[str, dict]:
 every_network = pytest.mark.parametrize("entry", entries().values(), ids=entries())
 
 
-def build(entry: dict, num_classes: int = K, width: float = 0.25) -> nn.Module:
+def build(entry: dict, num_classes: int = K, width: float = 0.25, depth: float = 0.25) -> nn.Module:
     torch.manual_seed(0)
-    return networks.build(num_classes=num_classes, width=width, **entry)
+    return networks.build(num_classes=num_classes, width=width, depth=depth, **entry)
+
+
+def loss(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """One number that depends on all that the network says in training mode."""
+    prediction = network(images)
+    if hasattr(network, "criterion"):
+        labels = torch.arange(images.shape[0] * 64).reshape(-1, 8, 8) % K
+        labels = labels.repeat_interleave(images.shape[2] // 8, 1).repeat_interleave(images.shape[3] // 8, 2)
+        return network.criterion(prediction, labels, 255)
+    outputs = [as_tensor(prediction)]
+    if isinstance(prediction, dict):
+        outputs += prediction.get("auxiliary", {}).values()
+    return sum(output.square().mean() for output in outputs)
 
 
 # At 512x1024 with 19 classes. 18: 19 GMACs in the paper; others: ../shared/paper/recipes.md, which the
@@ -115,27 +128,40 @@ def test_gradient_reaches_every_parameter(entry: dict) -> None:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
-        as_tensor(network(torch.randn(2, 3, 64, 64))).square().mean().backward()
+        loss(network, torch.randn(2, 3, 64, 64)).backward()
         optimizer.step()
-    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert not without
+    learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    assert not [name for name, p in learning.items() if p.grad is None or not p.grad.abs().sum() > 0]
+
+
+@every_network
+def test_auxiliary_outputs_are_those_that_are_announced(entry: dict) -> None:
+    """In training mode only, and with the classes of the main output."""
+    network = build(entry).train()
+    announced = tuple(getattr(network, "auxiliary_outputs", ()))
+    prediction = network(torch.randn(2, 3, 64, 64))
+    found = prediction.get("auxiliary", {}) if isinstance(prediction, dict) else {}
+    assert tuple(found) == announced
+    assert all(logits.shape[:2] == (2, K) and logits.requires_grad for logits in found.values())
+    assert isinstance(network.eval()(torch.randn(1, 3, 64, 64)), torch.Tensor)
 
 
 @every_network
 def test_reduced_is_the_same_class_with_fewer_channels(entry: dict) -> None:
     with torch.device("meta"):
-        full, reduced = build(entry, width=1.0), build(entry, width=0.25)
+        full, reduced = build(entry, width=1.0, depth=1.0), build(entry)
     assert type(full) is type(reduced)
-    costs = [measure(lambda width=width: build(entry, width=width), (64, 64)) for width in (0.25, 1.0)]
-    assert costs == sorted(costs) and len(set(costs)) == 2
-    assert costs[0].params_m < 0.5 * costs[1].params_m
+    sizes = [(0.25, 0.25), (0.25, 1.0), (1.0, 1.0)]  # fewer channels and blocks, fewer channels, none fewer
+    costs = [measure(lambda size=size: build(entry, K, *size), (64, 64)) for size in sizes]
+    assert costs == sorted(costs) and len(set(costs)) == 3
+    assert costs[1].params_m < 0.5 * costs[2].params_m
 
 
 @every_network
 def test_weights_round_trip_strictly(entry: dict) -> None:
     network = build(entry).eval()
     torch.manual_seed(5)
-    other = networks.build(num_classes=K, width=0.25, **entry).eval()
+    other = networks.build(num_classes=K, width=0.25, depth=0.25, **entry).eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert not torch.equal(network(images), other(images))
@@ -146,7 +172,7 @@ def test_weights_round_trip_strictly(entry: dict) -> None:
 @every_network
 def test_cost_is_the_same_without_computing(entry: dict) -> None:
     state = torch.get_rng_state()
-    meta = measure(lambda: networks.build(num_classes=K, width=0.25, **entry), (64, 96))
+    meta = measure(lambda: networks.build(num_classes=K, width=0.25, depth=0.25, **entry), (64, 96))
     assert torch.equal(torch.get_rng_state(), state)
     assert meta == measure(lambda: build(entry), (64, 96), device="cpu")
 

@@ -1,13 +1,24 @@
 """Base networks: one a file, found by the file's name.
 
-Each file exposes `build(num_classes, width, **options) -> nn.Module`: (N, 3, H, W), any H and W, to logits
-(N, num_classes, H/stride, W/stride), rounded up, with the attribute `stride`. A `width` below 1 makes the
-same class with fewer channels, for small scales.
+Each file exposes `build(num_classes, width, depth, **options) -> nn.Module`: images (N, 3, H, W), any H and
+W, to logits (N, num_classes, H/stride, W/stride), rounded up, with
+
+- `stride`, of its logits;
+- in training mode, where it has more to learn from, the mapping {"out": logits, "auxiliary": {name: logits
+  (N, num_classes, h, w)}} instead, whose names are in `auxiliary_outputs`. The recipe gives their weights;
+- `backbone`, where one is pretrained: recipes may give it another learning rate;
+- `criterion(prediction, labels, ignore_index)`, where it has a loss of its own (Mask2Former), which is used
+  instead of the recipe's.
+
+A `width` below 1 makes the same class with fewer channels, a `depth` below 1 with fewer blocks, for small
+scales. A `build` with the argument `classes` is given the classes' names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING
 
 from .. import options
@@ -22,17 +33,28 @@ def names() -> list[str]:
     return options.modules("networks")
 
 
-def build(module: str, num_classes: int, width: float = 1.0, **given: object) -> nn.Module:
+def build(
+    module: str,
+    num_classes: int,
+    width: float = 1.0,
+    depth: float = 1.0,
+    classes: Sequence[str] | None = None,
+    **given: object,
+) -> nn.Module:
     """A network by its file's name. Raises DejavuError for an unknown name, option or value."""
     try:
         options.check("networks", module, given, "network")
     except ValueError as error:
         raise DejavuError(str(error)) from None
-    if num_classes < 1 or not 0 < width <= 1:
+    if num_classes < 1 or not 0 < width <= 1 or not 0 < depth <= 1:
         raise DejavuError(
-            f"a network needs num_classes >= 1 and 0 < width <= 1, not {num_classes} and {width}"
+            "a network needs num_classes >= 1, 0 < width <= 1 and 0 < depth <= 1, "
+            f"not {num_classes}, {width} and {depth}"
         )
-    network = import_module(f"{__name__}.{module}").build(num_classes, width, **given)
+    function = import_module(f"{__name__}.{module}").build
+    if "classes" in signature(function).parameters:
+        given["classes"] = classes or [f"class {number}" for number in range(num_classes)]
+    network = function(num_classes, width, depth, **given)
     if not isinstance(getattr(network, "stride", None), int):
         raise DejavuError(
             f"networks/{module}.py: what build returns needs the attribute 'stride', of its logits"

@@ -24,8 +24,10 @@ STAGES = {
     "train": ("experiment", "train every seed of an experiment; a killed run goes on where it was"),
     "evaluate": ("experiment", "measure the trained seeds of an experiment"),
     "tables": ("table", "write a table as CSV, Markdown and LaTeX"),
-    "figures": ("table", "draw a table's learning curves and its panel of images"),
+    "figures": ("table", "draw the figures that params.yaml lists for a table"),
 }
+# Arguments that only some stages have; the stage's `run` takes them by their names.
+EXTRA = ("seed", "checkpoint_seconds", "tensorboard", "partial", "again", "protocol")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,6 +102,45 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="also write runs/SCALE/EXPERIMENT/seed<N>/tensorboard",
             )
+        elif command == "evaluate":
+            stage.add_argument(
+                "--again", action="store_true", help="measure anew what the training measured at its end"
+            )
+            stage.add_argument(
+                "--protocol",
+                metavar="NAME",
+                help="try another of params.yaml's protocols: metrics are printed, and no file is written",
+            )
+        elif kind == "table":
+            stage.add_argument(
+                "--partial",
+                action="store_true",
+                help="rows and seeds that are not there yet are 'not run', and no error",
+            )
+    cost = commands.add_parser(
+        "cost", parents=[common], help="count parameters and GMACs of full-size networks, beside the paper's"
+    )
+    cost.set_defaults(run=_cost)
+    plan = commands.add_parser(
+        "plan", parents=[common], help="say what trainings will take: steps, memory, disk and hours"
+    )
+    plan.add_argument(
+        "--measure",
+        action="store_true",
+        help="time real steps of every row on the device at hand first, kept in results/SCALE/speed.json",
+    )
+    plan.add_argument(
+        "--tflops", type=_rate, metavar="X", help="plan with this rate, in 1e12 operations a second"
+    )
+    plan.set_defaults(run=_plan)
+    for planning in (cost, plan):
+        planning.add_argument(
+            "names",
+            nargs="*",
+            metavar="ROW",
+            help="a row of a table, an experiment or a network; default: every row that has an experiment",
+        )
+        planning.add_argument("--json", action="store_true", help="print JSON")
     listing = commands.add_parser(
         "list", parents=[common], help="list experiments, networks, datasets and tables"
     )
@@ -119,6 +160,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return value
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from . import __version__
@@ -131,13 +179,26 @@ def _stage(args: argparse.Namespace) -> None:
     from .config import load
 
     params = load(args.params)
-    extra = {
-        key: value
-        for key, value in vars(args).items()
-        if key in ("seed", "checkpoint_seconds", "tensorboard")
-    }
+    extra = {key: value for key, value in vars(args).items() if key in EXTRA}
     stage = importlib.import_module(f".stages.{args.stage}", __package__)
     stage.run(params, args.name, params.get_scale(args.scale).name, **extra)
+
+
+def _cost(args: argparse.Namespace) -> None:
+    from .config import load
+    from .stages.cost import run
+
+    params = load(args.params)
+    run(params, args.names, params.get_scale(args.scale).name, as_json=args.json)
+
+
+def _plan(args: argparse.Namespace) -> None:
+    from .config import load
+    from .stages.plan import run
+
+    params = load(args.params)
+    scale = params.get_scale(args.scale).name
+    run(params, args.names, scale, measure=args.measure, tflops=args.tflops, as_json=args.json)
 
 
 def _list(args: argparse.Namespace) -> None:

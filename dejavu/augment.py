@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import DejavuError
+from .windows import Windows, anchors, draw_windows
+
 # ImageNet's, which every backbone here was published with. Zero is the mean pixel after normalisation.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+REDRAWS = 10  # of a window in which one class has too large a share
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W), zero mean and unit variance, channels-last in memory."""
+@overload
+def normalise(images: Tensor) -> Tensor: ...
+@overload
+def normalise(images: Sequence[Tensor]) -> list[Tensor]: ...
+def normalise(images: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """0 to 255, (N, H, W, 3) -> float32 (N, 3, H, W), zero mean and unit variance, channels-last in memory.
+
+    Of images of many sizes, (H, W, 3) each, a list of (3, H, W).
+    """
+    if not isinstance(images, Tensor):
+        return [normalise(image[None])[0] for image in images]
     mean = torch.tensor(MEAN, device=images.device) * 255
     std = torch.tensor(STD, device=images.device) * 255
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)  # the permuted view is channels-last: no copy
@@ -26,8 +43,8 @@ def denormalise(images: Tensor) -> Tensor:
 
 
 def augment(
-    images: Tensor,
-    target: Tensor,
+    images: Tensor | Sequence[Tensor],
+    target: Tensor | Sequence[Tensor],
     *,
     task: str = "semantic",
     crop: tuple[int, int],
@@ -35,29 +52,69 @@ def augment(
     flip: bool,
     ignore_index: int,
     generator: torch.Generator,
+    cat_max_ratio: float = 1.0,
+    classes: Sequence[int] | np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Random scale, random crop and random horizontal flip, drawn for each image.
 
     images (N, 3, H, W) float and the task's target: labels (N, H, W) integer, depth (N, H, W) or normals
-    (N, 3, H, W) -> the same at the size of `crop`. What lies outside the image is 0 (the mean pixel) and
-    `ignore_index` or 0 (unknown). An image that is magnified shows things nearer: depth is divided by the
-    scale. Flipped normals point the other way in x. Random numbers come from a CPU `generator`, so that they
-    are the same on every device.
+    (N, 3, H, W) -> the same at the size of `crop`. Images of many sizes, and their targets, are lists of N
+    without the first dimension. What lies outside the image is 0 (the mean pixel) and `ignore_index` or 0
+    (unknown). An image that is magnified shows things nearer: depth is divided by the scale. Flipped normals
+    point the other way in x. Random numbers come from a CPU `generator`, so that they are the same on every
+    device.
+
+    Of labels only: a window in which one class has more than `cat_max_ratio` of the pixels that are not
+    ignored, or all are ignored, is moved, ten times at most; and where `classes` (N,) names a class, not -1,
+    the window is laid around a random pixel of it. Both draw numbers only where they are used.
+
+    Raises DejavuError where they are used for another task, or an image lacks its class.
     """
-    size = (images.shape[-2], images.shape[-1])
-    theta, scale = _windows(len(images), size, crop, scale_range, flip, generator)  # (N, 2, 3), (N,)
-    theta, scale = theta.to(images.device), scale.to(images.device)
-    grid = F.affine_grid(theta, [len(images), 1, *crop], align_corners=False)  # (N, h, w, 2)
+    if task != "semantic" and (cat_max_ratio < 1 or classes is not None):
+        raise DejavuError(
+            f"cat_max_ratio and class_uniform look at labels, which the task {task} has none of"
+        )
+    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    windows = draw_windows(sizes, crop, scale_range, flip, generator)
+    if classes is not None:
+        windows = windows.around(anchors(target, classes, generator))
+    if cat_max_ratio < 1:
+        windows = _vary(windows, target, crop, ignore_index, cat_max_ratio, generator)
+    if isinstance(images, Tensor) and isinstance(target, Tensor):
+        return _resample(images, target, windows, task, crop, ignore_index)
+    pairs = [
+        _resample(image[None], truth[None], windows[number], task, crop, ignore_index)
+        for number, (image, truth) in enumerate(zip(images, target, strict=True))
+    ]
+    return torch.cat([image for image, _ in pairs]), torch.cat([truth for _, truth in pairs])
+
+
+def _resample(
+    images: Tensor, target: Tensor, windows: Windows, task: str, crop: tuple[int, int], ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, H, W) and their target of one size, seen through their windows."""
+    theta = windows.theta().to(images.device)  # (N, 2, 3)
+    grid = _grid(theta, crop)
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     if task == "semantic":
-        # grid_sample pads with 0: shift the labels so that 0 means ignored.
-        shifted = target.unsqueeze(1).float() - ignore_index
-        return sampled, (_nearest(shifted, grid).squeeze(1) + ignore_index).long()
+        return sampled, _labels(target, grid, ignore_index)
     if task == "depth":
+        scale = windows.scale.float().to(images.device)
         return sampled, _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]
     normals = _nearest(target, grid)
     mirrored = theta[:, 0, 0].sign()  # -1 where the image was flipped
     return sampled, torch.cat([normals[:, :1] * mirrored[:, None, None, None], normals[:, 1:]], 1)
+
+
+def _grid(theta: Tensor, crop: tuple[int, int]) -> Tensor:
+    """Where each pixel of the crop comes from (N, h, w, 2)."""
+    return F.affine_grid(theta, [len(theta), 1, *crop], align_corners=False)
+
+
+def _labels(labels: Tensor, grid: Tensor, ignore_index: int) -> Tensor:
+    """Labels (N, H, W) at the grid's points, (N, h, w) int64; `ignore_index` outside."""
+    shifted = labels.unsqueeze(1).float() - ignore_index  # grid_sample pads with 0: let that mean ignored
+    return (_nearest(shifted, grid).squeeze(1) + ignore_index).long()
 
 
 def _nearest(maps: Tensor, grid: Tensor) -> Tensor:
@@ -65,26 +122,33 @@ def _nearest(maps: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
-def _windows(
-    count: int,
-    size: tuple[int, int],
+def _vary(
+    windows: Windows,
+    labels: Tensor | Sequence[Tensor],
     crop: tuple[int, int],
-    scale_range: tuple[float, float],
-    flip: bool,
+    ignore_index: int,
+    cat_max_ratio: float,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Affine maps (N, 2, 3) from the crop's coordinates to the image's, both in [-1, 1], and scales (N,)."""
-    draw = torch.rand(count, 4, generator=generator, dtype=torch.float64)
-    low, high = scale_range
-    scale = low + (high - low) * draw[:, 0]
-    theta = torch.zeros(count, 2, 3, dtype=torch.float64)
-    for axis, place in ((1, draw[:, 1]), (0, draw[:, 2])):  # rows, then columns
-        extent = crop[1 - axis] if axis == 0 else crop[0]
-        full = size[1 - axis] if axis == 0 else size[0]
-        share = extent / (scale * full)  # the window's share of the image; above 1 there is padding
-        start = place * (1 - share)  # from 0 to 1 - share, and from 1 - share to 0 where that is negative
-        theta[:, axis, axis] = share
-        theta[:, axis, 2] = share + 2 * start - 1
-    if flip:
-        theta[:, 0, 0] *= torch.where(draw[:, 3] < 0.5, -1.0, 1.0)
-    return theta.float(), scale.float()
+) -> Windows:
+    """The windows, those moved in which one class has too large a share; the last draw is taken untested.
+
+    As mmseg's RandomCrop does; scale and flip stay.
+    """
+    places = windows.place.clone()
+    draws = torch.rand(len(places), REDRAWS, 2, generator=generator, dtype=torch.float64)
+    for number, label in enumerate(labels):
+        for place in draws[number]:
+            theta = windows.at(places)[number].theta().to(label.device)
+            if (
+                _largest_share(_labels(label[None], _grid(theta, crop), ignore_index), ignore_index)
+                <= cat_max_ratio
+            ):
+                break
+            places[number] = place
+    return windows.at(places)
+
+
+def _largest_share(labels: Tensor, ignore_index: int) -> float:
+    """Of the most frequent class among the pixels that are not ignored; 1 where all are."""
+    known = labels[labels != ignore_index]
+    return 1.0 if known.numel() == 0 else int(known.bincount().max()) / known.numel()

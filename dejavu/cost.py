@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 Build = Callable[[], nn.Module]
@@ -20,10 +22,11 @@ class Cost(NamedTuple):
 
 
 def measure(build: Build, input_size: tuple[int, int], device: str | torch.device = "meta") -> Cost:
-    """Count multiply-accumulates of convolutions and matrix products, and parameters.
+    """Count multiply-accumulates of convolutions and matrix products, and parameters, of what is deployed.
 
-    Norms, activations and interpolation are not counted, as in the field's tables. On the meta device
-    nothing is computed and no memory is taken.
+    Parameters whose names begin with one of the network's `training_only` are left out: of auxiliary heads,
+    which evaluation mode does not run. Norms, activations and interpolation are not counted, as in the
+    field's tables. On the meta device nothing is computed and no memory is taken.
 
     Args:
         build: makes the network.
@@ -34,7 +37,21 @@ def measure(build: Build, input_size: tuple[int, int], device: str | torch.devic
         network = build().eval()
         image = torch.zeros(1, 3, *input_size)
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
+    with torch.no_grad(), _WithoutNorms(), counter:
         network(image)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    left_out = tuple(getattr(network, "training_only", ()))
+    parameters = sum(
+        parameter.numel() for name, parameter in network.named_parameters() if not name.startswith(left_out)
+    )
     return Cost(counter.get_total_flops() / 2 / 1e9, parameters / 1e6)
+
+
+class _WithoutNorms(TorchFunctionMode):
+    """Leaves norms out: nobody counts them, and on the meta device they took more than half of the time."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (F.batch_norm, F.layer_norm, F.group_norm):
+            return args[0]
+        return func(*args, **(kwargs or {}))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from . import networks
 from .augment import denormalise, normalise
@@ -17,7 +14,7 @@ from .cycle import CyclicConsistency
 from .errors import DejavuError
 from .method import DejaVu
 from .perceptual import Perceptual
-from .predictions import as_tensor
+from .protocols import predict
 from .tasks import channels
 from .text import TextSupervision
 
@@ -89,16 +86,21 @@ def _text(run: Run, method: Method, classes: Sequence[str]) -> TextSupervision |
     return TextSupervision(classes=classes, width=run.frozen_width, **options)
 
 
-def load_network(run: Run, num_channels: int, weights: Path) -> nn.Module:
-    """The plain base network with exported weights, strictly loaded, in evaluation mode."""
-    network = build_network(run, num_channels, pretrained=False)
+def load_network(
+    run: Run, num_channels: int, weights: Path, classes: Sequence[str] | None = None
+) -> nn.Module:
+    """The plain base network with exported weights, strictly loaded, in evaluation mode.
+
+    `classes` are the names of what a segmentation network was trained on: some of them read these.
+    """
+    network = build_network(run, num_channels, pretrained=False, classes=classes)
     load_strictly(network, weights, f"dejavu train {run.experiment} --scale {run.scale}")
     return network.eval()
 
 
 def load_method(run: Run, classes: Sequence[str], weights: Path, regenerator: Path) -> DejaVu:
     """The network in its DejaVu wrapper, with the regenerator as trained: for figures only."""
-    network = load_network(run, channels(run.task, len(classes)), weights)
+    network = load_network(run, channels(run.task, len(classes)), weights, classes)
     method = build_method(run, network, classes)
     load_strictly(method.training_only, regenerator, f"dejavu train {run.experiment} --scale {run.scale}")
     return method.eval()
@@ -122,36 +124,3 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
             f"{path} was made by another network than {type(module).__name__} with these options: "
             f"delete it and run `{command}`"
         ) from None
-
-
-@torch.inference_mode()
-def predict(
-    network: nn.Module,
-    images: np.ndarray,
-    task: str = "semantic",
-    batch_size: int = 8,
-    device: torch.device | str | None = None,
-) -> Iterator[np.ndarray]:
-    """Predictions, in order, of images (N, H, W, 3) uint8: whole image, one scale, no flip.
-
-    Class maps (H, W) uint8, depth (H, W) float32 in metres, or normals (H, W, 3) float32 of unit length.
-    The network's mode is left as it is: give it in evaluation mode.
-    """
-    device = device or next(network.parameters()).device
-    for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        maps = as_tensor(network(normalise(batch)), task)
-        yield from finish(task, maps, (batch.shape[1], batch.shape[2])).cpu().numpy()
-
-
-def finish(task: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """A network's output (N, C, h, w) at full size, as `predict` gives it."""
-    if task == "semantic":
-        return class_maps(maps, size)
-    full = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
-    return full[:, 0] if task == "depth" else F.normalize(full, dim=1, eps=1e-6).permute(0, 2, 3, 1)
-
-
-def class_maps(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """logits (N, K, h, w) -> the most likely class of every pixel (N, H, W), uint8."""
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False).argmax(1).to(torch.uint8)

@@ -2,38 +2,122 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, LinearLR, LRScheduler, OneCycleLR, PolynomialLR, SequentialLR
 
+from .errors import DejavuError
+
 if TYPE_CHECKING:
     from .schema import Optimizer, Schedule
 
+# How bare parameters are called that are added to features or stand among them: timm's pos_embed and
+# cls_token, Swin's relative_position_bias_table, CLIP's positional_embedding, Mask2Former's level_embed.
+EMBEDDING = re.compile(r"(embed|embedding|embeddings|token|tokens|bias_table)$")
+
 
 def build_optimizer(module: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
-    """SGD or AdamW over all parameters of `module`.
+    """SGD or AdamW over all parameters of `module` that are not frozen.
 
-    Each parameter is updated on its own, without a global norm: adding a regenerator changes nothing in the
-    base network's update.
+    Each parameter is updated on its own: adding a regenerator changes nothing in the base network's update.
+    The factors of the learning rate are for the base network; what DejaVu adds learns at the recipe's rate.
+
+    module: the training's objective or a DejaVu, whose `network` is the base network; or a network.
+
+    Raises DejavuError for factors of a network that has no `backbone` to tell from its head.
     """
-    parameters = list(module.parameters())
+    groups = parameter_groups(module, config)
     if config.name == "sgd":
         return torch.optim.SGD(
-            parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+            groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
-    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+
+
+def parameter_groups(module: nn.Module, config: Optimizer) -> list[dict[str, Any]]:
+    """One group for each learning rate and weight decay; those of the recipe's own learning rate first."""
+    factors = _factors(module, config)
+    undecayed = set() if config.decay_norms else _norms_and_embeddings(module)
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in _learning(module.parameters()):
+        decay = 0.0 if parameter in undecayed else config.weight_decay
+        found.setdefault((factors.get(parameter, 1.0), decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": config.lr * factor, "weight_decay": decay}
+        for (factor, decay), parameters in sorted(found.items(), key=lambda item: item[0][0] != 1)
+    ]
+
+
+def clip_gradients(module: nn.Module, clip: float | None) -> None:
+    """Shorten the gradient of the base network, and that of all else in `module`, to `clip` each.
+
+    On their own, so that a regenerator changes nothing in the base network's update. None does nothing.
+
+    module: as in `build_optimizer`.
+    """
+    if clip is None:
+        return
+    network = list(base_network(module).parameters())
+    inside = set(network)
+    for parameters in (network, [other for other in module.parameters() if other not in inside]):
+        nn.utils.clip_grad_norm_(parameters, clip)
+
+
+def base_network(module: nn.Module) -> nn.Module:
+    """The plain base network in a training's objective or a DejaVu; any other module is one itself."""
+    inner = getattr(module, "network", None)
+    return inner if isinstance(inner, nn.Module) else module
+
+
+def _learning(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
+
+
+def _factors(module: nn.Module, config: Optimizer) -> dict[nn.Parameter, float]:
+    """The factor of the learning rate of every parameter of the base network."""
+    network = base_network(module)
+    backbone = getattr(network, "backbone", None)
+    for key, factor in (("backbone", config.backbone), ("head", config.head)):
+        if factor != 1 and not isinstance(backbone, nn.Module):
+            raise DejavuError(
+                f"optimizer.{key} is {factor}, but {type(network).__name__} has no 'backbone' that could be "
+                "told from its head: leave it out"
+            )
+    factors = dict.fromkeys(network.parameters(), config.head)
+    if isinstance(backbone, nn.Module):
+        factors |= dict.fromkeys(backbone.parameters(), config.backbone)
+    return factors
+
+
+def _norms_and_embeddings(module: nn.Module) -> set[nn.Parameter]:
+    """Parameters that decay does no good: norms, biases, embeddings, and what timm's networks say."""
+    found: set[nn.Parameter] = set()
+    for part in module.modules():
+        timms = getattr(part, "no_weight_decay", None)
+        if callable(timms):
+            listed = timms()
+            found |= {parameter for name, parameter in part.named_parameters() if name in listed}
+        for name, parameter in part.named_parameters(recurse=False):
+            # Norms, biases and layer scales are all that has one dimension.
+            if parameter.ndim <= 1 or isinstance(part, nn.Embedding) or EMBEDDING.search(name):
+                found.add(parameter)
+    return found
 
 
 def build_scheduler(optimizer: torch.optim.Optimizer, config: Schedule, total: int) -> LRScheduler:
-    """A schedule of `total` steps, stepped once an optimiser step; `warmup` is a share of them."""
+    """A schedule of `total` steps, stepped once an optimiser step; `warmup` is a share of them.
+
+    Every group follows the same curve, from its own learning rate.
+    """
     warm = round(config.warmup * total)
-    peak = optimizer.param_groups[0]["lr"]
     if config.name == "one_cycle":
         return OneCycleLR(
             optimizer,
-            max_lr=peak,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=total + 1,
             pct_start=config.warmup or 0.3,
             cycle_momentum=False,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from . import options
+from .datasets import folder, reader_name
 from .datasets import names as datasets
-from .datasets import reader_name
 from .errors import nearest
 from .metrics import METRICS
 
@@ -40,11 +40,16 @@ def _scales(params: Params) -> None:
     _known(params.scale.name, params.scales, "scale", "scale")
     if params.scale != params.scales[params.scale.name]:
         raise ValueError(f"scale: must be an alias of one of scales, as in `scale: *{params.scale.name}`")
+    for name, source in params.datasets.items():
+        wrong = folder.fault(source.folder) if source.folder is not None else None
+        if wrong:
+            raise ValueError(f"datasets.{name}.folder.{wrong}")
     for key, scale in params.scales.items():
         where = f"scales.{key}"
         for dataset, part in scale.data.items():
             _known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
-            _known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
+            if params.datasets[part.source].folder is None:
+                _known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
             if part.source == "synthetic" and None in (
                 part.train,
                 part.val,
@@ -78,7 +83,7 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
         if row.base is None:
             raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
     if row.base is not None:
-        _pair(params, where, row)
+        _pair(params, name, where, row)
     for size in params.scales:
         _run(params, name, size)
 
@@ -110,7 +115,7 @@ def _run(params: Params, name: str, scale: str) -> None:
         )
 
 
-def _pair(params: Params, where: str, row: Experiment) -> None:
+def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
     """Baseline and DejaVu differ in nothing but the method."""
     assert row.base is not None
     _known(row.base, params.experiments, f"{where}.base", "experiment")
@@ -119,6 +124,10 @@ def _pair(params: Params, where: str, row: Experiment) -> None:
         raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
     for key in ("task", "dataset", "network", "recipe", "protocol", "train"):
         same = getattr(row, key) == getattr(base, key)
+        if key == "recipe" and not same:  # by another name, with another number of seeds
+            same = all(
+                params.run(name, scale).train == params.run(row.base, scale).train for scale in params.scales
+            )
         if key == "network" and not same:
             same = _differ_in_attention(params.networks[row.network], params.networks[base.network])
         if not same:
@@ -151,7 +160,7 @@ def _table(params: Params, where: str, table: Table) -> None:
         if row is not rows[row.id]:
             raise ValueError(f"{at}: the id is given twice")
         for key in row.paper:
-            _known(key, [*METRICS, "gmacs"], f"{at}.paper", "metric")
+            _known(key, [*METRICS, "gmacs", "params_m"], f"{at}.paper", "metric")
         if row.base is not None:
             _known(row.base, rows, f"{at}.base", "row")
         if row.experiment is not None:

@@ -15,22 +15,24 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from .errors import DejavuError
 from .files import atomic, read_json, sha256, write_json, write_text
 from .sidecar import provenance
 
+if TYPE_CHECKING:  # torch is imported where it is used: evaluation may have nothing to compute
+    import torch
+    from torch import Tensor
+
 HERE = Path(__file__).parent
 # The code that a trained weight depends on.
 CODE = (
-    *("arguments.py", "attention.py", "augment.py", "checks.py", "clip.py", "conditioning.py", "cycle.py"),
-    *("frozen.py", "inference.py", "losses.py", "method.py", "networks/**/*.py", "optimisation.py"),
-    *("perceptual.py", "predictions.py", "randomness.py", "redaction/*.py", "regeneration.py", "tasks.py"),
-    *("text.py", "training.py", "weights.py"),
+    *("arguments.py", "attention.py", "augment.py", "batches.py", "checks.py", "clip.py", "conditioning.py"),
+    *("cycle.py", "frozen.py", "inference.py", "losses.py", "method.py", "networks/**/*.py"),
+    *("optimisation.py", "perceptual.py", "photometric.py", "predictions.py", "protocols.py"),
+    *("randomness.py", "redaction/*.py", "regeneration.py", "sampling.py", "sliding.py"),
+    *("supervision/*.py", "tasks.py", "text.py", "training.py", "weights.py", "windows.py"),
 )
 
 # What a checkpoint holds beside its marks.
@@ -40,8 +42,8 @@ STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
 @cache
 def code_fingerprint() -> str:
     """A hash of the code that trains, and of the versions of what computes for it."""
-    digest = hashlib.sha256(torch.__version__.encode())
-    for package in ("scipy", "timm", "torchvision", "open_clip_torch", "transformers"):
+    digest = hashlib.sha256()
+    for package in ("torch", "scipy", "timm", "torchvision", "open_clip_torch", "transformers"):
         digest.update(metadata.version(package).encode())
     for pattern in CODE:
         for file in sorted(HERE.glob(pattern)):
@@ -73,6 +75,7 @@ class RunFolder:
         self.regenerator = path / "regenerator.safetensors"
         self.log = path / "log.csv"
         self.summary = path / "train.json"
+        self.metrics = path / "metrics.json"  # measured at the end of the training, for `dejavu evaluate`
 
     def finished(self) -> bool:
         """Whether this very run, by this very code, was carried to its end here, and its files are whole."""
@@ -101,6 +104,8 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             return None
+        import torch
+
         try:
             state = torch.load(self.checkpoint, map_location=device, weights_only=True)
             same, code = state["fingerprint"] == self.fingerprint, state["code"]
@@ -123,6 +128,8 @@ class RunFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the checkpoint, whole or not at all."""
+        import torch
+
         content = io.BytesIO()  # torch reports a full disk as a RuntimeError, the file system as what it is
         torch.save(state | {"fingerprint": self.fingerprint, "code": code_fingerprint()}, content)
         with atomic(self.checkpoint) as temporary:
@@ -137,6 +144,7 @@ class RunFolder:
         columns: Sequence[str],
         seconds: float,
         steps: int,
+        pretrained: dict[str, str],
     ) -> None:
         """Write what the run made; the summary comes last and makes it `finished`."""
         self.summary.unlink(missing_ok=True)
@@ -160,6 +168,7 @@ class RunFolder:
                 **provenance(),
                 "seconds": round(seconds, 2),
                 "steps": steps,
+                "pretrained": pretrained,
             },
         )
         self.checkpoint.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Flag = Annotated[bool, Strict()]
+Byte = Annotated[int, Strict(), Field(ge=0, le=255)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Width = Annotated[float, Strict(), Field(gt=0, le=1)]
 Decay = Annotated[float, Strict(), Field(ge=0, lt=1)]
@@ -69,8 +70,16 @@ class Part(Section):
         Discriminator(lambda value: "tuple[Size]" if isinstance(value, list | tuple) else "KeepAspect"),
     ]
     """Height and width of every image, or how to bring images of many sizes nearer to each other."""
+
     train: Count | None = None
     val: Count | None = None
+
+    @property
+    def pixels(self) -> str:
+        """The size in words: '96x128', or 'short side 512'."""
+        if isinstance(self.size, KeepAspect):
+            return f"short side {self.size.short}"
+        return f"{self.size[0]}x{self.size[1]}"
 
 
 class Optimizer(Section):
@@ -211,7 +220,7 @@ class Protocol(Section):
     flip: Flag = False
     """The mirrored image is seen, too."""
     multiple: Count | None = None
-    """The image is resized to the nearest sides that are multiples of this ("aligned resize")."""
+    """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
 
 
 class Scale(Section):
@@ -257,6 +266,30 @@ class Scale(Section):
         return self.seeds[: layer.seeds] if layer is not None else self.seeds
 
 
+class Folder(Section):
+    """A folder of the user's own that is read as a dataset; see dejavu/datasets/folder.py."""
+
+    path: Text | None = None
+    """The folder, from where commands are run; None is that of the dataset's name in DEJAVU_MIRROR."""
+    images: Text
+    """Where its images are, with {name} and, unless `lists` says it, {split} in it."""
+    labels: Text
+    """Where the label of the image {name} is."""
+    classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=254)]
+    splits: dict[Literal["train", "val", "test"], Text] = {"train": "train", "val": "val"}
+    """What stands for {split} in each split."""
+    lists: Text | None = None
+    """Text files, with {split} in their names, that list the images of each split."""
+    values: tuple[Byte | tuple[Byte, ...], ...] | None = None
+    """The value, or values, of each class in label files; None is 0, 1, ..."""
+    ignore: tuple[Byte, ...] = (255,)
+    """The values that are neither trained on nor evaluated."""
+    palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
+    """Each class's colour, RGB."""
+    categories: tuple[Text, ...] | None = None
+    """Each class's category, for networks with coarse outputs (HS3)."""
+
+
 class Source(Section):
     """Where a dataset's raw files come from, and on what terms."""
 
@@ -267,6 +300,8 @@ class Source(Section):
     seed: Seed | None = None
     cost_input: Size | None = None
     """The size of image at which the cost of networks for this dataset is counted."""
+    folder: Folder | None = None
+    """Reads this folder: no module in dejavu/datasets is needed."""
 
 
 class WithOptions(Section):
@@ -378,6 +413,8 @@ class Row(Section):
     paper: dict[str, Number | Annotated[int, Strict()] | None] = {}
     base: Name | None = None
     experiment: Name | None = None
+    note: Text | None = None
+    """A sentence below the table: why a cost is not the paper's, or why the row is not run."""
 
 
 class Table(Section):
@@ -430,7 +467,7 @@ class Run(Section):
 
         Where costs are counted is no part of that, nor parts of the method that the run does not have.
         """
-        without: dict[str, Any] = {"source": {"cost_input"}}
+        without: dict[str, Any] = {"source": {"cost_input", "folder"}}
         if self.dejavu is None or (self.dejavu.text is None and self.dejavu.perceptual is None):
             without |= {"pretrained": True, "frozen_width": True}
         if self.dejavu is not None:
@@ -535,6 +572,9 @@ class Params(Section):
             protocol=self.protocols[row.protocol],
             dejavu=row.dejavu,
         )
+
+    def get_protocol(self, protocol: str) -> Protocol:
+        return _lookup(self.protocols, protocol, "protocol")
 
     def get_table(self, table: str) -> Table:
         return _lookup(self.tables, table, "table")

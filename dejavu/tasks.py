@@ -40,14 +40,32 @@ def task_loss(
 
 
 def semantic_loss(
-    logits: Tensor, labels: Tensor, ignore_index: int = 255, weight: Tensor | None = None
+    logits: Tensor,
+    labels: Tensor,
+    ignore_index: int = 255,
+    weight: Tensor | None = None,
+    align_corners: bool = False,
 ) -> Tensor:
     """Cross-entropy at the labels' resolution.
 
     logits (N, K, h, w) are upsampled bilinearly to the size of labels (N, H, W), as HRNet's recipe does.
     A batch with every pixel ignored costs 0, where torch's mean would be NaN.
     """
-    logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    return cross_entropy(upsample(logits, labels, align_corners), labels, ignore_index, weight)
+
+
+def upsample(logits: Tensor, labels: Tensor, align_corners: bool = False) -> Tensor:
+    """logits (N, K, h, w) at the size of labels (N, H, W), bilinearly: (N, K, H, W)."""
+    return F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=align_corners)
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, ignore_index: int = 255, weight: Tensor | None = None
+) -> Tensor:
+    """Mean over the pixels that are not ignored, weighted by their class; 0 where there are none.
+
+    logits (N, K, H, W), labels (N, H, W), weight (K,).
+    """
     total = F.cross_entropy(logits, labels, weight=weight, ignore_index=ignore_index, reduction="sum")
     valid = labels != ignore_index
     if weight is None:

@@ -9,85 +9,51 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .augment import augment, normalise
+from .batches import Batches, Data
 from .errors import DejavuError
 from .inference import build_method, build_network, predict
 from .method import DejaVu
 from .metrics import collect
 from .metrics.semantic import ConfusionMatrix
-from .optimisation import build_optimizer, build_scheduler
+from .optimisation import build_optimizer, build_scheduler, clip_gradients
 from .randomness import derive, generator
 from .runfolder import RunFolder
-from .tasks import MAIN_METRIC, TARGETS, channels, task_loss
+from .supervision import Criterion
+from .tasks import MAIN_METRIC, channels
 
 if TYPE_CHECKING:
-    from .datasets.store import Split
-    from .schema import Recipe, Run
+    from .schema import Run
 
 # A line of the log, one an epoch. An empty field was not measured in that epoch.
 Line = dict[str, float | int | None]
 COLUMNS = ("step", "epoch", "lr", "loss", "loss_task", "loss_dejavu")  # and `val_` with the task's metric
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a run learns from: memory-mapped splits and what their labels mean."""
-
-    task: str
-    train: Split
-    val: Split
-    classes: Sequence[str]
-    ignore_index: int
-
-    @property
-    def num_classes(self) -> int:
-        """K of the dataset."""
-        return len(self.classes)
-
-    def target(self, split: Split) -> np.ndarray:
-        """The array that the task learns from."""
-        array = getattr(split, TARGETS[self.task])
-        if array is None:
-            raise DejavuError(f"the task {self.task} needs {TARGETS[self.task]}, which the dataset lacks")
-        return array
-
-
 class Objective(nn.Module):
-    """Images and targets -> losses. One forward, so that distributed wrappers see the whole step."""
+    """Images and targets -> losses. One forward, so that distributed wrappers see the whole step.
 
-    def __init__(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
+    Args:
+        model: the base network, or DejaVu around it.
+        criterion: the recipe's loss; a DejaVu model's cycle asks it, too.
+    """
+
+    def __init__(self, model: nn.Module, criterion: Criterion) -> None:
         super().__init__()
-        self.model = model  # the base network, or DejaVu around it
-        self.task, self.ignore_index = data.task, data.ignore_index
-        weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights)
-        if weights is not None and len(weights) != data.num_classes:
-            raise DejavuError(
-                f"recipe: class_weights has {len(weights)} values for a dataset of {data.num_classes} classes"
-            )
-        self.class_weights: Tensor | None
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.model, self.criterion = model, criterion
         if isinstance(model, DejaVu):
-            model.criterion = self.criterion
+            model.criterion = criterion.main  # of the main output, which is all that a cycle hands over
 
     @property
     def network(self) -> nn.Module:
         """The plain base network."""
         return self.model.network if isinstance(self.model, DejaVu) else self.model
-
-    def criterion(self, prediction: Any, target: Tensor) -> Tensor:
-        """The task's loss."""
-        return task_loss(self.task, prediction, target, self.ignore_index, self.class_weights)
 
     def forward(
         self, images: Tensor, target: Tensor, progress: float, redact: torch.Generator
@@ -118,7 +84,7 @@ def train(
     Raises DejavuError when the loss is no longer finite or the data are too few for one batch.
     """
     device = _device()
-    objective = Objective(_model(run, seed, data), data, run.train)
+    objective = build_objective(run, seed, data)
     objective.to(device).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(objective, run.train.optimizer)
     batches = Batches(run, seed, data)
@@ -164,19 +130,16 @@ def train(
         (task if dejavu is None else task + dejavu).backward()
         sums += torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
         lr = optimizer.param_groups[0]["lr"]
+        clip_gradients(objective, run.train.optimizer.clip)
         optimizer.step()
         optimizer.zero_grad()
         scheduler.step()
-        if (step + 1) % batches.per_epoch == 0:
-            epoch = (step + 1) // batches.per_epoch
-            log.append(_line(run, objective, data, sums / batches.per_epoch, epoch, step + 1, lr))
+        if batches.ends_epoch(step):
+            means = sums / (step % batches.per_epoch + 1)
+            log.append(_line(run, objective, data, means, batches, step, lr))
             watch(log[-1])
-            report(
-                run,
-                seed,
-                log[-1],
-                (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1),
-            )
+            left = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
+            report(run, seed, log[-1], batches.epochs, left)
             sums.zero_()
         if time.monotonic() - saved > checkpoint_seconds and step + 1 < batches.total:
             save(step + 1)
@@ -191,10 +154,20 @@ def train(
         columns=(*COLUMNS, f"val_{MAIN_METRIC[run.task]}"),
         seconds=seconds,
         steps=batches.total,
+        pretrained=_pretrained(objective.network),
     )
 
 
-def report(run: Run, seed: int, line: Line, seconds_left: float) -> None:
+def _pretrained(network: nn.Module) -> dict[str, str]:
+    """Checksums of the weights that parts of the network started from."""
+    return {
+        name or "network": str(module.pretrained_sha256)
+        for name, module in network.named_modules()
+        if hasattr(module, "pretrained_sha256")
+    }
+
+
+def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) -> None:
     """One line an epoch for the log file of a job; on a terminal there is the bar."""
     if sys.stderr.isatty():
         return
@@ -205,66 +178,10 @@ def report(run: Run, seed: int, line: Line, seconds_left: float) -> None:
     )
     left = timedelta(seconds=round(seconds_left))
     print(
-        f"{run.experiment} seed {seed}: epoch {line['epoch']}/{run.train.epochs}, {measured}, {left} left",
+        f"{run.experiment} seed {seed}: epoch {line['epoch']}/{epochs}, {measured}, {left} left",
         file=sys.stderr,
         flush=True,
     )
-
-
-class Batches:
-    """The order in which a run sees its images: shuffled anew each epoch, the last part batch dropped."""
-
-    def __init__(self, run: Run, seed: int, data: Data) -> None:
-        self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
-        self.task, self.target = data.task, data.target(data.train)
-        self.per_epoch = len(data.train.images) // self.recipe.batch_size
-        self.total = self.per_epoch * self.recipe.epochs
-        if self.per_epoch == 0:
-            raise DejavuError(
-                f"experiment '{run.experiment}': batch_size {self.recipe.batch_size} is larger than the "
-                f"{len(data.train.images)} training images of '{run.data.source}' at scale {run.scale}"
-            )
-
-    def indices(self, step: int) -> np.ndarray:
-        """The images of one step."""
-        epoch, place = divmod(step, self.per_epoch)
-        order = torch.randperm(len(self.split.images), generator=generator(self.seed, "order", epoch)).numpy()
-        return order[place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
-
-    def read(self, step: int) -> tuple[Tensor, Tensor]:
-        """Raw images (N, H, W, 3), uint8, and targets off the disk: (N, H, W), or normals (N, 3, H, W)."""
-        chosen = self.indices(step)
-        target = torch.from_numpy(self.target[chosen])
-        if self.task == "normals":
-            target = target.float().permute(0, 3, 1, 2)
-        return torch.from_numpy(self.split.images[chosen]), target
-
-    def from_step(
-        self, start: int, device: torch.device, description: str
-    ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Augmented batches on `device`; the next one is read while this one is used."""
-        from .progress import track
-
-        recipe = self.recipe
-        with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(self.read, start) if start < self.total else None
-            for step in track(range(start, self.total), self.total, description, start):
-                assert following is not None
-                images, target = (part.to(device) for part in following.result())
-                following = reader.submit(self.read, step + 1) if step + 1 < self.total else None
-                yield (
-                    step,
-                    *augment(
-                        normalise(images),
-                        target,
-                        task=self.task,
-                        crop=recipe.crop,
-                        scale_range=recipe.scale_range,
-                        flip=recipe.flip,
-                        ignore_index=self.ignore_index,
-                        generator=generator(self.seed, "augment", step),
-                    ),
-                )
 
 
 def _device() -> torch.device:
@@ -284,61 +201,63 @@ def _precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _model(run: Run, seed: int, data: Data) -> nn.Module:
-    """The base network, the same to the bit for a row and its base, in DejaVu where the row has it."""
+def build_objective(run: Run, seed: int, data: Data) -> Objective:
+    """What is trained: the base network, the same to the bit for a row and its base, and its losses."""
     torch.manual_seed(derive(seed, "init"))
-    network = build_network(run, channels(run.task, data.num_classes))
-    if run.dejavu is None:
-        return network
-    return build_method(run, network, data.classes, seed=derive(seed, "regenerator"))
+    model = network = build_network(run, channels(run.task, data.num_classes), classes=data.classes)
+    if run.dejavu is not None:
+        model = build_method(run, network, data.classes, seed=derive(seed, "regenerator"))
+    criterion = Criterion(
+        run.train, run.task, data.num_classes, data.ignore_index, data.categories, network=network
+    )
+    return Objective(model, criterion)
 
 
 def _line(
-    run: Run, objective: Objective, data: Data, means: Tensor, epoch: int, step: int, lr: float
+    run: Run, objective: Objective, data: Data, means: Tensor, batches: Batches, step: int, lr: float
 ) -> Line:
-    """One line of the log."""
+    """One line of the log, after an epoch's last step."""
     task, dejavu = means.tolist()
+    epoch, epochs = step // batches.per_epoch + 1, batches.epochs
     if not math.isfinite(task + dejavu):
         raise DejavuError(
             f"experiment '{run.experiment}': the loss is {task + dejavu} in epoch {epoch}: "
             "lower train.optimizer.lr or dejavu.gamma in params.yaml"
         )
-    recipe = run.train
-    due = epoch * recipe.evaluations // recipe.epochs > (epoch - 1) * recipe.evaluations // recipe.epochs
+    evaluations = run.train.evaluations
+    due = epoch * evaluations // epochs > (epoch - 1) * evaluations // epochs
+    score = validate(objective.network, data, run.train.align_corners) if due else None
     return {
-        "step": step,
+        "step": step + 1,
         "epoch": epoch,
         "lr": lr,
         "loss": task + dejavu,
         "loss_task": task,
         "loss_dejavu": None if run.dejavu is None else dejavu,
-        f"val_{MAIN_METRIC[run.task]}": validate(objective.network, data) if due else None,
+        f"val_{MAIN_METRIC[run.task]}": score,
     }
 
 
-def validate(network: nn.Module, data: Data) -> float:
-    """The task's main metric, in its unit, on the validation split; the network's mode is restored."""
+def validate(network: nn.Module, data: Data, align_corners: bool = False) -> float:
+    """The task's main metric, in its unit, on the validation split; the network's mode is restored.
+
+    Of whole images, seen once, whatever the experiment's protocol: it draws a curve and chooses nothing.
+    """
     # Of a segmentation mIoU alone: the boundaries, which `collect` measures too, are dear.
     semantic = data.task == "semantic"
     metrics = ConfusionMatrix(data.num_classes, data.ignore_index) if semantic else collect(data.task)
     network.eval()
-    predictions = predict(network, data.val.images, data.task)
-    for truth, prediction in zip(data.target(data.val), predictions, strict=True):
+    truths = data.target(data.val)
+    predictions = predict(
+        network,
+        data.val.images,
+        data.task,
+        align_corners=align_corners,
+        sizes=[truth.shape[:2] for truth in truths],
+    )
+    for truth, prediction in zip(truths, predictions, strict=True):
         metrics.update(truth, prediction)
     network.train()
     if isinstance(metrics, ConfusionMatrix):
         return metrics.mIoU
     return float(metrics.compute()[MAIN_METRIC[data.task]])
-
-
-def read_data(prepared: Path, report: dict[str, Any], task: str = "semantic") -> Data:
-    """The training and validation splits of a prepared dataset, for a task."""
-    from .datasets.store import open_split, validation_split
-
-    return Data(
-        task=task,
-        train=open_split(prepared, "train"),
-        val=open_split(prepared, validation_split(report)),
-        classes=report["classes"],
-        ignore_index=report["ignore_index"],
-    )

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from dejavu.augment import augment, denormalise, normalise
+from dejavu.errors import DejavuError
 from dejavu.randomness import generator
+from dejavu.windows import anchors, draw_windows
 
 IGNORE = 255
 
@@ -149,3 +151,135 @@ def test_normalise_is_undone() -> None:
     assert torch.equal(denormalise(normalised), images)
     mean = torch.tensor([0.485, 0.456, 0.406]).mul(255).view(1, 1, 1, 3).expand(1, 2, 2, 3)
     assert normalise(mean.round().to(torch.uint8)).abs().max() < 0.01
+
+
+def several(task: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Images of many sizes and their targets."""
+    random = torch.Generator().manual_seed(0)
+    images = [torch.rand(3, h, w, generator=random) for h, w in ((20, 30), (33, 17), (8, 50), (24, 24))]
+    sizes = [image.shape[1:] for image in images]
+    if task == "semantic":
+        return images, [torch.randint(0, 19, size, generator=random).to(torch.uint8) for size in sizes]
+    if task == "depth":
+        return images, [torch.rand(size, generator=random) + 1 for size in sizes]
+    return images, [torch.rand(3, *size, generator=random) for size in sizes]
+
+
+@pytest.mark.parametrize("task", ["semantic", "depth", "normals"])
+def test_images_of_many_sizes_are_cut_as_each_would_be_among_its_like(task: str) -> None:
+    """What is drawn for an image does not depend on the sizes of the others: to the bit."""
+    images, targets = several(task)
+    ours, theirs = geometry(task, images, targets, (16, 24), (0.5, 2.0), flip=True)
+    assert ours.shape == (4, 3, 16, 24) and theirs.shape[0] == 4 and theirs.shape[-2:] == (16, 24)
+    for number, (image, target) in enumerate(zip(images, targets, strict=True)):
+        alone = torch.stack([image] * 4), torch.stack([target] * 4)
+        one, other = geometry(task, *alone, (16, 24), (0.5, 2.0), flip=True)
+        assert torch.equal(ours[number], one[number]) and torch.equal(theirs[number], other[number])
+
+
+def test_images_of_many_sizes_are_normalised_alike() -> None:
+    images = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    listed = normalise(list(images))
+    assert isinstance(listed, list) and torch.equal(torch.stack(listed), normalise(images))
+
+
+def test_nothing_is_drawn_for_options_that_are_off() -> None:
+    """Four numbers an image, whatever is asked: so a recipe without these options sees the same crops."""
+    images, labels = batch(5)
+    random, expected = generator(0, "augment"), generator(0, "augment")
+    augment(
+        images, labels, crop=(8, 8), scale_range=(0.5, 2.0), flip=True, ignore_index=IGNORE, generator=random
+    )
+    torch.rand(5, 4, generator=expected, dtype=torch.float64)
+    assert torch.equal(random.get_state(), expected.get_state())
+
+
+def choose(labels, crop, scale_range=(1.0, 1.0), seed=0, **options):
+    """Crops of label maps; their images show nothing."""
+    images = [torch.ones(1, *label.shape) for label in labels]
+    return augment(
+        images,
+        labels,
+        crop=crop,
+        scale_range=scale_range,
+        flip=True,
+        ignore_index=IGNORE,
+        generator=generator(seed, "augment"),
+        **options,
+    )[1]
+
+
+def test_windows_full_of_one_class_are_moved() -> None:
+    """A window of 16 columns has more than 3/4 of class 0 in 3 of 4 places; ten moves leave 0.75^11."""
+    labels = torch.arange(64).sub(47).clamp(min=0).expand(16, 64)  # 48 columns of class 0, then one of each
+    labels = [labels] * 150
+
+    def share_of_failures(**options) -> tuple[float, torch.Tensor]:
+        cut = choose(labels, (16, 16), **options)
+        failed = (cut == 0).float().mean((1, 2)) > 0.75
+        return failed.float().mean().item(), cut
+
+    before, plain = share_of_failures()
+    after, moved = share_of_failures(cat_max_ratio=0.75)
+    assert 0.63 < before < 0.87  # 0.75, standard error 0.035
+    assert 0.0 < after < 0.11  # 0.042, standard error 0.016
+    kept = (plain == 0).float().mean((1, 2)) <= 0.75
+    assert torch.equal(plain[kept], moved[kept])
+    assert torch.equal(moved, share_of_failures(cat_max_ratio=0.75)[1])
+
+
+def test_ignored_pixels_are_no_class() -> None:
+    """Of a map that is ignored but for two classes, half each, no window is refused for what is ignored."""
+    labels = torch.full((32, 32), IGNORE)
+    labels[12:20, 12:20] = 0
+    labels[12:20, 16:20] = 1
+    cut = choose([labels] * 64, (24, 24), cat_max_ratio=0.9)  # shows the whole square, wherever it lies
+    assert torch.equal(cut, choose([labels] * 64, (24, 24)))
+    nothing = torch.full((32, 32), IGNORE)
+    assert (choose([nothing], (8, 8), cat_max_ratio=0.5) == IGNORE).all()
+
+
+@pytest.mark.parametrize("scale_range", [(1.0, 1.0), (1.0, 2.5), (0.4, 1.0)])
+@pytest.mark.parametrize("pixel", [(0, 0), (39, 59), (17, 3), (20, 30)], ids=str)
+def test_a_window_holds_its_class(pixel: tuple[int, int], scale_range: tuple[float, float]) -> None:
+    label = torch.zeros(40, 60, dtype=torch.uint8)
+    label[pixel] = 7
+    found = anchors([label], [7], generator(0, "augment"))
+    torch.testing.assert_close(found, (torch.tensor([pixel]) + 0.5).double() / torch.tensor([40, 60]))
+    windows = draw_windows([(40, 60)] * 32, (12, 16), scale_range, True, generator(0, "augment"))
+    windows = windows.around(found.expand(32, 2))
+    start, end = windows.start(), windows.start() + windows.share
+    assert (start >= 0).all() and (end <= 1 + 1e-12).all()  # the window fits: it stays in the image
+    assert (start <= found).all() and (found <= end).all()
+    if scale_range[0] >= 1:  # what is made smaller skips pixels
+        cut = choose([label] * 32, (12, 16), scale_range, classes=[7] * 32, cat_max_ratio=0.999)
+        assert (cut == 7).any(-1).any(-1).all() and not (cut == IGNORE).any()
+
+
+def test_a_class_is_anywhere_in_its_window() -> None:
+    """Far from the borders every place in the window is as likely; without a class nothing is different."""
+    label = torch.zeros(101, 101, dtype=torch.uint8)
+    label[50, 50] = 1
+    cut = choose([label] * 400, (10, 20), classes=[1] * 400)
+    rows, columns = (cut == 1).nonzero()[:, 1:].double().mean(0).tolist()
+    assert abs(rows - 4.5) < 0.6 and abs(columns - 9.5) < 1.2  # standard errors 0.14 and 0.29
+    assert set((cut == 1).nonzero()[:, 1].tolist()) == set(range(10))
+    labels = several("semantic")[1]
+    assert torch.equal(choose(labels, (16, 16), classes=[-1] * 4), choose(labels, (16, 16)))
+
+
+def test_an_image_smaller_than_its_window_stays_whole_around_a_class() -> None:
+    label = torch.zeros(10, 12, dtype=torch.uint8)
+    label[9, 0] = 1
+    cut = choose([label] * 16, (20, 30), classes=[1] * 16)
+    assert ((cut != IGNORE).sum((1, 2)) == 120).all()
+
+
+def test_options_of_labels_are_refused_where_they_cannot_be() -> None:
+    images, depth = torch.rand(1, 3, 8, 8), torch.rand(1, 8, 8)
+    common = dict(crop=(4, 4), scale_range=(1.0, 1.0), flip=False, ignore_index=IGNORE)
+    for options in ({"cat_max_ratio": 0.5}, {"classes": [3]}):
+        with pytest.raises(DejavuError, match="the task depth"):
+            augment(images, depth, task="depth", generator=generator(0, "augment"), **common, **options)
+    with pytest.raises(DejavuError, match="image 1 of the batch was drawn for class 3"):
+        choose([torch.full((8, 8), 3), torch.zeros(8, 8)], (4, 4), classes=[3, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,6 +64,18 @@ def test_what_stands_in_for_a_dataset_has_as_many_classes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", datasets.names())
+def test_every_class_has_one_category_where_there_are_any(name: str) -> None:
+    module = datasets.find(name)
+    for source in (name, "synthetic"):
+        found = datasets.categories(module, source)
+        if found is not None:
+            assert len(found) == len(datasets.meaning(module, source)[0]) > len(set(found)) > 1
+            assert set(found) <= set(cityscapes.CATEGORIES)  # the names mean the same everywhere
+        else:
+            assert source == "synthetic" or not hasattr(module, "CATEGORIES")
+
+
+@pytest.mark.parametrize("name", datasets.names())
 def test_a_dataset_can_read_the_targets_that_it_names(name: str) -> None:
     module = datasets.find(name)
     wanted = datasets.targets(module)
@@ -101,6 +114,28 @@ def test_cityscapes_train_ids_are_the_official_ones() -> None:
     assert len(others) == 15 and {cityscapes.TRAIN_IDS[label] for label in others} == {255}
     assert set(cityscapes.TRAIN_IDS) == set(range(34))
     assert cityscapes.CLASSES[0] == "road" and cityscapes.CLASSES[13] == "car"
+
+
+def test_cityscapes_categories_are_the_official_ones() -> None:
+    """How many evaluated classes each of the seven has, as published in the official scripts' labels.py."""
+    assert Counter(cityscapes.CATEGORIES) == {
+        "flat": 2, "construction": 3, "object": 3, "nature": 2, "sky": 1, "human": 2, "vehicle": 6,
+    }  # fmt: skip
+    groups = dict(zip(cityscapes.CLASSES, cityscapes.CATEGORIES, strict=True))
+    assert (groups["terrain"], groups["rider"], groups["bicycle"]) == ("nature", "human", "vehicle")
+
+
+def test_camvid_categories_agree_with_those_of_cityscapes() -> None:
+    theirs = dict(zip(cityscapes.CLASSES, cityscapes.CATEGORIES, strict=True))
+    same = {
+        "pavement": "sidewalk",
+        "tree": "vegetation",
+        "sign symbol": "traffic sign",
+        "pedestrian": "person",
+    }
+    same |= {"bicyclist": "rider"}
+    for name, category in zip(camvid.CLASSES, camvid.CATEGORIES, strict=True):
+        assert category == theirs[same.get(name, name)]
 
 
 def city_pair(raw: Path, city: str, frame: int) -> tuple[Path, Path]:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dejavu import config
-from dejavu.datasets import camvid, fetch, mirror
+from dejavu.datasets import ade20k, archive, camvid, fetch, mirror
 from dejavu.errors import DejavuError
 from dejavu.lock import locked
+from dejavu.schema import KeepAspect, Part, Source
 from dejavu.stages import download
 
 DATA = bytes(np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8))
@@ -349,3 +353,129 @@ def test_a_mirror_that_is_not_a_folder_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("DEJAVU_MIRROR", str(tmp_path / "nowhere"))
     with pytest.raises(DejavuError, match="DEJAVU_MIRROR is .*nowhere"):
         mirror.find("camvid")
+
+
+# archives
+
+
+def pack(entries: dict[str, bytes], **attributes: int) -> bytes:
+    """A zip archive of these entries; `attributes` are set on the first."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in entries.items():
+            entry = zipfile.ZipInfo(name)
+            for key, value in attributes.items():
+                setattr(entry, key, value)
+            attributes = {}
+            packed.writestr(entry, data)
+    return content.getvalue()
+
+
+def unpack(folder: Path, data: bytes, limit: int = 10**6) -> list[str]:
+    (folder / "a.zip").write_bytes(data)
+    return archive.unpack(folder / "a.zip", folder / "out", lambda name: name, limit)
+
+
+def test_an_archive_is_unpacked_and_what_is_there_stays(tmp_path: Path) -> None:
+    entries = {"a/x": b"one" * 1000, "y": b"two", "z": b""}
+    for _ in range(2):
+        assert unpack(tmp_path, pack({"a/": b"", **entries})) == sorted(entries)
+        assert {name: (tmp_path / "out" / name).read_bytes() for name in entries} == entries
+        (tmp_path / "out" / "y").write_bytes(b"2wo")  # as long as it should be, and something else
+        os.utime(tmp_path / "out" / "a/x", (1, 1))
+    unpack(tmp_path, pack(entries))
+    assert (tmp_path / "out" / "y").read_bytes() == b"two"
+    assert (tmp_path / "out" / "a/x").stat().st_mtime == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "fault"),
+    [
+        ("../x", {}, "leads out"),
+        ("/etc/x", {}, "leads out"),
+        ("a/../../x", {}, "leads out"),
+        ("a\\..\\x", {}, "leads out"),
+        ("x", {"external_attr": 0o120777 << 16}, "no plain file"),  # a symbolic link
+        ("y", {}, "twice"),
+    ],
+)
+def test_an_entry_that_is_not_safe_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str, attributes: dict[str, int], fault: str
+) -> None:
+    # zipfile mends some names when it reads them, so the path comes from `keep`, as it may in any case
+    kept = {"first": name, "y": "y"}
+    (tmp_path / "a.zip").write_bytes(pack({"first": b"no", "y": b"yes"}, **attributes))
+    with pytest.raises(DejavuError, match=fault) as error:
+        archive.unpack(tmp_path / "a.zip", tmp_path / "out", kept.get, 10**6)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
+
+
+def test_an_archive_that_would_become_too_large_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DejavuError, match="would become 2000 bytes, more than 1999"):
+        unpack(tmp_path, pack({"x": bytes(1000), "y": bytes(1000)}), 1999)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_is_not_unpacked_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DejavuError, match="is a link out of"):
+        unpack(tmp_path, pack({"a/x": b"one"}))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("how", ["half", "flipped", "text"])
+def test_a_damaged_archive_is_one_sentence(tmp_path: Path, how: str) -> None:
+    data = bytearray(pack({"x": DATA[:5000]}))
+    damaged = {"half": data[: len(data) // 2], "text": b"<html>no such file</html>"}
+    if how == "flipped":
+        data[2000] ^= 1
+    with pytest.raises(DejavuError, match="a.zip cannot be unpacked") as error:
+        unpack(tmp_path, bytes(damaged.get(how, data)))
+    assert "\n" not in str(error.value)
+
+
+def ade20k_archive() -> bytes:
+    """ADE20K in small, as its archive has it."""
+    top, image, label = "ADEChallengeData2016", io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(image, "JPEG")
+    Image.fromarray(np.ones((6, 8), np.uint8)).save(label, "PNG")
+    entries = {f"{top}/sceneCategories.txt": b"no"}
+    for folder, name in (("training", "ADE_train_00000001"), ("validation", "ADE_val_00000001")):
+        entries[f"{top}/images/{folder}/{name}.jpg"] = image.getvalue()
+        entries[f"{top}/annotations/{folder}/{name}.png"] = label.getvalue()
+    return pack(entries)
+
+
+def test_ade20k_is_fetched_verified_and_unpacked_once(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ade20k_archive()
+    server.files, server.faults = {"/ade.zip": data}, {"/ade.zip": ["break off"]}
+    source = Source(licence="", url=server.url("/ade.zip"))
+    part: Any = Part(source="ade20k", size=KeepAspect(short=6, long=9))
+    with pytest.raises(DejavuError, match=f"sha1 .* where {ade20k.SHA1} was expected"):
+        ade20k.download(tmp_path, part, source)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(ade20k, "SHA1", hashlib.sha1(data).hexdigest())
+    expected = sorted(name.partition("/")[2] for name in zipfile.ZipFile(io.BytesIO(data)).namelist()[1:])
+    for _ in range(2):
+        assert ade20k.download(tmp_path, part, source) == expected
+    asked = len(server.requests)
+    with pytest.raises(DejavuError, match="sha256"):
+        ade20k.download(tmp_path, part, source.model_copy(update={"sha256": "0" * 64}))
+    assert asked == 3 and len(server.requests) == 4  # broken off, gone on with, whole; then asked anew
+
+
+def test_a_mirror_may_have_the_archive_of_ade20k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEJAVU_MIRROR", str(tmp_path))
+    (tmp_path / "ade20k").mkdir()
+    (tmp_path / "ade20k" / ade20k.ARCHIVE).write_bytes(ade20k_archive())
+    (tmp_path / "earlier").mkdir()
+    raw = tmp_path / "raw"
+    mirror.link(tmp_path / "earlier", raw / "images")  # of another mirror: it is not written to
+    files = ade20k.download(raw, Part(source="ade20k", size=(6, 8)), Source(licence=""))
+    assert len(files) == 4 and all((raw / name).is_file() for name in files)
+    assert not (raw / "images").is_symlink() and not list((tmp_path / "earlier").iterdir())

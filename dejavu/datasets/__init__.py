@@ -1,13 +1,14 @@
-"""Datasets: one file each, found by its file name.
+"""Datasets: one file each, found by its file name, or any folder that params.yaml describes.
 
 A dataset module knows the raw layout of one dataset and exposes what `Dataset` below lists. To add
-one, add `dejavu/datasets/<name>.py` and an entry in params.yaml; nothing else changes.
+one, add `dejavu/datasets/<name>.py` and an entry in params.yaml; nothing else changes. An entry with the
+key `folder` needs no module: folder.py reads images and labels where it says that they are.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,6 +17,8 @@ from ..errors import DejavuError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from ..schema import Source
 
 IGNORE = 255
 """The train id of pixels that are neither trained on nor evaluated."""
@@ -35,7 +38,7 @@ class Dataset(Protocol):
     """What a dataset module exposes. `raw` is the folder of its raw files.
 
     A module may also define what the functions below give defaults for: TARGETS (`targets`), VALIDATE
-    (`validate`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE (`meaning`).
+    (`validate`), CATEGORIES (`categories`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE (`meaning`).
     """
 
     TASK: str
@@ -85,7 +88,7 @@ def names() -> list[str]:
     """The datasets there are: the modules here that define `pairs`.
 
     >>> names()
-    ['camvid', 'cityscapes', 'nyudv2']
+    ['ade20k', 'camvid', 'cityscapes', 'nyudv2']
     """
     return options.modules("datasets")
 
@@ -108,25 +111,35 @@ def reader_name(dataset: str, source: str) -> str:
     return dataset if source == "synthetic" else source
 
 
-def reader(dataset: str, source: str) -> Dataset:
-    """The module that reads what plays the part of `dataset`.
+def folder_settings(entry: Source | None) -> Any:
+    """The `folder` of an entry of params.yaml's datasets; None where there is none."""
+    return getattr(entry, "folder", None)
 
-    Synthetic scenes are written in the layout of the dataset that they stand in for; any other
-    source has a layout of its own.
+
+def reader(dataset: str, source: str, entry: Source | None = None) -> Dataset:
+    """What reads that which plays the part of `dataset`: a module, or a folder's reader.
+
+    `entry` is what params.yaml's `datasets.<source>` says. Synthetic scenes are written in the layout of the
+    dataset that they stand in for; any other source has a layout of its own.
 
     >>> reader("cityscapes", "synthetic").EVALUATE, reader("cityscapes", "camvid").EVALUATE
     ('val', 'test')
     """
+    settings = folder_settings(entry)
+    if settings is not None:
+        from .folder import Folder
+
+        return Folder(source, settings)
     return find(reader_name(dataset, source))
 
 
-def class_names(dataset: str) -> list[str]:
-    """The classes of the dataset itself, whatever stands in for it.
+def class_names(dataset: str, entries: Mapping[str, Source] | None = None) -> list[str]:
+    """The classes of the dataset itself, whatever stands in for it; `entries` are params.yaml's datasets.
 
     >>> class_names("cityscapes")[:2]
     ['road', 'sidewalk']
     """
-    return list(find(dataset).CLASSES)
+    return list(reader(dataset, dataset, (entries or {}).get(dataset)).CLASSES)
 
 
 def targets(module: Dataset) -> tuple[str, ...]:
@@ -158,3 +171,15 @@ def meaning(module: Dataset, source: str) -> tuple[list[str], list[list[int]]]:
     prefix = "SYNTHETIC_" if source == "synthetic" and hasattr(module, "SYNTHETIC_CLASSES") else ""
     palette = getattr(module, f"{prefix}PALETTE")
     return list(getattr(module, f"{prefix}CLASSES")), [list(colour) for colour in palette]
+
+
+def categories(module: Dataset, source: str) -> list[str] | None:
+    """The category of each class of what `source` holds in this dataset's layout; None where it has none.
+
+    >>> (categories(find("cityscapes"), "synthetic") or [])[:3], categories(find("nyudv2"), "nyudv2")
+    (['flat', 'flat', 'construction'], None)
+    """
+    if source == "synthetic" and hasattr(module, "SYNTHETIC_CLASSES"):
+        return None
+    found = getattr(module, "CATEGORIES", None)
+    return None if found is None else list(found)

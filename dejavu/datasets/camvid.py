@@ -28,6 +28,11 @@ PALETTE = (
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
     (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
 )  # fmt: skip
+CATEGORIES = (
+    "sky", "construction", "object", "flat", "flat", "nature", "object", "construction", "vehicle", "human",
+    "human",
+)  # fmt: skip
+"""Cityscapes' seven, as far as they go: of a bicyclist CamVid does not tell rider and bicycle apart"""
 SPLITS = ("train", "val", "test")
 EVALUATE = "test"
 

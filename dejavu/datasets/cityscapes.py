@@ -1,8 +1,8 @@
 """Cityscapes: 2975 / 500 images of 2048x1024, 34 label ids of which 19 are evaluated.
 
 Layout: `leftImg8bit/<split>/<city>/<city>_<sequence>_<frame>_leftImg8bit.png` and, likewise named,
-`gtFine/<split>/<city>/..._gtFine_labelIds.png`. The ids and colours are those of the official
-scripts (github.com/mcordts/cityscapesScripts, helpers/labels.py). Cordts et al., CVPR 2016.
+`gtFine/<split>/<city>/..._gtFine_labelIds.png`. The ids, colours and categories are those of the
+official scripts (github.com/mcordts/cityscapesScripts, helpers/labels.py). Cordts et al., CVPR 2016.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from . import IGNORE, Pair, mirror, synthetic
 from .images import read_indices, relabel
 
 TASK = "semantic"
-# train id -> name, label id, colour
+# train id -> name, label id, colour, category
 _EVALUATED = (
-    ("road", 7, (128, 64, 128)),
-    ("sidewalk", 8, (244, 35, 232)),
-    ("building", 11, (70, 70, 70)),
-    ("wall", 12, (102, 102, 156)),
-    ("fence", 13, (190, 153, 153)),
-    ("pole", 17, (153, 153, 153)),
-    ("traffic light", 19, (250, 170, 30)),
-    ("traffic sign", 20, (220, 220, 0)),
-    ("vegetation", 21, (107, 142, 35)),
-    ("terrain", 22, (152, 251, 152)),
-    ("sky", 23, (70, 130, 180)),
-    ("person", 24, (220, 20, 60)),
-    ("rider", 25, (255, 0, 0)),
-    ("car", 26, (0, 0, 142)),
-    ("truck", 27, (0, 0, 70)),
-    ("bus", 28, (0, 60, 100)),
-    ("train", 31, (0, 80, 100)),
-    ("motorcycle", 32, (0, 0, 230)),
-    ("bicycle", 33, (119, 11, 32)),
+    ("road", 7, (128, 64, 128), "flat"),
+    ("sidewalk", 8, (244, 35, 232), "flat"),
+    ("building", 11, (70, 70, 70), "construction"),
+    ("wall", 12, (102, 102, 156), "construction"),
+    ("fence", 13, (190, 153, 153), "construction"),
+    ("pole", 17, (153, 153, 153), "object"),
+    ("traffic light", 19, (250, 170, 30), "object"),
+    ("traffic sign", 20, (220, 220, 0), "object"),
+    ("vegetation", 21, (107, 142, 35), "nature"),
+    ("terrain", 22, (152, 251, 152), "nature"),
+    ("sky", 23, (70, 130, 180), "sky"),
+    ("person", 24, (220, 20, 60), "human"),
+    ("rider", 25, (255, 0, 0), "human"),
+    ("car", 26, (0, 0, 142), "vehicle"),
+    ("truck", 27, (0, 0, 70), "vehicle"),
+    ("bus", 28, (0, 60, 100), "vehicle"),
+    ("train", 31, (0, 80, 100), "vehicle"),
+    ("motorcycle", 32, (0, 0, 230), "vehicle"),
+    ("bicycle", 33, (119, 11, 32), "vehicle"),
 )
-CLASSES = tuple(name for name, _, _ in _EVALUATED)
-PALETTE = tuple(colour for _, _, colour in _EVALUATED)
+CLASSES = tuple(row[0] for row in _EVALUATED)
+PALETTE = tuple(row[2] for row in _EVALUATED)
+CATEGORIES = tuple(row[3] for row in _EVALUATED)
 SPLITS = ("train", "val")
 EVALUATE = "val"
 

@@ -6,6 +6,7 @@ be one more dependency.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
@@ -14,13 +15,12 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DejavuError
-from ..files import sha256
 from ..progress import track
 
 _CHUNK = 1 << 18
@@ -63,13 +63,16 @@ def fetch(
     path: Path,
     digest: str,
     *,
+    algorithm: str = "sha256",
+    description: str = "",
     timeout: float = 30,
     attempts: int = 5,
     pause: float = 1.0,
     stop: threading.Event | None = None,
 ) -> None:
-    """Make `path` the file at `url` with sha256 `digest`.
+    """Make `path` the file at `url` with the checksum `digest` by `algorithm` (a name of hashlib).
 
+    With a `description` a bar shows how much is still to come, in quarters of a mebibyte.
     A file that has the checksum already is left alone. An unfinished one (`<path>.part`) is gone on
     with. Errors that may pass are tried again `attempts` times in all, after `pause`, 2 `pause`, ...
     seconds, unless `stop` is set. Raises DejavuError when the file cannot be had or has another
@@ -77,23 +80,27 @@ def fetch(
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DejavuError(f"{url} is not an http or https address")
-    if path.is_file() and sha256(path) == digest:
+    if path.is_file() and _checksum(path, algorithm) == digest:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     resumed = part.exists()
-    tries = _Tries(timeout, attempts, pause, stop or threading.Event())
+    tries = _Tries(timeout, attempts, pause, stop or threading.Event(), description)
     _transfer(url, part, tries)
-    if (
-        resumed and sha256(part) != digest
-    ):  # it went on from a part of something else: once more, from the start
+    found = _checksum(part, algorithm)
+    if resumed and found != digest:  # it went on from a part of something else: once more, from the start
         part.unlink()
         _transfer(url, part, tries)
-    found = sha256(part)
+        found = _checksum(part, algorithm)
     if found != digest:
         part.unlink()
-        raise DejavuError(f"{url} has sha256 {found} where {digest} was expected; the file was removed")
+        raise DejavuError(f"{url} has {algorithm} {found} where {digest} was expected; the file was removed")
     os.replace(part, path)
+
+
+def _checksum(path: Path, algorithm: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 class _Tries(NamedTuple):
@@ -101,13 +108,14 @@ class _Tries(NamedTuple):
     attempts: int
     pause: float
     stop: threading.Event
+    description: str
 
 
 def _transfer(url: str, part: Path, tries: _Tries) -> None:
     """Bring `part` to the full length that the server announces."""
     for attempt in range(1, tries.attempts + 1):
         try:
-            return _receive(url, part, tries.timeout)
+            return _receive(url, part, tries.timeout, tries.description)
         except _Interrupted as error:
             if attempt == tries.attempts or tries.stop.wait(tries.pause * 2 ** (attempt - 1)):
                 raise DejavuError(
@@ -116,7 +124,7 @@ def _transfer(url: str, part: Path, tries: _Tries) -> None:
                 ) from None
 
 
-def _receive(url: str, part: Path, timeout: float) -> None:
+def _receive(url: str, part: Path, timeout: float, description: str) -> None:
     """One attempt: ask for what `part` lacks and append it."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "dejavu", "Accept-Encoding": "identity"}
@@ -126,7 +134,7 @@ def _receive(url: str, part: Path, timeout: float) -> None:
         with _opener().open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
             start, total = _extent(answer, have)
             with open(part, "ab" if start else "wb") as file:
-                while chunk := answer.read(_CHUNK):
+                for chunk in _chunks(answer, start, total, description):
                     file.write(chunk)
                 reached = file.tell()
     except urllib.error.HTTPError as error:
@@ -144,6 +152,13 @@ def _receive(url: str, part: Path, timeout: float) -> None:
         raise _Interrupted(str(reason) or type(error).__name__) from None
     if total is not None and reached != total:
         raise _Interrupted(f"{reached} of {total} bytes came")
+
+
+def _chunks(answer: Any, start: int, total: int | None, description: str) -> Iterator[bytes]:
+    chunks = iter(lambda: answer.read(_CHUNK), b"")
+    if not description:
+        return chunks
+    return track(chunks, None if total is None else -(-total // _CHUNK), description, start // _CHUNK)
 
 
 def _extent(answer: Any, have: int) -> tuple[int, int | None]:

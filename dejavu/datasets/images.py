@@ -64,7 +64,7 @@ def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
     return np.asarray(image)
 
 
-def relabel(path: Path, values: np.ndarray, table: dict[int, int]) -> np.ndarray:
+def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str = "") -> np.ndarray:
     """`values` mapped by `table`; raises DejavuError with the file and the first value not in it."""
     lookup = np.full(256, -1, np.int16)
     for value, train_id in table.items():
@@ -73,5 +73,7 @@ def relabel(path: Path, values: np.ndarray, table: dict[int, int]) -> np.ndarray
     unknown = [int(value) for value in present if lookup[value] < 0]
     if unknown:
         allowed = f"{min(table)}..{max(table)}"
-        raise DejavuError(f"{path} has label value {unknown[0]}, which is outside the class list ({allowed})")
+        raise DejavuError(
+            f"{path} has label value {unknown[0]}, which is outside the class list ({allowed}){remedy}"
+        )
     return lookup.astype(np.uint8)[values]

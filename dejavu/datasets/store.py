@@ -4,36 +4,55 @@
 255 = ignored, `<split>.txt` the names, and `report.json`, which is written last. Datasets that have
 them add `<split>_depth.npy` float32 (N, H, W) in metres with 0 = none and `<split>_normals.npy`
 float16 (N, H, W, 3), unit vectors (convention: normals.py) with the 0-vector = none.
+
+Where images keep their aspect ratio (params.yaml's `size` is {short, long}), each of these arrays is flat,
+with the items' sizes beside it (ragged.py). Labels, depth and normals of the splits that are measured then
+keep their files' size; those of other splits have their image's.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DejavuError, nearest
-from ..files import read_json, sha256
+from ..files import read_json
 from . import IGNORE
+from .ragged import Ragged, sizes_file
+from .sizes import as_plain, in_words
 
 if TYPE_CHECKING:
     from ..schema import Part
+
+__all__ = [
+    "KINDS",
+    "Ragged",
+    "Split",
+    "class_presence",
+    "command",
+    "open_split",
+    "read_report",
+    "validation_split",
+]
+
+Array = np.ndarray | Ragged
+"""An array where all items have one size, a sequence of arrays where they have not."""
 
 
 class Split(NamedTuple):
     """A split's arrays, mapped read-only, and its items' names, in the same order."""
 
-    images: np.ndarray
+    images: Array
     """uint8 (N, H, W, 3), RGB"""
-    labels: np.ndarray
+    labels: Array
     """uint8 (N, H, W), train ids, 255 = ignored"""
     names: list[str]
-    depth: np.ndarray | None = None
+    depth: Array | None = None
     """float32 (N, H, W), metres along z, 0 = none; None where the dataset has no depth"""
-    normals: np.ndarray | None = None
+    normals: Array | None = None
     """float16 (N, H, W, 3), unit vectors, 0-vector = none; None where the dataset has no normals"""
 
 
@@ -52,7 +71,8 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
     Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate,
     size, unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and
     ignored_share. Where the dataset has more than labels, `targets` names what, and each split has a part for
-    each of them; where curves are not drawn on `val`, `validate` is the split (see `validation_split`).
+    each of them; where curves are not drawn on `val`, `validate` is the split (see `validation_split`); where
+    classes have categories, `categories` has that of each class, in the order of `classes`.
     Raises DejavuError with the command that makes it.
     """
     prepared = Path(prepared)
@@ -60,13 +80,12 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
     report = read_json(path, again)
     if not _whole(report):
         raise DejavuError(f"{path} is not a report of `dejavu prepare`: {again} again")
-    if part is not None and (report.get("source"), report.get("size")) != (part.source, list(part.size)):
-        made, asked = (
-            f"'{source}' at {size}"
-            for source, size in ((report.get("source"), report.get("size")), (part.source, list(part.size)))
-        )
+    made = report["source"], report["size"]
+    asked = made if part is None else (part.source, as_plain(part.size))
+    if made != asked:
+        was, wanted = (f"'{source}' at {in_words(size)}" for source, size in (made, asked))
         raise DejavuError(
-            f"{path} was made from {made}, and params.yaml asks for {asked}: "
+            f"{path} was made from {was}, and params.yaml asks for {wanted}: "
             f"run {command(prepared, 'download')}, then {command(prepared)}"
         )
     return report
@@ -75,19 +94,27 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
 def _whole(report: Any) -> bool:
     """Whether a report has what is read from it later."""
 
-    def holds(section: Any, kinds: Mapping[str, type]) -> bool:
+    def holds(section: Any, kinds: Mapping[str, Any]) -> bool:
         return isinstance(section, dict) and all(isinstance(section.get(key), kinds[key]) for key in kinds)
 
     keys = {
         "source": str,
-        "size": list,
+        "size": list | dict,
         "classes": list,
         "palette": list,
         "ignore_index": int,
         "evaluate": str,
     }
-    array = {"shape": list, "dtype": str, "sha256": str}
-    return holds(report, keys | {"splits": dict}) and all(
+    if not holds(report, keys | {"splits": dict}):
+        return False
+    array: dict[str, Any] = {"shape": list, "dtype": str, "sha256": str}
+    if isinstance(report["size"], dict):
+        if not holds(report["size"], {"short": int, "long": int}):
+            return False
+        array["sizes"] = dict
+    elif len(report["size"]) != 2:
+        return False
+    return all(
         holds(split, {"count": int} | dict.fromkeys(_kinds(report), dict))
         and all(holds(split[kind], array) for kind in _kinds(report))
         for split in report["splits"].values()
@@ -131,8 +158,23 @@ def open_split(prepared: Path, split: str) -> Split:
             f"{names_file} has {len(names)} names, and report.json says {said['count']}: "
             f"run {command(prepared)} again"
         )
-    arrays = {kind: _map(prepared / f"{split}_{kind}.npy", said[kind]) for kind in _kinds(report)}
+    arrays = {kind: _open(prepared / f"{split}_{kind}.npy", kind, said) for kind in _kinds(report)}
     return Split(names=names, **arrays)
+
+
+def _open(path: Path, kind: str, said: dict[str, Any]) -> Array:
+    """One of a split's arrays; `said` is what the report says of the split."""
+    if "sizes" not in said[kind]:
+        return _map(path, said[kind])
+    again = f"run {command(path.parent)} again"
+    flat = _map(path, said[kind])
+    sizes = _map(sizes_file(path), {"shape": [said["count"], 2], "dtype": "int32"})
+    try:
+        return Ragged(path, sizes, KINDS[kind][1])
+    except ValueError:
+        raise DejavuError(
+            f"{sizes_file(path)} does not add up to the {flat.size} values of {path.name}: {again}"
+        ) from None
 
 
 def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
@@ -149,65 +191,23 @@ def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
     return array
 
 
-class Writer:
-    """Streams one split's items to disk and keeps count of what went by."""
+def class_presence(split: Split, num_classes: int) -> np.ndarray:
+    """Which image has which class: bool (N, num_classes), whether a pixel of item n is of class k.
 
-    def __init__(
-        self, folder: Path, split: str, count: int, size: tuple[int, int], targets: Sequence[str]
-    ) -> None:
-        self.names = folder / f"{split}.txt"
-        self.paths = {kind: folder / f"{split}_{kind}.npy" for kind in ("images", *targets)}
-        self.arrays = {
-            kind: np.lib.format.open_memmap(
-                path, mode="w+", dtype=KINDS[kind][0], shape=(count, *size, *KINDS[kind][1])
+    Reads the split's labels once, item by item: about 1 ns a pixel. Raises DejavuError for a value that is
+    neither below `num_classes` nor ignored.
+    """
+    present = np.zeros((len(split.names), num_classes), bool)
+    for number, label in enumerate(split.labels):
+        seen = np.zeros(256, bool)
+        values = label.reshape(-1)
+        seen[values[:1]] = True
+        seen[values[1:][values[1:] != values[:-1]]] = True  # where a run begins: labels have few of them
+        stray = np.flatnonzero(seen[num_classes:IGNORE])
+        if stray.size:
+            raise DejavuError(
+                f"the label of '{split.names[number]}' has class {num_classes + int(stray[0])}, and the "
+                f"classes are 0 to {num_classes - 1}"
             )
-            for kind, path in self.paths.items()
-        }
-        for path in self.paths.values():
-            with open(path, "r+b") as file:
-                # a disk that is too small is an error here, and a crash in a mapping
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        self.pixels = np.zeros(256, np.int64)
-        self.known = dict.fromkeys(targets[1:], 0)
-        self.depths: list[float] = []
-        self.raw_sizes: list[tuple[int, int]] = []
-
-    def put(self, number: int, item: dict[str, np.ndarray], raw_size: tuple[int, int]) -> None:
-        """Item `number`: its arrays by kind, and the size (H, W) that its files have."""
-        for kind, array in self.arrays.items():
-            array[number] = item[kind]
-        self.pixels += np.bincount(item["labels"].ravel(), minlength=256)
-        self.raw_sizes.append(raw_size)
-        for kind in self.known:
-            self.known[kind] += int(item[kind].reshape(*item["labels"].shape, -1).any(axis=-1).sum())
-        if "depth" in self.known:
-            known = item["depth"][item["depth"] > 0]
-            self.depths += [float(known.min()), float(known.max())] if known.size else []
-
-    def close(self, names: list[str], classes: Sequence[str]) -> dict[str, Any]:
-        """Finish the files; returns the split's part of the report."""
-        said: dict[str, Any] = {
-            kind: {"shape": list(array.shape), "dtype": str(array.dtype)}
-            for kind, array in self.arrays.items()
-        }
-        for array in self.arrays.values():
-            array.flush()
-        self.arrays.clear()
-        for kind, path in self.paths.items():
-            said[kind]["sha256"] = sha256(path)
-        for kind, count in self.known.items():
-            said[kind]["known_share"] = round(count / int(self.pixels.sum()), 6)
-        if self.depths:
-            said["depth"]["metres"] = {
-                "min": round(min(self.depths), 4),
-                "max": round(max(self.depths), 4),
-            }
-        self.names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        shares = self.pixels / self.pixels.sum()
-        sizes = sorted(self.raw_sizes, key=lambda size: (size[0] * size[1], size))
-        return said | {
-            "count": len(names),
-            "raw_size": {"min": list(sizes[0]), "max": list(sizes[-1])},
-            "pixel_shares": {name: round(float(shares[n]), 6) for n, name in enumerate(classes)},
-            "ignored_share": round(float(shares[IGNORE]), 6),
-        }
+        present[number] = seen[:num_classes]
+    return present

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,16 +17,24 @@ from PIL import Image
 from ..errors import DejavuError
 from ..progress import track
 from .nyudv2_codes import encode_depth, encode_label, encode_normals
+from .scenes.objects import LABELS
 from .scenes.render import Scene, render
 
+if TYPE_CHECKING:
+    from .sizes import Size
+
 __all__ = [
-    "STREET_13", "Scene", "cityscapes_instances", "remove", "remove_nyudv2", "render", "scene_index",
-    "street_13", "write_cityscapes", "write_nyudv2",
+    "ADE20K_VALUES", "STREET_13", "Scene", "cityscapes_instances", "remove", "remove_ade20k", "remove_nyudv2",
+    "render", "scene_index", "scene_size", "street_13", "write_ade20k", "write_cityscapes", "write_nyudv2",
 ]  # fmt: skip
 
 _FOLDERS = ("leftImg8bit", "gtFine")
 _CITY = "rendered"
 """by which the scenes are known from the real Cityscapes, and their files from those of NYU Depth v2"""
+_QUALITY: dict[str, dict[str, Any]] = {
+    ".png": {"compress_level": 3},
+    ".jpg": {"quality": 95, "subsampling": 0},
+}
 _OFFSET = {"train": 0, "val": 1, "test": 1}
 
 MODEL_SCALE = 0.1
@@ -50,6 +59,17 @@ STREET_13: tuple[tuple[str, tuple[int, int, int], tuple[int, ...]], ...] = (
 """The classes of streets that stand in for NYU Depth v2's 13: name, colour, label ids of scenes. The numbers
 mean nothing indoors, so reports and figures give these names. Other ids are ignored."""
 
+ADE20K_VALUES = {
+    "static": 139, "road": 7, "sidewalk": 12, "building": 2, "wall": 1, "fence": 33, "pole": 94,
+    "traffic light": 137, "traffic sign": 44, "vegetation": 5, "terrain": 10, "sky": 3, "person": 13,
+    "rider": 13, "car": 21, "bus": 81, "bicycle": 128,
+}  # fmt: skip
+"""What things in scenes are in ADE20K's label files, 1 to 150: what is 'static' are litter bins ('ashcan'),
+traffic signs 'signboard', lawns 'grass'. The camera's own car is unlabelled, 0."""
+
+SHAPES = ((3, 4), (2, 3), (4, 3), (1, 1), (9, 16), (3, 2))
+"""Height to width of scenes where each has its own size; half of them are wider than high"""
+
 Files = Callable[[str, str, Scene], dict[str, np.ndarray]]
 """(split, number as text, scene) -> the images that are stored of it, by path"""
 
@@ -61,6 +81,24 @@ def scene_index(split: str, number: int) -> int:
     ([0, 2, 4], [1, 3, 5])
     """
     return 2 * number + _OFFSET[split]
+
+
+def scene_size(seed: int, index: int, size: Size) -> tuple[int, int]:
+    """Height and width that a scene is rendered at.
+
+    Where images keep their aspect ratio, each has a shape and a size of its own: its short side is
+    `size.short` or up to a quarter more. They depend on (seed, index) and on `size.short` alone.
+
+    >>> scene_size(7, 0, (64, 128))
+    (64, 128)
+    """
+    if isinstance(size, tuple | list):
+        return size[0], size[1]
+    rng = np.random.default_rng([seed, index, 1])
+    tall, wide = SHAPES[int(rng.integers(len(SHAPES)))]
+    short = int(rng.integers(size.short, size.short * 5 // 4 + 1))
+    height, width = (short * side // min(tall, wide) for side in (tall, wide))
+    return height, width
 
 
 def cityscapes_instances(scene: Scene) -> np.ndarray:
@@ -81,10 +119,8 @@ def street_13(semantic: np.ndarray) -> np.ndarray:
     return table[semantic]
 
 
-def write_cityscapes(
-    raw: Path, seed: int | None, size: tuple[int, int], counts: Mapping[str, int | None]
-) -> list[str]:
-    """Render `counts[split]` scenes of `size` (H, W) into `raw` in Cityscapes' layout.
+def write_cityscapes(raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None]) -> list[str]:
+    """Render `counts[split]` scenes of `size` (see `scene_size`) into `raw` in Cityscapes' layout.
 
     Returns the paths of the files below `raw`, sorted. Raises DejavuError rather than write into a
     folder that holds the real Cityscapes.
@@ -95,10 +131,8 @@ def write_cityscapes(
     return _render_all(raw, seed, size, counts, _cityscapes_files)
 
 
-def write_nyudv2(
-    raw: Path, seed: int | None, size: tuple[int, int], counts: Mapping[str, int | None]
-) -> list[str]:
-    """Render `counts[split]` scenes of `size` (H, W) into `raw` in NYU Depth v2's layout.
+def write_nyudv2(raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None]) -> list[str]:
+    """Render `counts[split]` scenes of `size` (see `scene_size`) into `raw` in NYU Depth v2's layout.
 
     Depth is that of a model at `MODEL_SCALE`, normals are the renderer's own. Returns the paths of the files
     below `raw`, sorted. Raises DejavuError rather than write into a folder that holds the real data.
@@ -112,6 +146,18 @@ def write_nyudv2(
         (raw / f"{split}.txt").write_text("".join(names), encoding="utf-8")
         files.append(f"{split}.txt")
     return sorted(files)
+
+
+def write_ade20k(raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None]) -> list[str]:
+    """Render `counts[split]` scenes of `size` (see `scene_size`) into `raw` in ADE20K's layout.
+
+    Returns the paths of the files below `raw`, sorted. Raises DejavuError rather than write into a folder
+    that holds the real data.
+    """
+    _check(seed, counts)
+    remove_ade20k(raw)
+    _make_sure_that_none_is_real(raw, ("images", "annotations"))
+    return _render_all(raw, seed, size, counts, _ade20k_files)
 
 
 def remove(raw: Path) -> None:
@@ -131,6 +177,15 @@ def remove_nyudv2(raw: Path) -> None:
         listing = raw / f"{split}.txt"
         if listing.is_file() and listing.read_bytes().startswith(_CITY.encode()):
             listing.unlink()
+
+
+def remove_ade20k(raw: Path) -> None:
+    """Delete the scenes that `write_ade20k` made in `raw`; anything else stays."""
+    for kind in (raw / "images", raw / "annotations"):
+        if not kind.is_symlink():
+            for path in [*kind.glob(f"*/{_CITY}_*")]:
+                path.unlink()
+            _drop_empty(*kind.glob("*/"), kind)
 
 
 def _drop_empty(*folders: Path) -> None:
@@ -155,17 +210,18 @@ def _make_sure_that_none_is_real(raw: Path, names: Sequence[str]) -> None:
 
 
 def _render_all(
-    raw: Path, seed: int | None, size: tuple[int, int], counts: Mapping[str, int | None], files: Files
+    raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None], files: Files
 ) -> list[str]:
     """Render and store all scenes; returns the paths of their files below `raw`, sorted."""
     assert seed is not None
     items = [(split, scene_index(split, n)) for split, count in counts.items() for n in range(count or 0)]
     written: list[str] = []
     for split, index in track(items, total=len(items), description="render"):
-        stored = files(split, f"{_CITY}_{index:06d}", render(seed, index, size))
+        scene = render(seed, index, scene_size(seed, index, size))
+        stored = files(split, f"{_CITY}_{index:06d}", scene)
         for name, array in stored.items():  # plainly: the manifest, written last, says that all are whole
             (raw / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(raw / name, compress_level=3)
+            Image.fromarray(array).save(raw / name, **_QUALITY[Path(name).suffix])
         written += stored
     return sorted(written)
 
@@ -185,4 +241,15 @@ def _nyudv2_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
         f"{split}/label40/{name}.png": encode_label(street_13(scene.semantic)),
         f"{split}/depth/{name}.png": encode_depth(scene.depth * MODEL_SCALE),
         f"{split}/normals/{name}.png": encode_normals(scene.normals),
+    }
+
+
+def _ade20k_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
+    table = np.zeros(256, np.uint8)
+    for label, value in ADE20K_VALUES.items():
+        table[LABELS[label]] = value
+    folder = {"train": "training", "val": "validation"}[split]
+    return {
+        f"images/{folder}/{name}.jpg": scene.image,
+        f"annotations/{folder}/{name}.png": table[scene.semantic],
     }

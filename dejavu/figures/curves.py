@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Log = dict[str, np.ndarray]
 
+FEW = 3  # groups: of more, each is lower
 PANELS = {
     "loss_task": "task loss",
     "loss_dejavu": "γ · DejaVu loss",
@@ -80,7 +81,7 @@ def band(logs: Sequence[Log], column: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 def draw_curves(groups: Sequence[Group], title: str, subtitle: str) -> Figure:
     """A line of plots for each group."""
-    height = 2.6 * len(groups) + 0.7
+    height = (2.6 if len(groups) <= FEW else 2.0) * len(groups) + 0.7
     with style():
         figure = new_figure(10.5, height, layout="constrained")
         head = 0.62 / height  # kept free for the title

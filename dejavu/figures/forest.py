@@ -8,13 +8,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from ..tables.forms import Content
 from ..tables.labels import find, gain_unit
-from .gains import BETTER, OPEN, SINGLE, WORSE, Gain, Sign, gains, sign_of
-from .style import COLOURS, INK, MUTED, new_figure, style
+from .gains import Gain, Sign, gains, sign_of
+from .intervals import beside, direction, draw_row, legend, limits, text_width
+from .style import INK, MUTED, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ class Band:
         """Where each plot begins, right of the first; the last entry is where the band ends."""
         lefts = [0.0]
         for rows in self.panels.values():
-            lefts.append(lefts[-1] + self.plot + 0.4 + max(_width(gain.text) for gain in rows))
+            lefts.append(lefts[-1] + self.plot + 0.4 + max(text_width(gain.text) for gain in rows))
         return lefts
 
 
@@ -70,11 +70,11 @@ def draw_gains(content: Content, title: str, subtitle: str) -> Figure:
     """The forest plot of a table of which at least one row has a gain."""
     parts = bands(content)
     names = [gain for band in parts for gain in band.rows]
-    left = 0.3 + max(max(_width(gain.name) + 0.12, _width(gain.group, bold=True)) for gain in names)
+    left = 0.3 + max(max(text_width(gain.name) + 0.12, text_width(gain.group, bold=True)) for gain in names)
     width = max(7.5, left + max(band.lefts[-1] for band in parts))
     subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
-    head, legend = 0.42 + 0.15 * (1 + subtitle.count("\n")), 0.22
-    height = head + sum(GAP + band.height + FOOT for band in parts) + legend
+    head, foot = 0.42 + 0.15 * (1 + subtitle.count("\n")), 0.22
+    height = head + sum(GAP + band.height + FOOT for band in parts) + foot
     with style():
         figure = new_figure(width, height)
         figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
@@ -86,8 +86,7 @@ def draw_gains(content: Content, title: str, subtitle: str) -> Figure:
                 box = (left + begin) / width, bottom / height, band.plot / width, band.height / height
                 signs |= set(_plot(figure.add_axes(box), rows, metric, named=begin == 0))
             top = bottom - FOOT
-        order = [sign for sign in (BETTER, WORSE, OPEN, SINGLE) if sign in signs]
-        _legend(figure, order, 0.12 / width, 0.1 / height)
+        legend(figure, signs, 0.12 / width, 0.1 / height)
         return figure
 
 
@@ -99,134 +98,25 @@ def _slots(rows: Sequence[Gain]) -> float:
 def _plot(axes: Axes, rows: Sequence[Gain], metric: str, named: bool) -> list[Sign]:
     """One metric's rows, with their names beside them or without; returns the signs that were drawn."""
     known = find(metric)
-    place, group, signs, limits = 0.25, "", [], _limits(rows)
+    place, group, signs, ends = 0.25, "", [], limits(rows)
     for gain in rows:
         if gain.group != group:
             group = gain.group
             place += 1.35
             if named:
-                _beside(axes, 0, place - 0.5, group, bold=True)
+                beside(axes, 0, place - 0.5, group, bold=True)
         place += 1
         signs.append(sign_of(gain, known.higher_is_better))
-        _row(axes, gain, place - 0.5, signs[-1], limits)
+        draw_row(axes, gain, place - 0.5, signs[-1], ends)
         if named:
-            _beside(axes, 0.12 if group else 0, place - 0.5, gain.name)
-    axes.set(xlim=limits, ylim=(_slots(rows), 0), yticks=[])
+            beside(axes, 0.12 if group else 0, place - 0.5, gain.name)
+    axes.set(xlim=ends, ylim=(_slots(rows), 0), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
     unit = gain_unit(metric)
-    beyond = any(not limits[0] < end < limits[1] for gain in rows for end in gain.ends)
+    beyond = any(not ends[0] < end < ends[1] for gain in rows for end in gain.ends)
     note = "\n(arrowheads: beyond the axis)" if beyond else ""
     axes.set_xlabel(f"{known.name}: difference to the base{f' ({unit})' if unit else ''}{note}")
     axes.locator_params(axis="x", nbins=6)
-    _direction(axes, known.higher_is_better)
+    direction(axes, known.higher_is_better)
     return signs
-
-
-def _limits(rows: Sequence[Gain]) -> tuple[float, float]:
-    """Zero and every interval, but for the few that would squeeze all others together."""
-    reaches = sorted(max(map(abs, gain.ends)) for gain in rows)
-    enough = 3 * reaches[(len(reaches) - 1) * 3 // 4]
-    ends = [0.0] + [min(max(end, -enough), enough) for gain in rows for end in gain.ends]
-    margin = 0.06 * ((max(ends) - min(ends)) or 1.0)
-    return min(ends) - margin, max(ends) + margin
-
-
-def _row(axes: Axes, gain: Gain, place: float, sign: Sign, limits: tuple[float, float]) -> None:
-    axes.axhline(place, color="#eeeeee", linewidth=0.8, zorder=0)
-    if gain.interval is not None:
-        axes.plot(gain.interval, (place, place), color=sign.colour, linewidth=1.8, solid_capstyle="butt")
-    face = sign.colour if sign.filled else "white"
-    axes.plot(
-        gain.mean, place, sign.marker, ms=5.5, color=sign.colour, markerfacecolor=face, markeredgewidth=1.3
-    )
-    outside = [(limits[0], "<", min(gain.ends) < limits[0]), (limits[1], ">", max(gain.ends) > limits[1])]
-    for edge, arrow, beyond in outside:
-        if beyond:
-            axes.plot(edge, place, arrow, ms=5.5, color=sign.colour, clip_on=False)
-    axes.annotate(
-        gain.text,
-        (1, place),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(9, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
-        color=INK if gain.certain else MUTED,
-    )
-
-
-def _beside(axes: Axes, indent: float, place: float, text: str, bold: bool = False) -> None:
-    """A name at the left edge of the page; `indent` in inches."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    inches = axes.get_position().x0 * figure.get_size_inches()[0]
-    axes.annotate(
-        text,
-        (0, place),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=((0.12 + indent - inches) * 72, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8.5,
-        fontweight="bold" if bold else "normal",
-    )
-
-
-def _direction(axes: Axes, higher_is_better: bool) -> None:
-    """A tint behind the better side, and its name above it."""
-    low, high = axes.get_xlim()
-    axes.axvspan(*((0, high) if higher_is_better else (low, 0)), color=COLOURS[0], alpha=0.05, zorder=0, lw=0)
-    sides = {True: ("left", "better →"), False: ("right", "← better")}
-    for better in (True, False):
-        positive = better == higher_is_better
-        side, text = sides[positive] if better else (sides[positive][0], "worse →" if positive else "← worse")
-        axes.annotate(
-            text,
-            (0, 1),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(4 if positive else -4, 4),
-            textcoords="offset points",
-            ha=side,
-            fontsize=8,
-            color=COLOURS[0] if better else MUTED,
-        )
-
-
-def _legend(figure: Figure, signs: Sequence[Sign], left: float, bottom: float) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=sign.colour,
-            marker=sign.marker,
-            markerfacecolor=sign.colour if sign.filled else "white",
-            label=sign.label,
-            linewidth=0 if sign is SINGLE else 1.8,
-            ms=5.5,
-        )
-        for sign in signs
-    ]
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(left, bottom),
-        ncols=len(handles),
-        borderaxespad=0,
-        borderpad=0,
-        columnspacing=1.6,
-    )
-
-
-@cache
-def _width(text: str, bold: bool = False) -> float:
-    """Inches that a text takes at the size of row names."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    if not text:
-        return 0.0
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text, size=8.5, prop=font).get_extents().width) / 72

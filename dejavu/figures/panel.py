@@ -13,25 +13,30 @@ from .style import DPI, MUTED, new_figure, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = ("input", "ground truth", "baseline", "DejaVu", "redacted", "regenerated")
 GAP = 8  # white pixels between two pictures
+LEFT, HEAD = 34, 84  # pixels: left of the pictures, and above the first block
+TITLES = 22  # pixels of a line of titles above a block
+SMALL, LARGE = 300, 256  # pixels that a small picture's longer side is zoomed to, and a wide one's thinned to
 IGNORED = (0, 0, 0)
 
 
 @dataclass(frozen=True)
-class PanelRow:
-    """One image of the panel.
+class Block:
+    """Images below each other, and what is shown of each beside each other.
 
-    `image`, `redacted`, `regenerated`: (H, W, 3) uint8 RGB; `label`, `baseline`, `dejavu`: (H, W) classes.
+    `rows`: the pictures of each image, one a column: (H, W, 3) uint8 RGB, or (H, W) uint8 classes. Images
+    may differ in size and shape. `groups`: titles over so many columns each, '' for none.
     """
 
-    name: str
-    image: np.ndarray
-    label: np.ndarray
-    baseline: np.ndarray
-    dejavu: np.ndarray
-    redacted: np.ndarray
-    regenerated: np.ndarray
+    columns: Sequence[str]
+    names: Sequence[str]
+    rows: Sequence[Sequence[np.ndarray]]
+    groups: Sequence[tuple[str, int]] = ()
+
+    @property
+    def head(self) -> int:
+        """Pixels of the titles above it."""
+        return TITLES * (1 + bool(self.groups)) + 6
 
 
 def colour_classes(classes: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -45,29 +50,31 @@ def colour_classes(classes: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return table[classes]
 
 
-def compose(rows: Sequence[PanelRow], palette: np.ndarray) -> np.ndarray:
-    """All pictures in COLUMNS' order with white gaps, (height, width, 3) uint8, pixel for pixel."""
-    lines = []
-    for row in rows:
-        pictures = [_fitted(row.image)]
-        pictures += [
-            colour_classes(_fitted(classes), palette) for classes in (row.label, row.baseline, row.dejavu)
-        ]
-        pictures += [_fitted(row.redacted), _fitted(row.regenerated)]
-        lines.append(_joined([picture.astype(np.uint8) for picture in pictures], axis=1))
-    return _joined(lines, axis=0)
+def compose(block: Block, palette: np.ndarray, width: int = 0) -> tuple[np.ndarray, list[int]]:
+    """A block's pictures with white gaps, (height, width, 3) uint8, and the height of every row.
+
+    Each picture is zoomed or thinned by a whole number and stands in the middle of a cell, which is as wide
+    as the widest picture (at least `width`), and as high as the highest of its row.
+    """
+    drawn = [[_coloured(_fitted(picture), palette) for picture in row] for row in block.rows]
+    width = max(width, *(picture.shape[1] for row in drawn for picture in row))
+    heights = [max(picture.shape[0] for picture in row) for row in drawn]
+    lines = [
+        _joined([_centred(picture, tall, width) for picture in row], axis=1)
+        for row, tall in zip(drawn, heights, strict=True)
+    ]
+    return _joined(lines, axis=0), heights
 
 
 def draw_panel(
-    rows: Sequence[PanelRow], palette: np.ndarray, classes: Sequence[str], title: str, subtitle: str
+    blocks: Sequence[Block], palette: np.ndarray, classes: Sequence[str], title: str, subtitle: str
 ) -> Figure:
-    """The panel with its head, column titles, image names and the classes that occur in it."""
+    """The blocks below each other, with title, names, and the classes that occur."""
     from matplotlib.patches import Patch
 
-    picture = compose(rows, palette)
-    seen = {
-        value for row in rows for part in (row.label, row.baseline, row.dejavu) for value in np.unique(part)
-    }
+    cell = max(_fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
+    composed = [compose(block, palette, cell) for block in blocks]
+    seen = _seen(blocks)
     patches = [
         Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
         for i in range(len(classes))
@@ -75,19 +82,25 @@ def draw_panel(
     ]
     if any(value >= len(classes) for value in seen):
         patches.append(Patch(facecolor="black", label="ignored"))
-    lines = -(-len(patches) // max(1, picture.shape[1] // 165))  # a class name is about 165 pixels long
-    left, head, foot = 34, 118, 28 * lines + 22
-    width, height = picture.shape[1] + left + GAP, picture.shape[0] + head + foot
+    widest = max(picture.shape[1] for picture, _ in composed)
+    lines = -(-len(patches) // max(1, widest // 165))  # a class name is about 165 pixels long
+    foot = 28 * lines + 22
+    tall = sum(picture.shape[0] + block.head for block, (picture, _) in zip(blocks, composed, strict=True))
+    width, height = widest + LEFT + GAP, HEAD + tall + foot + 14 * (len(blocks) - 1)
     with style():
         figure = new_figure(width / DPI, height / DPI)
-        figure.figimage(picture, left, foot)
-        _write(figure, rows, picture, left, foot)
-        figure.text(left / width, 1 - 14 / height, title, va="top", fontsize=11, fontweight="bold")
-        figure.text(left / width, 1 - 50 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
+        top = height - HEAD
+        for block, (picture, heights) in zip(blocks, composed, strict=True):
+            top -= block.head
+            figure.figimage(picture, LEFT, top - picture.shape[0])
+            _write(figure, block, heights, cell, top)
+            top -= picture.shape[0] + 14
+        figure.text(LEFT / width, 1 - 14 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(LEFT / width, 1 - 50 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         figure.legend(
             handles=patches,
             loc="lower center",
-            ncols=-(-len(patches) // lines),
+            ncols=max(1, -(-len(patches) // max(1, lines))),
             fontsize=8.5,
             handlelength=1.1,
             handleheight=1.1,
@@ -97,41 +110,61 @@ def draw_panel(
         return figure
 
 
-def _write(figure: Figure, rows: Sequence[PanelRow], picture: np.ndarray, left: int, foot: int) -> None:
-    """Titles above the columns, names beside the rows."""
+def _seen(blocks: Sequence[Block]) -> set[int]:
+    """All classes of all maps."""
+    maps = [picture for block in blocks for row in block.rows for picture in row if picture.ndim == 2]
+    return {int(value) for picture in maps for value in np.unique(picture)}
+
+
+def _write(figure: Figure, block: Block, heights: Sequence[int], cell: int, top: int) -> None:
+    """Titles above the columns and groups, names beside the rows; `top` is the pictures' upper edge."""
     width, height = figure.get_size_inches() * DPI
-    cell = (picture.shape[1] + GAP) / len(COLUMNS)
-    for column, name in enumerate(COLUMNS):
-        x = left + column * cell + (cell - GAP) / 2
-        figure.text(x / width, (foot + picture.shape[0] + 8) / height, name, ha="center", fontsize=9.5)
-    top = foot + picture.shape[0]
-    for row in rows:
-        tall = _fitted(row.image).shape[0]
-        name = (
-            row.name if len(row.name) * 9 < tall else f"…{row.name[-(tall // 9 - 1) :]}"
-        )  # names differ at their ends
-        y = (top - tall / 2) / height
-        figure.text(
-            left / 2 / width, y, name, rotation=90, ha="center", va="center", fontsize=6.5, color=MUTED
-        )
+    for column, name in enumerate(block.columns):
+        x = LEFT + column * (cell + GAP) + cell / 2
+        figure.text(x / width, (top + 8) / height, name, ha="center", fontsize=9.5)
+    begin = 0
+    for name, count in block.groups:
+        x = LEFT + begin * (cell + GAP) + (count * (cell + GAP) - GAP) / 2
+        y = (top + 8 + TITLES) / height
+        figure.text(x / width, y, name, ha="center", fontsize=9.5, fontweight="bold")
+        begin += count
+    for name, tall in zip(block.names, heights, strict=True):
+        # Names differ at their ends.
+        shown = name if len(name) * 9 < tall else f"…{name[-max(1, tall // 9 - 1) :]}"
+        x, y = LEFT / 2 / width, (top - tall / 2) / height
+        figure.text(x, y, shown, rotation=90, ha="center", va="center", fontsize=6.5, color=MUTED)
         top -= tall + GAP
 
 
-def _fitted(picture: np.ndarray, small: int = 300, large: int = 256) -> np.ndarray:
-    """Whole-number zoom of small pictures, whole-number thinning of wide ones: no colour is invented.
+def _fitted(picture: np.ndarray) -> np.ndarray:
+    """Whole-number zoom of small pictures, whole-number thinning of large ones: no colour is invented.
 
     A photograph that is thinned is averaged; classes cannot be.
     """
     height, width = picture.shape[:2]
-    step = width // large if width >= 2 * large else 1
+    side = max(height, width)
+    step = side // LARGE if side >= 2 * LARGE else 1
     if step > 1:
         picture = picture[: height // step * step, : width // step * step]
         if picture.ndim == 2:
             return picture[step // 2 :: step, step // 2 :: step]
         blocks = picture.reshape(height // step, step, width // step, step, 3)
         return np.rint(blocks.mean((1, 3))).astype(np.uint8)
-    zoom = max(1, round(small / width))
+    zoom = max(1, round(SMALL / side))
     return picture.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def _coloured(picture: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Pictures as they are, classes in their colours: (H, W, 3) uint8."""
+    return (colour_classes(picture, palette) if picture.ndim == 2 else picture).astype(np.uint8)
+
+
+def _centred(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """In the middle of a white cell."""
+    cell = np.full((height, width, 3), 255, np.uint8)
+    top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
+    cell[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return cell
 
 
 def _joined(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:

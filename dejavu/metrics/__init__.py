@@ -59,6 +59,15 @@ METRICS: dict[str, Metric] = {
 """Keys are those of `metrics` in a results file and of `tables.<table>.metrics` in params.yaml."""
 
 
+def main_metric(task: str) -> str:
+    """The metric that learning curves show of a task: the first of it in `METRICS`.
+
+    >>> main_metric("semantic"), main_metric("normals")
+    ('miou', 'normal_merr')
+    """
+    return next(name for name, metric in METRICS.items() if metric.task == task)
+
+
 class Collector(Protocol):
     """What the metrics of every task are: fed image by image, read once at the end."""
 

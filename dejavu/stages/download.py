@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Dataset, reader, stands_in_for
+from ..datasets import Dataset, folder_settings, reader, stands_in_for
+from ..datasets.sizes import as_plain
 from ..files import sha256, write_json
 from ..lock import locked
 from ..paths import Paths
-from ..schema import Params
+from ..schema import Params, Part, Source
 
 
 def run(params: Params, name: str, scale: str) -> None:
@@ -21,21 +22,27 @@ def run(params: Params, name: str, scale: str) -> None:
     part = params.part(name, scale)
     source = params.datasets[part.source]
     raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)
-    module = reader(name, part.source)
+    module = reader(name, part.source, source)
     with locked(raw.with_name(f".{name}.lock")):
         manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
         raw.mkdir(parents=True, exist_ok=True)
         files = module.download(raw, part, source)
         content = describe(module, raw, files) | {
             "dataset": name,
-            "source": part.source,
             "stands_in_for": stands_in_for(name, part.source),
             "licence": source.licence,
-            "scenes": {"seed": source.seed, "size": list(part.size)} if part.source == "synthetic" else None,
         }
-        write_json(manifest, content)
+        write_json(manifest, content | origin(part, source))
     counts = ", ".join(f"{count} {split}" for split, count in content["splits"].items())
     print(f"{name} at scale {scale}: {counts} from {part.source}, {content['bytes'] / 1e6:.1f} MB in {raw}")
+
+
+def origin(part: Part, source: Source) -> dict[str, Any]:
+    """What decides which raw files there are: a manifest that says something else is out of date."""
+    scenes = {"seed": source.seed, "size": as_plain(part.size)} if part.source == "synthetic" else None
+    said = {"source": part.source, "scenes": scenes}
+    folder = folder_settings(source)
+    return said if folder is None else said | {"folder": folder.model_dump(mode="json")}
 
 
 def describe(module: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:

@@ -1,80 +1,147 @@
 """`dejavu evaluate EXPERIMENT`: the exported weights of every seed -> one metrics file each.
 
-Whole images at the size they were prepared in, one scale, no flip.
+How the network is asked is the experiment's `protocol`. A training measures what it exported at its end,
+while everything is loaded, and keeps that in its working folder: then this stage publishes it in a moment, as
+long as weights, data, configuration and code are the same.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
-from ..files import sha256, write_json
-from ..metrics import METRICS, collect
+from ..files import read_json, sha256, write_json
+from ..metrics import METRICS, collect, main_metric
 from ..paths import Paths, drop_other_seeds
 from ..schema import Params, Run
 
 if TYPE_CHECKING:
-    import numpy as np
+    from ..datasets.store import Array, Split
 
-    from ..datasets.store import Split
+PACKAGE = Path(__file__).parents[1]
+# The code that a measurement depends on, beside that of the training.
+CODE = ("cost.py", "datasets/store.py", "metrics/*.py", "stages/evaluate.py")
 
 
-def run(params: Params, name: str, scale: str) -> None:
+def run(params: Params, name: str, scale: str, again: bool = False, protocol: str | None = None) -> None:
     """Measure all seeds of an experiment and write their metrics, with a sidecar of what may differ.
 
     The metrics file of a seed is the same bytes whenever the same weights and data are measured on the
     same machine with the same number of threads. Files of seeds that params.yaml no longer lists are removed.
 
+    Args:
+        again: measure anew what the training has measured already.
+        protocol: another of params.yaml's protocols than the experiment's; its metrics are printed as JSON,
+            and no file is written.
+
     Raises DejavuError where weights or data are missing, damaged or do not fit.
     """
     run = params.run(name, scale)
     from ..datasets import stands_in_for
-    from ..datasets.store import open_split, read_report
+    from ..datasets.store import read_report
     from ..sidecar import write_sidecar
-    from ..tasks import MAIN_METRIC
 
     paths = Paths(scale)
-    prepared = paths.prepared(run.dataset)
-    report = read_report(prepared, run.data)
-    split = open_split(prepared, report["evaluate"])
+    report = read_report(paths.prepared(run.dataset), run.data)
+    if protocol is not None:
+        tried = run.model_copy(update={"protocol": params.get_protocol(protocol)})
+        by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
+        print(json.dumps({"experiment": name, "protocol": protocol, "seeds": by_seed}, indent=1))
+        return
     common = {
         "experiment": name,
         "scale": scale,
         "dataset": run.data.source,
         "stands_in_for": stands_in_for(run.dataset, run.data.source),
         "split": report["evaluate"],
-        "count": len(split.images),
-        "cost": cost(params, run),
+        "count": report["splits"][report["evaluate"]]["count"],
         "config": run.as_dict(),
     }
     drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
-    main = MAIN_METRIC[run.task]
-    scores = []
+    main, scores = METRICS[main_metric(run.task)], []
     for seed in run.seeds:
         trained = training_of(run, seed, report)
-        began = time.monotonic()
-        metrics = measure(run, seed, report, split)
-        seconds = round(time.monotonic() - began, 2)
-        write_json(paths.metrics(name, seed), {**common, "seed": seed, "metrics": metrics})
+        found = (None if again else kept(params, run, seed, report)) or measured(params, run, seed, report)
+        content = common | {"seed": seed, "cost": found["cost"], "metrics": found["metrics"]}
+        write_json(paths.metrics(name, seed), content)
         write_sidecar(
             paths.sidecar(name, seed),
             command=f"dejavu evaluate {name} --scale {scale}",
-            seconds=seconds,
+            seconds=found["seconds"],
             train=trained,
         )
-        scores.append(f"{metrics[main]:.{METRICS[main].digits}f}")
+        scores.append(f"{found['metrics'][main_metric(run.task)]:.{main.digits}f}")
     seeds = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
     print(
-        f"{name} at scale {scale}: {seeds} measured on {len(split.images)} images, "
-        f"{METRICS[main].name} {' '.join(scores)} {METRICS[main].unit}"
+        f"{name} at scale {scale}: {seeds} measured on {common['count']} images, "
+        f"{main.name} {' '.join(scores)} {main.unit}"
     )
+
+
+def measured(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of a seed's exported weights, the deployed network's cost, and the seconds that it took."""
+    from ..datasets.store import open_split
+
+    began = time.monotonic()
+    split = open_split(Paths(run.scale).prepared(run.dataset), report["evaluate"])
+    metrics = measure(run, seed, report, split)
+    seconds = round(time.monotonic() - began, 2)
+    return {"metrics": metrics, "cost": cost(params, run), "seconds": seconds}
+
+
+def keep(params: Params, run: Run, seed: int, report: dict[str, Any]) -> None:
+    """Measure a seed where its training ended, for `dejavu evaluate` to publish."""
+    from .train import run_folder
+
+    if kept(params, run, seed, report) is None:
+        found = measured(params, run, seed, report)
+        path = run_folder(run, seed, report).metrics
+        write_json(path, found | {"key": _key(params, run, seed, report)})
+
+
+def kept(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] | None:
+    """What was measured of these very weights on these data by this code; None if nothing was."""
+    from .train import run_folder
+
+    try:
+        found = read_json(run_folder(run, seed, report).metrics)
+        return found if found["key"] == _key(params, run, seed, report) else None
+    except (DejavuError, OSError, KeyError, TypeError):
+        return None
+
+
+def _key(params: Params, run: Run, seed: int, report: dict[str, Any]) -> str:
+    """A hash of all that a measurement depends on."""
+    asked = {key: value for key, value in run.as_dict().items() if key not in ("seeds", "source")}
+    split = report["splits"][report["evaluate"]]
+    data = [part["sha256"] for part in split.values() if isinstance(part, dict) and "sha256" in part]
+    weights = sha256(Paths(run.scale).weights(run.experiment, seed))
+    return _hash([asked, seed, weights, data, report["classes"], params.cost_input(run.dataset), _code()])
+
+
+@cache
+def _code() -> str:
+    from ..runfolder import code_fingerprint
+
+    digest = hashlib.sha256(code_fingerprint().encode())
+    for pattern in CODE:
+        for file in sorted(PACKAGE.glob(pattern)):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
     """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split."""
     import torch
 
+    from ..startup import leave_compiler_out
+
+    leave_compiler_out()
     from ..inference import load_network, predict
     from ..progress import track
     from ..tasks import channels
@@ -82,12 +149,19 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
     truths, classes = truth(run, split), report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_network(run, channels(run.task, len(classes)), weights)
+    network = load_network(run, channels(run.task, len(classes)), weights, classes)
     network = network.to(memory_format=torch.channels_last).to(device)
     metrics = collect(run.task, classes, report["ignore_index"])
-    predictions = track(
-        predict(network, split.images, task=run.task), len(split.images), f"{run.experiment} seed {seed}"
+    predictions = predict(
+        network,
+        split.images,
+        task=run.task,
+        protocol=run.protocol,
+        crop=run.train.crop,
+        align_corners=run.train.align_corners,
+        sizes=[truth.shape[:2] for truth in truths],
     )
+    predictions = track(predictions, len(split.images), f"{run.experiment} seed {seed}")
     for name, expected, prediction in zip(split.names, truths, predictions, strict=True):
         try:
             metrics.update(expected, prediction)
@@ -96,14 +170,14 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
     return metrics.compute()
 
 
-def truth(run: Run, split: Split) -> np.ndarray:
+def truth(run: Run, split: Split) -> Array:
     """The array of a split that a run's task is measured against.
 
     Raises DejavuError where the prepared dataset has none.
     """
     from ..tasks import TARGETS
 
-    found: np.ndarray | None = getattr(split, TARGETS[run.task], None)
+    found: Array | None = getattr(split, TARGETS[run.task], None)
     if found is None:
         raise DejavuError(
             f"the prepared '{run.dataset}' has no {run.task}, which '{run.experiment}' is measured against: "
@@ -115,18 +189,33 @@ def truth(run: Run, split: Split) -> np.ndarray:
 def cost(params: Params, run: Run) -> dict[str, Any]:
     """What the full-size network costs at its dataset's `cost_input`.
 
-    With the classes of the dataset itself, whatever stands in for it.
+    With the classes of the dataset itself, whatever stands in for it. Rows share networks, so what was
+    counted once is kept in runs/costs.
     """
-    from .. import datasets, networks
-    from ..cost import measure
+    from .. import datasets
     from ..tasks import channels
 
-    outputs = channels(run.task, len(datasets.find(run.dataset).CLASSES))
-    size = params.cost_input(run.dataset)
-    gmacs, params_m = measure(
-        lambda: networks.build(run.network.module, outputs, **run.network.options), size
-    )
-    return {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
+    outputs = channels(run.task, len(datasets.class_names(run.dataset, params.datasets)))
+    size, network = params.cost_input(run.dataset), run.network
+    asked = [network.module, network.options, outputs, size, _code()]
+    path = Path("runs/costs") / f"{_hash(asked)[:16]}.json"
+    try:
+        found = read_json(path)
+        if found["asked"] == _hash(asked):
+            return dict(found["cost"])
+    except (DejavuError, OSError, KeyError, TypeError):
+        pass
+    from .. import networks
+    from ..cost import measure
+
+    gmacs, params_m = measure(lambda: networks.build(network.module, outputs, **network.options), size)
+    counted = {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
+    write_json(path, {"asked": _hash(asked), "cost": counted})
+    return counted
+
+
+def _hash(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def training_of(run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,22 +7,28 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
 
-from ..datasets import IGNORE, Dataset, Geometry, Pair, meaning, reader, targets, validate
+from ..datasets import IGNORE, Dataset, Geometry, Pair, categories, meaning, reader, targets, validate
 from ..datasets.images import read_image
-from ..datasets.store import Writer, command
+from ..datasets.sizes import as_plain, fitted, in_words, is_fixed
+from ..datasets.store import command
+from ..datasets.writer import Writer
 from ..errors import DejavuError
 from ..files import read_json, write_json
 from ..lock import locked
 from ..paths import Paths
 from ..progress import track
 from ..schema import Params, Part
+from .download import origin
+
+if TYPE_CHECKING:
+    from ..datasets.sizes import Size
 
 _BATCH = 32  # items decoded ahead: bounds the memory
 
@@ -33,7 +39,7 @@ class Item(NamedTuple):
     image: np.ndarray
     """uint8 (H, W, 3)"""
     label: np.ndarray
-    """uint8 (H, W), train ids"""
+    """uint8 (H, W), train ids; this and what follows may have another size than the image (see `load`)"""
     raw_size: tuple[int, int]
     depth: np.ndarray | None = None
     """float32 (H, W), metres, 0 = none"""
@@ -54,24 +60,24 @@ def run(params: Params, name: str, scale: str) -> None:
     """
     part, paths = params.part(name, scale), Paths(scale)
     manifest = _manifest(params, part, paths, name)
-    module = reader(name, part.source)
+    module = reader(name, part.source, params.datasets[part.source])
     target = paths.prepared(name)
-    partial = target.with_name(f".{name}.partial")
+    unfinished = target.with_name(f".{name}.partial")
     with locked(target.with_name(f".{name}.lock")):
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
+            unfinished.mkdir(parents=True)
             pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
             said = _meaning(module, part.source)
-            splits = convert(module, pairs, part.size, partial, said["classes"])
+            splits = convert(module, pairs, part.size, unfinished, said["classes"])
             paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
-            _publish(partial, target)
+            _publish(unfinished, target)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
         about = {key: manifest[key] for key in ("dataset", "source", "stands_in_for", "licence")}
-        write_json(paths.report(name), about | said | {"size": list(part.size), "splits": splits})
+        write_json(paths.report(name), about | said | {"size": as_plain(part.size), "splits": splits})
     counts = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
-    print(f"{name} at scale {scale}: {counts} at {part.size[0]}x{part.size[1]} in {target}, none unreadable")
+    print(f"{name} at scale {scale}: {counts} at {in_words(part.size)} in {target}, none unreadable")
 
 
 def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, Any]:
@@ -82,9 +88,7 @@ def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, 
     needed = {"dataset", "source", "stands_in_for", "licence", "splits"}
     if not isinstance(manifest, dict) or needed - manifest.keys() or not isinstance(manifest["splits"], dict):
         raise DejavuError(f"{path} is not a manifest of `dejavu download`: {again}")
-    scenes = {"seed": params.datasets[part.source].seed, "size": list(part.size)}
-    wanted = {"source": part.source, "scenes": scenes if part.source == "synthetic" else None}
-    for key, value in wanted.items():
+    for key, value in origin(part, params.datasets[part.source]).items():
         if manifest.get(key) != value:
             raise DejavuError(
                 f"{path} has {key} {manifest.get(key)}, and params.yaml asks for {value}: {again}"
@@ -124,11 +128,13 @@ def _meaning(module: Dataset, source: str) -> dict[str, Any]:
         said["targets"] = list(targets(module))
     if validate(module) != "val":
         said["validate"] = validate(module)
+    if (found := categories(module, source)) is not None:
+        said["categories"] = found
     return said
 
 
 def convert(
-    module: Dataset, pairs: dict[str, list[Pair]], size: tuple[int, int], folder: Path, classes: Sequence[str]
+    module: Dataset, pairs: dict[str, list[Pair]], size: Size, folder: Path, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Write the arrays of all splits into `folder`; returns the report's `splits`.
 
@@ -137,13 +143,20 @@ def convert(
     faults: list[str] = []
     splits = {}
     for split, items in pairs.items():
-        writer = Writer(folder, split, len(items), size, targets(module))
-        for number, item in enumerate(_decoded(module, items, size, f"prepare {split}")):
+        measured = split in (module.EVALUATE, validate(module))
+        work = partial(load, module, size=size, whole_targets=measured and not is_fixed(size))
+        writer = Writer(
+            folder, split, len(items), fitted((1, 1), size) if is_fixed(size) else None, targets(module)
+        )
+        for item in _decoded(work, items, f"prepare {split}"):
             if isinstance(item, DejavuError):
                 faults.append(str(item))
-            else:
-                writer.put(number, item.arrays(), item.raw_size)
-        splits[split] = writer.close([pair.name for pair in items], classes) if not faults else {}
+            elif not faults:
+                writer.put(item.arrays(), item.raw_size)
+        if faults:
+            writer.abandon()
+            continue
+        splits[split] = writer.close([pair.name for pair in items], classes)
         if "normals" in splits[split]:
             splits[split]["normals"]["from"] = "depth" if items[0].normals is None else "files"
     if faults:
@@ -156,12 +169,13 @@ def convert(
     return splits
 
 
-def load(module: Dataset, pair: Pair, size: tuple[int, int]) -> Item:
-    """Decode a pair and bring it to `size` (H, W); raises DejavuError that names the file.
+def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -> Item:
+    """Decode a pair and bring it to `size` (see sizes.py); raises DejavuError that names the file.
 
     Images are averaged over the area that becomes a pixel (PIL's bilinear filter, which widens when
     it shrinks), labels take the nearest value. So do depth and normals: then all that is said of a pixel is
     true of one and the same point, and no depth is invented between a thing and what is behind it.
+    With `whole_targets` labels, depth and normals stay as they are: what is measured is measured there.
     """
     image, label = read_image(pair.image), module.decode_label(pair.label)
     raw_size = (image.height, image.width)
@@ -169,11 +183,13 @@ def load(module: Dataset, pair: Pair, size: tuple[int, int]) -> Item:
     depth = normals = None
     if "depth" in targets(module):
         depth, normals = _geometry(cast(Geometry, module), pair, raw_size)
-    if raw_size != size:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        label = _nearest(label, size)
-        depth = None if depth is None else _nearest(depth, size)
-        normals = None if normals is None else _nearest(normals, size)
+    new_size = fitted(raw_size, size)
+    if raw_size != new_size:
+        image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
+    if raw_size != new_size and not whole_targets:
+        label = _nearest(label, new_size)
+        depth = None if depth is None else _nearest(depth, new_size)
+        normals = None if normals is None else _nearest(normals, new_size)
     return Item(np.asarray(image), label, raw_size, depth, normals)
 
 
@@ -209,13 +225,12 @@ def _places(old: int, new: int) -> np.ndarray:
 
 
 def _decoded(
-    module: Dataset, pairs: list[Pair], size: tuple[int, int], description: str
+    work: Callable[[Pair], Item], pairs: list[Pair], description: str
 ) -> Iterator[Item | DejavuError]:
     """Every pair's item in order, or what is wrong with it; a few threads decode ahead."""
-    work: Callable[[Pair], Item | DejavuError] = lambda pair: _attempt(module, pair, size)  # noqa: E731
     with ThreadPoolExecutor(_threads()) as pool:
         batches = (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH))
-        items = (item for batch in batches for item in pool.map(work, batch))
+        items = (item for batch in batches for item in pool.map(partial(_attempt, work), batch))
         yield from track(items, total=len(pairs), description=description)
 
 
@@ -225,19 +240,19 @@ def _threads() -> int:
     return min(8, len(given))
 
 
-def _attempt(module: Dataset, pair: Pair, size: tuple[int, int]) -> Item | DejavuError:
+def _attempt(work: Callable[[Pair], Item], pair: Pair) -> Item | DejavuError:
     try:
-        return load(module, pair, size)
+        return work(pair)
     except DejavuError as error:
         return error
 
 
-def _publish(partial: Path, target: Path) -> None:
+def _publish(unfinished: Path, target: Path) -> None:
     """Move the finished files into place, and drop those of an earlier run that are not among them."""
     target.mkdir(parents=True, exist_ok=True)
-    new = {path.name for path in partial.iterdir()}
+    new = {path.name for path in unfinished.iterdir()}
     for path in target.iterdir():
         if path.name not in new:
             path.unlink()
     for name in sorted(new):
-        os.replace(partial / name, target / name)
+        os.replace(unfinished / name, target / name)

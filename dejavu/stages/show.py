@@ -20,8 +20,7 @@ def listing(params: Params, scale: str | None) -> str:
             [
                 (
                     name,
-                    f"{part.source}, {part.size[0]}x{part.size[1]}"
-                    + (" (stand-in)" if part.source != name else ""),
+                    f"{part.source}, {part.pixels}" + (" (stand-in)" if part.source != name else ""),
                 )
                 for name, part in chosen.data.items()
             ],

@@ -7,24 +7,21 @@ import warnings
 from ..files import write_text
 from ..paths import Paths
 from ..schema import Params
-from ..tables import Origin, csv_text, latex, markdown, read_result, table_lines
+from ..tables import Origin, Result, csv_text, latex, markdown, measured_seeds, read_result, table_lines
 from ..tables.pairs import differences
 
 
-def run(params: Params, name: str, scale: str) -> None:
+def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
     """Write the table's three forms.
 
-    Raises DejavuError where the metrics of an experiment and seed are missing or not of this scale.
+    Raises DejavuError where the metrics of an experiment and seed are missing or not of this scale. With
+    `partial`, what is missing is 'not run', and rows of which some seeds are there have those.
     """
     table, paths = params.get_table(name), Paths(scale)
-    size = params.cost_input(table.dataset)
-    results = {
-        experiment: read_result(paths, params.run(experiment, scale), table.metrics, size)
-        for experiment in table.experiments
-    }
-    for experiment in table.experiments:
+    results = read_results(params, name, scale, partial)
+    for experiment, result in results.items():
         base = params.experiments[experiment].base
-        unlike = base and differences(paths, experiment, base, params.run(experiment, scale).seeds)
+        unlike = base and differences(paths, experiment, base, result.seeds)
         if unlike:
             warnings.warn(
                 f"'{experiment}' and its base '{base}' were not trained alike ({', '.join(unlike)}): "
@@ -32,10 +29,25 @@ def run(params: Params, name: str, scale: str) -> None:
                 stacklevel=2,
             )
     path = paths.table(name, "csv")
-    lines = table_lines(table, results, params.part(table.dataset, scale).source, scale)
+    plain = [experiment for experiment in table.experiments if params.experiments[experiment].dejavu is None]
+    lines = table_lines(table, results, params.part(table.dataset, scale).source, scale, plain)
     write_text(path, csv_text(lines, table.metrics))
-    origin = Origin.of(params, name, scale, ", ".join(sorted({result.split for result in results.values()})))
+    split = ", ".join(sorted({result.split for result in results.values()}))
+    seeds = {experiment: result.seeds for experiment, result in results.items()}
+    origin = Origin.of(params, name, scale, split, seeds)
     write_text(paths.table(name, "md"), markdown(path, origin))
     write_text(paths.table(name, "tex"), latex(path, origin))
     ran = sum(line["status"] == "run" for line in lines)
     print(f"{name} at scale {scale}: {ran} of {len(lines)} rows run, {paths.table(name, 'md')}")
+
+
+def read_results(params: Params, name: str, scale: str, partial: bool) -> dict[str, Result]:
+    """What was measured of the table's experiments; with `partial`, of those that were."""
+    table, paths = params.get_table(name), Paths(scale)
+    size, found = params.cost_input(table.dataset), {}
+    for experiment in table.experiments:
+        run = params.run(experiment, scale)
+        seeds = measured_seeds(paths, run) if partial else run.seeds
+        if seeds:
+            found[experiment] = read_result(paths, run, table.metrics, size, seeds)
+    return found

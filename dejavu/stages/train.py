@@ -33,19 +33,25 @@ def run(
     training; a seed that was killed goes on from its checkpoint.
     """
     run = params.run(name, scale)
+    chosen_seeds = run.seeds if seed is None else (seed,)
     if seed is not None and seed not in run.seeds:
         raise DejavuError(
             f"--seed {seed} is not one of scale {scale}'s seeds ({', '.join(map(str, run.seeds))}): "
             f"add it to scales.{scale}.seeds in params.yaml"
         )
     from ..datasets.store import read_report
-    from ..training import read_data, train
+    from ..startup import leave_compiler_out
 
     paths = Paths(scale)
     prepared = paths.prepared(run.dataset)
     report = read_report(prepared, run.data)
+    leave_compiler_out()
+    from ..batches import read_data
+    from ..training import train
+    from .evaluate import keep
+
     data = read_data(prepared, report, run.task)
-    for chosen in run.seeds if seed is None else (seed,):
+    for chosen in chosen_seeds:
         folder = run_folder(run, chosen, report)
         # An orphan of a killed engine may still be at it: it would write the same files.
         with locked(folder.path / ".lock"):
@@ -66,6 +72,9 @@ def run(
     if seed is None:
         drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
         drop_other_seeds(paths.log(name, 0).parent, run.seeds)
+    for chosen in chosen_seeds:
+        with locked(run_folder(run, chosen, report).path / ".lock"):
+            keep(params, run, chosen, report)
 
 
 def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:

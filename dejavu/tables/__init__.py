@@ -12,6 +12,16 @@ from .caption import Origin
 from .latex import latex
 from .lines import columns, csv_text, table_lines
 from .markdown import markdown
-from .results import Result, read_result
+from .results import Result, measured_seeds, read_result
 
-__all__ = ["Origin", "Result", "columns", "csv_text", "latex", "markdown", "read_result", "table_lines"]
+__all__ = [
+    "Origin",
+    "Result",
+    "columns",
+    "csv_text",
+    "latex",
+    "markdown",
+    "measured_seeds",
+    "read_result",
+    "table_lines",
+]

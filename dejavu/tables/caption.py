@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..schema import Params, Recipe
-from .forms import Content, Layout, listed, rounded
+from ..schema import KeepAspect, Params, Recipe, Run, Table
+from .forms import TOLERANCE, UNEXPLAINED, Content, Layout, listed, rounded
 from .labels import dataset_name
 
+RECIPES = 2  # different trainings that a line still has room for
 MANY = 5  # intervals: of so many, one that excludes 0 is no surprise any more
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
 
@@ -27,19 +28,33 @@ class Origin:
     source: str
     split: str
     scale: str
-    size: tuple[int, int]
+    size: tuple[int, int] | KeepAspect
     width: float
     seeds: tuple[tuple[int, ...], ...]
     training: tuple[str, ...]
     input: tuple[int, int]
     notes: tuple[str, ...] = ()
+    partial: str = ""
 
     @classmethod
-    def of(cls, params: Params, name: str, scale: str, split: str) -> Origin:
-        """That of the named table at a scale; `split` is the part of the data that was measured."""
+    def of(
+        cls,
+        params: Params,
+        name: str,
+        scale: str,
+        split: str,
+        measured: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Origin:
+        """That of the named table at a scale; `split` is the part of the data that was measured.
+
+        `measured` has the seeds that there are of each experiment that was run, where not all were.
+        """
         table, size = params.get_table(name), params.get_scale(scale)
         part = params.part(table.dataset, scale)
         runs = [params.run(experiment, scale) for experiment in table.experiments]
+        if measured is None:
+            measured = {run.experiment: run.seeds for run in runs}
+        ran = [run for run in runs if run.experiment in measured]
         return cls(
             title=table.title,
             dataset=table.dataset,
@@ -48,10 +63,11 @@ class Origin:
             scale=scale,
             size=part.size,
             width=size.width,
-            seeds=tuple(sorted({run.seeds for run in runs}, key=len)),
-            training=_different(_training(run.train) for run in runs),
+            seeds=tuple(sorted({measured[run.experiment] for run in ran}, key=len)),
+            training=_different(_training(run.train) for run in ran),
             input=params.cost_input(table.dataset),
             notes=table.notes,
+            partial=_partial(table, runs, measured),
         )
 
     @property
@@ -70,6 +86,7 @@ class Origin:
         """Data, image size, network width, training and seeds in one line."""
         width = "full-width networks" if self.width == 1 else f"width factor {self.width:g}"
         training = listed(self.training, "or") if self.training else ""
+        training = training if len(self.training) <= RECIPES else "recipes by row"
         return ", ".join(filter(None, (self.data, pixels(self.size), width, training, self._seeds)))
 
     @property
@@ -82,13 +99,15 @@ class Origin:
         return f"{listed(counts, 'or')} {word} ({'of ' if len(counts) > 1 else ''}{_span(most)})"
 
 
-def pixels(size: tuple[int, int]) -> str:
-    """Height × width.
+def pixels(size: tuple[int, int] | KeepAspect) -> str:
+    """Height × width; of images that keep their shape, their shorter side.
 
-    >>> pixels((96, 128))
-    '96×128'
+    >>> pixels((96, 128)), pixels(KeepAspect(short=64, long=256))
+    ('96×128', '64 pixels on the short side')
     """
-    return f"{size[0]}×{size[1]}"
+    return (
+        f"{size.short} pixels on the short side" if isinstance(size, KeepAspect) else f"{size[0]}×{size[1]}"
+    )
 
 
 def caption(origin: Origin, content: Content) -> list[str]:
@@ -99,13 +118,50 @@ def caption(origin: Origin, content: Content) -> list[str]:
         sentences.append("Ours: mean ± sample standard deviation over seeds.")
     if any(line[f"{metric}_gain"] for line in content.ran for metric in content.metrics):
         sentences.append(
-            "Gain: the mean difference to the same network without DejaVu, paired by seed, with its 95 % "
+            f"Gain: the mean difference to {_what_to(content)}, paired by seed, with its 95 % "
             "confidence interval (Student's t); bold where the interval excludes 0."
         )
+        sentences += _fewer_pairs(content)
     sentences += [*chance(content), *_cost(origin, content, layout), *_paper(origin, layout)]
     if any(line["status"] != "run" for line in content.lines.values()):
-        sentences.append("Not run: only the paper's value is known.")
-    return [*sentences, *origin.notes]
+        known = "nothing of ours is there" if origin.partial else "only the paper's value is known"
+        sentences.append(f"Not run: {known}.")
+    return [*sentences, *origin.notes, *_explanations(content), *filter(None, [origin.partial])]
+
+
+def _what_to(content: Content) -> str:
+    """What a row with a gain is compared with."""
+    paired = [line for line in content.ran if line["base"]]
+    bases = [content.lines.get(line["base"], line) for line in paired]
+    alike = all(line["params_m"] == base["params_m"] for line, base in zip(paired, bases, strict=True))
+    return "the same network without DejaVu" if alike else "the row's base, a network without DejaVu"
+
+
+def _fewer_pairs(content: Content) -> list[str]:
+    """Said where a gain is no difference of the two means that stand there."""
+    for line in content.ran:
+        base = content.lines.get(line["base"])
+        if base is not None and base["status"] == "run" and base["seeds"] != line["seeds"]:
+            return ["Where a row and its base have different seeds, the gain is that of the common ones."]
+    return []
+
+
+def _explanations(content: Content) -> list[str]:
+    """The rows' numbered notes, and what the sign of a difference without one means."""
+    told = [f"({number}) {text}" for number, text in enumerate(content.notes, 1)]
+    if any(content.mark(line) == UNEXPLAINED for line in content.ran):
+        told.append(
+            f"{UNEXPLAINED} More than {TOLERANCE:.0%} off the paper's cost".replace("%", " %")
+            + ", and nothing says why."
+        )
+    elif any(content.off(line) for line in content.ran):
+        numbers = sorted({content.mark(line) for line in content.ran if content.off(line)})
+        told.insert(
+            0,
+            f"Costs more than {TOLERANCE:.0%} off the paper's are marked: ".replace("%", " %")
+            + f"see {listed([f'({number})' for number in numbers])}.",
+        )
+    return told
 
 
 def chance(content: Content) -> list[str]:
@@ -113,17 +169,26 @@ def chance(content: Content) -> list[str]:
     count, certain = len(content.intervals), sum(found.certain for found in content.intervals)
     if count < MANY:
         return []
-    verb = "excludes" if certain == 1 else "exclude"
-    said = [
-        f"Of {count} intervals {certain or 'none'} {verb} 0; if nothing had any effect, about "
-        f"{count * 0.05:.1f} would by chance."
-    ]
+    said = [by_chance(count, certain)]
     bases = [line["base"] for line in content.ran if line["base"]]
     if len(set(bases)) < len(bases):
         said.append(
             "Gains over the same base, or of the same row, share their luck: they rise and fall together."
         )
     return said
+
+
+def by_chance(count: int, certain: int) -> str:
+    """How many of so many intervals exclude 0, and how many would if nothing had any effect.
+
+    >>> by_chance(20, 1)
+    'Of 20 intervals 1 excludes 0; if nothing had any effect, about 1.0 would by chance.'
+    """
+    verb = "excludes" if certain == 1 else "exclude"
+    return (
+        f"Of {count} intervals {certain or 'none'} {verb} 0; if nothing had any effect, about "
+        f"{count * 0.05:.1f} would by chance."
+    )
 
 
 def _cost(origin: Origin, content: Content, layout: Layout) -> list[str]:
@@ -150,8 +215,21 @@ def _paper(origin: Origin, layout: Layout) -> list[str]:
 
 def _training(recipe: Recipe) -> str:
     """'15 epochs of batch 8 with AdamW'."""
-    epochs = f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}"
-    return f"{epochs} of batch {recipe.batch_size} with {OPTIMIZERS[recipe.optimizer.name]}"
+    count, unit = (recipe.epochs, "epoch") if recipe.epochs else (recipe.iterations or 0, "step")
+    length = f"{count:,} {unit}{'s' if count > 1 else ''}"
+    return f"{length} of batch {recipe.batch_size} with {OPTIMIZERS[recipe.optimizer.name]}"
+
+
+def _partial(table: Table, runs: Sequence[Run], measured: Mapping[str, tuple[int, ...]]) -> str:
+    """How many of the rows there are; '' where all are."""
+    fewer = {run.experiment for run in runs if len(measured.get(run.experiment, ())) < len(run.seeds)}
+    rows = [row.experiment for row in table.rows if row.experiment]
+    there = [name for name in rows if name in measured]
+    short = sum(name in fewer for name in there)
+    if not fewer:
+        return ""
+    text = f"Unfinished: {len(there)} of {len(rows)} rows that have an experiment were run"
+    return f"{text}, {short} of them with a part of their seeds." if short else f"{text}."
 
 
 def _different(texts: Iterable[str]) -> tuple[str, ...]:

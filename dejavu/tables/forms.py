@@ -10,8 +10,11 @@ from pathlib import Path
 
 from ..errors import DejavuError
 from .labels import find
+from .lines import COSTS
 
 NOT_RUN = "not run"
+TOLERANCE = 0.03  # of a cost, against the paper's, which prints two or three digits
+UNEXPLAINED = "†"
 OF_ANOTHER_TASK = "—"
 
 
@@ -32,6 +35,30 @@ class Content:
         """Every cell whose gain has an interval."""
         cells = [cell(line, metric) for line in self.ran for metric in self.metrics]
         return [found for found in cells if found.low]
+
+    @property
+    def notes(self) -> list[str]:
+        """What rows have to say, each once; their numbers are their places, from 1."""
+        return list(dict.fromkeys(filter(None, map(self._note, self.lines.values()))))
+
+    def off(self, line: Mapping[str, str]) -> list[str]:
+        """Which costs of a line are further from the paper's than its rounding and units explain."""
+        printed = [key for key in COSTS if line["status"] == "run" and line[f"paper_{key}"]]
+        return [key for key in printed if not near(float(line[key]), float(line[f"paper_{key}"]))]
+
+    def mark(self, line: Mapping[str, str]) -> str:
+        """The number of a line's note; a sign where its cost is off the paper's and no note says why."""
+        note = self._note(line)
+        if note:
+            return str(self.notes.index(note) + 1)
+        return UNEXPLAINED if self.off(line) else ""
+
+    def _note(self, line: Mapping[str, str]) -> str:
+        """A row that is off the paper's cost with its base is so for its base's reason."""
+        base = self.lines.get(line["base"])
+        if line["note"] or base is None or not self.off(line):
+            return line["note"]
+        return base["note"] if base["gmacs"] == line["gmacs"] else ""
 
     def name(self, line: Mapping[str, str]) -> str:
         """How a line is called: 'HRNet', and 'HRNet + DejaVu' of a line that names its base's method again.
@@ -69,27 +96,27 @@ def read_content(path: str | Path) -> Content:
 class Layout:
     """Which columns a readable form has: those that say something.
 
-    `paper` holds the metrics of which the paper prints any value, `paper_gmacs` is whether it prints
-    GMACs. `cost`: ours are told by column; else every network costs the same, and the caption says it.
+    `paper` holds the metrics of which the paper prints any value, `paper_cost` the costs. `cost`: ours are
+    told by column; else every network costs the same, and the caption says it.
     """
 
     backbone: bool
     seeds: bool
     paper: frozenset[str]
-    paper_gmacs: bool
+    paper_cost: tuple[str, ...]
     cost: bool
 
     @classmethod
     def of(cls, content: Content) -> Layout:
         """The columns of this table."""
         lines = content.lines.values()
-        paper_gmacs = any(line["paper_gmacs"] for line in lines)
+        paper_cost = tuple(key for key in COSTS if any(line[f"paper_{key}"] for line in lines))
         return cls(
             backbone=any(line["backbone"] for line in lines),
             seeds=len({line["seeds"] for line in content.ran}) > 1,
             paper=frozenset(key for key in content.metrics if any(line[f"paper_{key}"] for line in lines)),
-            paper_gmacs=paper_gmacs,
-            cost=paper_gmacs or len({(line["gmacs"], line["params_m"]) for line in content.ran}) > 1,
+            paper_cost=paper_cost,
+            cost=bool(paper_cost) or len({(line["gmacs"], line["params_m"]) for line in content.ran}) > 1,
         )
 
     @property
@@ -97,15 +124,29 @@ class Layout:
         """The columns before the numbers."""
         return ["Method", *["Backbone"] * self.backbone, *["Seeds"] * self.seeds]
 
-    def label_cells(self, content: Content, line: Mapping[str, str]) -> list[str]:
-        """A line's cells of these columns."""
+    def label_cells(self, content: Content, line: Mapping[str, str]) -> list[Marked]:
+        """A line's cells of these columns; the first bears the mark of a note that is on no cost."""
         seeds = line["seeds"] if line["status"] == "run" else ""
-        return [content.name(line), *[line["backbone"]] * self.backbone, *[seeds] * self.seeds]
+        mark = "" if content.off(line) else content.mark(line)
+        rest = [*[line["backbone"]] * self.backbone, *[seeds] * self.seeds]
+        return [Marked(content.name(line), mark), *(Marked(text) for text in rest)]
 
-    def cost_cells(self, line: Mapping[str, str]) -> list[str]:
-        """A line's GMACs as printed in the paper, GMACs of ours and millions of parameters of ours."""
-        ours = [rounded(line["gmacs"], 2), rounded(line["params_m"], 2)]
-        return [line["paper_gmacs"]] * self.paper_gmacs + ours * self.cost
+    def cost_cells(self, content: Content, line: Mapping[str, str]) -> list[Marked]:
+        """A line's GMACs, then its millions of parameters: the paper's where it prints any, and ours."""
+        cells, off = [], content.off(line) if self.cost else []
+        for key in COSTS:
+            cells += [Marked(line[f"paper_{key}"])] * (key in self.paper_cost)
+            mark = content.mark(line) if key in off else ""
+            cells += [Marked(rounded(line[key], 2), mark)] * self.cost
+        return cells
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A cell and the mark of a note at its end."""
+
+    text: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +179,15 @@ def cell(line: Mapping[str, str], metric: str) -> Cell:
         high=rounded(high, digits, sign=True),
         certain=bool(low and high) and (Decimal(low) > 0 or Decimal(high) < 0),
     )
+
+
+def near(ours: float, paper: float) -> bool:
+    """Whether a cost is the paper's, but for rounding.
+
+    >>> near(19.2, 19), near(240.0, 362)
+    (True, False)
+    """
+    return abs(ours - paper) <= TOLERANCE * paper
 
 
 def rounded(text: str, digits: int, *, sign: bool = False) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .caption import Origin, caption
-from .forms import NOT_RUN, Cell, Content, Layout, cell, read_content
+from .forms import NOT_RUN, Cell, Content, Layout, Marked, cell, read_content
 from .labels import head
 
 SPECIAL = {
@@ -25,6 +25,7 @@ SPECIAL = {
     "→": r"$\rightarrow$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",
+    "†": r"$\dagger$",
     "°": r"$^{\circ}$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
@@ -71,8 +72,8 @@ def _groups(metrics: tuple[str, ...], layout: Layout) -> list[tuple[str, list[st
     """The columns of numbers, under what stands above them."""
     gain = r"gain [95\,\%]"
     groups = [(head(metric), [*["paper"] * (metric in layout.paper), "ours", gain]) for metric in metrics]
-    if layout.cost:
-        groups += [("GMACs", [*["paper"] * layout.paper_gmacs, "ours"]), ("Params (M)", ["ours"])]
+    for key, name in {"gmacs": "GMACs", "params_m": "Params (M)"}.items():
+        groups += [(name, [*["paper"] * (key in layout.paper_cost), "ours"])] * layout.cost
     return groups
 
 
@@ -90,11 +91,18 @@ def _heads(labels: list[str], groups: list[tuple[str, list[str]]]) -> list[str]:
 
 
 def _row(content: Content, layout: Layout, line: Mapping[str, str]) -> str:
-    cells = [escaped(text) for text in layout.label_cells(content, line)]
+    cells = [_marked(cell) for cell in layout.label_cells(content, line)]
     for metric in content.metrics:
         found = cell(line, metric)
         cells += [*[found.paper] * (metric in layout.paper), _mean(found), _gain(found)]
-    return f"{' & '.join([*cells, *layout.cost_cells(line)])} \\\\"
+    cells += [_marked(cell) for cell in layout.cost_cells(content, line)]
+    return f"{' & '.join(cells)} \\\\"
+
+
+def _marked(cell: Marked) -> str:
+    """With its note's number behind it, in brackets as in the caption."""
+    mark = f"({cell.mark})" if cell.mark.isdigit() else cell.mark
+    return escaped(" ".join(filter(None, (cell.text, mark))))
 
 
 def _mean(found: Cell) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ..schema import Row, Table
 from ..statistics import paired_difference, summary
 from .results import Result
 
 Line = dict[str, str]
+COSTS = ("gmacs", "params_m")
 
 
 def columns(metrics: Iterable[str]) -> list[str]:
@@ -23,26 +24,38 @@ def columns(metrics: Iterable[str]) -> list[str]:
     for metric in metrics:
         names += [f"paper_{metric}", f"{metric}_mean", f"{metric}_std"]
         names += [f"{metric}_gain", f"{metric}_gain_lo", f"{metric}_gain_hi"]
-    return [*names, "gmacs", "params_m", "paper_gmacs"]
+    return [*names, "gmacs", "params_m", *(f"paper_{key}" for key in COSTS), "note"]
 
 
-def table_lines(table: Table, results: Mapping[str, Result], source: str, scale: str) -> list[Line]:
+def table_lines(
+    table: Table,
+    results: Mapping[str, Result],
+    source: str,
+    scale: str,
+    plain: Collection[str] = (),
+) -> list[Line]:
     """One line for each row of the table, in its order.
 
-    `results` holds every experiment of the table; `source` is the dataset that was really used. A row
-    without an experiment is 'not run': it has the paper's value and nothing of ours. Metrics of another
-    task than a row's own stay empty.
+    `results` holds the experiments that were measured; `source` is the dataset that was really used. A row
+    without a result is 'not run': it has the paper's value and nothing of ours. Metrics of another task
+    than a row's own stay empty. A row with a base is a DejaVu row, unless its experiment is in `plain`.
     """
-    by_id = {row.id: results[row.experiment] for row in table.rows if row.experiment is not None}
-    return [_line(table, row, by_id, source, scale) for row in table.rows]
+    by_id = {
+        row.id: results[row.experiment] for row in table.rows if row.experiment and row.experiment in results
+    }
+    lines = [_line(table, row, by_id, source, scale) for row in table.rows]
+    for row, line in zip(table.rows, lines, strict=True):
+        line["dejavu"] = "true" if row.base and row.experiment not in plain else "false"
+    return lines
 
 
 def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scale: str) -> Line:
     ours, base = by_id.get(row.id), by_id.get(row.base or "")
     line = dict.fromkeys(columns(table.metrics), "")
     line |= {"id": row.id, "method": row.method, "backbone": row.backbone, "base": row.base or ""}
-    line |= {"dejavu": "true" if row.base else "false", "dataset": source, "scale": scale}
-    line |= {f"paper_{key}": _printed(row.paper.get(key)) for key in (*table.metrics, "gmacs")}
+    line |= {"dataset": source, "scale": scale}
+    line |= {f"paper_{key}": _printed(row.paper.get(key)) for key in (*table.metrics, *COSTS)}
+    line |= {"note": row.note or ""}
     if ours is None:
         return line | {"seeds": "0", "status": "not run"}
     for metric in ours.metrics:
@@ -54,7 +67,7 @@ def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scal
 def _measured(metric: str, ours: Result, base: Result | None) -> Line:
     mean, deviation = summary(ours.metrics[metric].values())
     cells = {f"{metric}_mean": _digits(mean), f"{metric}_std": _digits(deviation)}
-    if base is None:
+    if base is None or not set(ours.seeds) & set(base.seeds):
         return cells
     gain = paired_difference(ours.metrics[metric], base.metrics[metric])
     cells |= {f"{metric}_gain": _digits(gain.mean)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .caption import Origin, caption, pixels
-from .forms import Cell, Layout, cell, read_content
+from .forms import Cell, Layout, Marked, cell, read_content
 from .labels import head
 
 
@@ -16,11 +16,11 @@ def markdown(csv_path: str | Path, origin: Origin) -> str:
     heads = _heads(content.metrics, layout)
     rows = [heads, [*["---"] * len(layout.labels), *["---:"] * (len(heads) - len(layout.labels))]]
     for line in content.lines.values():
-        row = [_escaped(text) for text in layout.label_cells(content, line)]
+        row = [_marked(cell) for cell in layout.label_cells(content, line)]
         for metric in content.metrics:
             found = cell(line, metric)
             row += [*[found.paper] * (metric in layout.paper), _mean(found), _gain(found)]
-        rows.append([*row, *layout.cost_cells(line)])
+        rows.append([*row, *(_marked(cell) for cell in layout.cost_cells(content, line))])
     body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     costs = f"; GMACs at {pixels(origin.input)}" if layout.cost else ""
     summary = f"**Scale {origin.scale}**: {origin.setting}{costs}."
@@ -33,8 +33,9 @@ def _heads(metrics: tuple[str, ...], layout: Layout) -> list[str]:
     for metric in metrics:
         heads += [f"{head(metric)}, paper"] * (metric in layout.paper)
         heads += [f"{head(metric)}{', ours' * (metric in layout.paper)}", "Gain [95 % interval]"]
-    heads += ["GMACs, paper"] * layout.paper_gmacs
-    return heads + ["GMACs, ours", "Params (M), ours"] * layout.cost
+    for key, name in {"gmacs": "GMACs", "params_m": "Params (M)"}.items():
+        heads += [f"{name}, paper"] * (key in layout.paper_cost) + [f"{name}, ours"] * layout.cost
+    return heads
 
 
 def _mean(found: Cell) -> str:
@@ -45,6 +46,12 @@ def _gain(found: Cell) -> str:
     interval = f" [{found.low}, {found.high}]" if found.low else ""
     text = found.gain + interval
     return f"**{text}**" if found.certain else text
+
+
+def _marked(cell: Marked) -> str:
+    """With its note's number behind it, in brackets as below the table."""
+    mark = f"({cell.mark})" if cell.mark.isdigit() else cell.mark
+    return " ".join(filter(None, (_escaped(cell.text), mark)))
 
 
 def _escaped(text: str) -> str:

@@ -30,12 +30,24 @@ class Result:
     split: str
 
 
-def read_result(paths: Paths, run: Run, metrics: tuple[str, ...], size: tuple[int, int]) -> Result:
-    """Read, of the table's metrics, those of the run's task, for exactly the run's seeds.
+def measured_seeds(paths: Paths, run: Run) -> tuple[int, ...]:
+    """Those of the run's seeds of which there are metrics."""
+    return tuple(seed for seed in run.seeds if paths.metrics(run.experiment, seed).exists())
+
+
+def read_result(
+    paths: Paths,
+    run: Run,
+    metrics: tuple[str, ...],
+    size: tuple[int, int],
+    seeds: tuple[int, ...] | None = None,
+) -> Result:
+    """Read, of the table's metrics, those of the run's task, for exactly the run's seeds, or those given.
 
     `size` is the (height, width) at which the table counts the cost. Raises DejavuError that names the
     file when one is missing, belongs to something else, or was counted at another size.
     """
+    seeds = run.seeds if seeds is None else seeds
     command = f"make it with `dejavu evaluate {run.experiment} --scale {run.scale}`"
     values: dict[str, dict[int, float]] = {metric: {} for metric in of_task(metrics, run.task)}
     if not values:
@@ -44,7 +56,7 @@ def read_result(paths: Paths, run: Run, metrics: tuple[str, ...], size: tuple[in
             f"({', '.join(metrics)}) measures"
         )
     constants: set[tuple[float, float, str]] = set()
-    for seed in run.seeds:
+    for seed in seeds:
         path = paths.metrics(run.experiment, seed)
         content = read_json(path, command)
         _check_origin(path, content, run, seed, command)
@@ -61,7 +73,28 @@ def read_result(paths: Paths, run: Run, metrics: tuple[str, ...], size: tuple[in
             f"({sorted(constants)}): {command} again"
         )
     ((gmacs, params_m, split),) = constants
-    return Result(values, run.seeds, gmacs, params_m, split)
+    return Result(values, seeds, gmacs, params_m, split)
+
+
+def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, dict[str, float | None]]:
+    """IoU of every class in percent, by seed; None where a class occurs neither in truth nor prediction.
+
+    Raises DejavuError that names the file when one is missing, belongs to something else or lacks them.
+    """
+    command = f"make it with `dejavu evaluate {run.experiment} --scale {run.scale}`"
+    found: dict[int, dict[str, float | None]] = {}
+    for seed in seeds:
+        path = paths.metrics(run.experiment, seed)
+        content = read_json(path, command)
+        _check_origin(path, content, run, seed, command)
+        values = (content.get("metrics") or {}).get("iou")
+        if not isinstance(values, dict) or not values:
+            raise DejavuError(f"{path}: metrics.iou is missing, the IoU of every class; {command} again")
+        kinds = [value for value in values.values() if value is not None]
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in kinds):
+            raise DejavuError(f"{path}: metrics.iou holds what is no number; {command} again")
+        found[seed] = values
+    return found
 
 
 def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -> None:

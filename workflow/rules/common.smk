@@ -94,14 +94,16 @@ def drawn_from(wildcards):
         files += every_seed(WEIGHTS, wildcards, table.experiments)
         files += every_seed(REGENERATOR, wildcards, [row for row in table.experiments if row in DEJAVUS])
         files.append(data_of(wildcards.scale, table.dataset))
-    if "gains" in table.figures:
+    if "classes" in table.figures:
+        files += every_seed(METRICS, wildcards, table.experiments)
+    if {"gains", "tradeoff"} & set(table.figures):
         files.append(TABLE.format(scale=wildcards.scale, table=wildcards.table, form="csv"))
     return files
 
 
-def row(experiment, scale):
-    """What a training depends on. Its data's licence and address are `download`'s to watch."""
-    return as_line(PARAMS.run(experiment, scale), without={"source"})
+def row(experiment, scale, without=frozenset()):
+    """What a run depends on. Its data's licence and address are `download`'s to watch."""
+    return as_line(PARAMS.run(experiment, scale), without={"source", *without})
 
 
 def as_line(section, without=frozenset()):

@@ -1,4 +1,4 @@
-# One job measures all seeds of a row on the validation split.
+# One job measures all seeds of a row on the evaluated split, or publishes what the training measured at its end.
 #
 # In:  checkpoints/<scale>/<experiment>/seed<N>.safetensors, data/<scale>/prepared/<dataset>/report.json
 # Out: results/<scale>/metrics/<experiment>/seed<N>.json   metrics, resolved configuration and seed

@@ -4,7 +4,8 @@
 #      results/<scale>/logs/<experiment>/seed<N>.csv                                  figures: curves
 #      checkpoints/<scale>/<experiment>/seed<N>{,.regenerator}.safetensors,
 #      data/<scale>/prepared/<dataset>/report.json                                    figures: panel
-#      results/<scale>/tables/<table>.csv                                             figures: gains
+#      results/<scale>/metrics/<experiment>/seed<N>.json                              figures: classes
+#      results/<scale>/tables/<table>.csv                                             figures: gains, tradeoff
 # Out: results/<scale>/tables/<table>.{csv,md,tex}
 #      results/<scale>/figures/<table>_<kind>.png, of the kinds that params.yaml lists for the table
 

@@ -5,6 +5,8 @@
 #      checkpoints/<scale>/<experiment>/seed<N>.regenerator.safetensors   beside it, of DejaVu rows, for the figures
 #      results/<scale>/logs/<experiment>/seed<N>.csv                      the learning curve
 #
+# At its end a job also measures what it trained, which `evaluate` publishes: nothing has to be loaded twice.
+#
 # Snakemake wants the number of output files to be fixed by the rule, and here scale, seeds and kind of row decide it:
 # so there is a rule for each, `train_baseline_open`, `train_dejavu_open`, `train_dejavu_open_5seeds` and so on. Threads
 # stay at 1: two one-thread trainings side by side beat two threads in one, and the numbers depend on how many there are.
@@ -30,6 +32,6 @@ for SIZE in PARAMS.scales.values():
                     experiment=one_of(GROUP),
                 threads: 1
                 params:
-                    run=lambda w: row(w.experiment, w.scale),
+                    run=lambda w: row(w.experiment, w.scale, without={"protocol"}),
                 shell:
                     "dejavu train {wildcards.experiment} --scale {wildcards.scale} > {log} 2>&1"

@@ -1,0 +1,130 @@
+"""ADE20K, the scene parsing challenge of 2016: 20210 / 2000 images of many sizes, 150 classes.
+
+Layout: `images/{training,validation}/NAME.jpg` and `annotations/{training,validation}/NAME.png`, with the
+values 1..150 = classes and 0 = something else, which is neither trained on nor evaluated. Class names are the
+first ones of the data's objectInfo150.txt. The colours are our own (palette.py), not the challenge's.
+Zhou et al.: Scene parsing through ADE20K dataset, CVPR 2017.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DejavuError
+from . import IGNORE, Pair, mirror, synthetic
+from .archive import unpack
+from .fetch import fetch
+from .images import read_indices, relabel
+from .palette import distinct
+
+TASK = "semantic"
+CLASSES = (
+    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass", "cabinet",
+    "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair", "car", "water",
+    "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair", "seat", "fence",
+    "desk", "rock", "wardrobe", "lamp", "bathtub", "railing", "cushion", "base", "box", "column", "signboard",
+    "chest of drawers", "counter", "sand", "sink", "skyscraper", "fireplace", "refrigerator", "grandstand",
+    "path", "stairs", "runway", "case", "pool table", "pillow", "screen door", "stairway", "river", "bridge",
+    "bookcase", "blind", "coffee table", "toilet", "flower", "book", "hill", "bench", "countertop", "stove",
+    "palm", "kitchen island", "computer", "swivel chair", "boat", "bar", "arcade machine", "hovel", "bus",
+    "towel", "light", "truck", "tower", "chandelier", "awning", "streetlight", "booth", "television",
+    "airplane", "dirt track", "apparel", "pole", "land", "bannister", "escalator", "ottoman", "bottle",
+    "buffet", "poster", "stage", "van", "ship", "fountain", "conveyer belt", "canopy", "washer", "plaything",
+    "swimming pool", "stool", "barrel", "basket", "waterfall", "tent", "bag", "minibike", "cradle", "oven",
+    "ball", "food", "step", "tank", "trade name", "microwave", "pot", "animal", "bicycle", "lake",
+    "dishwasher", "screen", "blanket", "sculpture", "hood", "sconce", "vase", "traffic light", "tray",
+    "ashcan", "fan", "pier", "crt screen", "plate", "monitor", "bulletin board", "shower", "radiator",
+    "glass", "clock", "flag",
+)  # fmt: skip
+PALETTE = distinct(len(CLASSES))
+SPLITS = ("train", "val")
+EVALUATE = "val"
+FOLDERS = {"train": "training", "val": "validation"}
+KINDS = ("images", "annotations")
+
+ARCHIVE = "ADEChallengeData2016.zip"
+SHA1 = "219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"
+"""of the archive, as several public tools have it (GluonCV among them): its authors publish none, and serve
+it without encryption. `datasets.ade20k.sha256` in params.yaml takes precedence."""
+LARGEST = 4_000_000_000
+"""bytes that the archive may become; it is 923 MB, mostly JPEG files"""
+
+
+def download(raw: Path, part: Any, source: Any) -> list[str]:
+    """Render scenes where the source is synthetic; else the real data, from the first place that has it.
+
+    These are: `$DEJAVU_MIRROR/ade20k` (its two folders, to which links are made, or the archive), what the
+    user has unpacked in `raw`, and the archive at `source.url`, whose checksum is verified.
+    """
+    if part.source == "synthetic":
+        counts = {"train": part.train, "val": part.val}
+        return synthetic.write_ade20k(raw, source.seed, part.size, counts)
+    synthetic.remove_ade20k(raw)  # rendered scenes must never pass for the real ones
+    folder = mirror.find("ade20k")
+    if folder is not None and all((folder / kind).is_dir() for kind in KINDS):
+        for kind in KINDS:
+            mirror.link(folder / kind, raw / kind)
+    elif folder is not None and (folder / ARCHIVE).is_file():
+        _unpack(folder / ARCHIVE, raw)
+    elif (raw / ARCHIVE).exists() or not all((raw / kind).is_dir() for kind in KINDS):
+        if not source.url:
+            raise DejavuError(
+                f"datasets.ade20k.url is not set: unpack {ARCHIVE} into {raw.resolve()}, so that it holds "
+                "images/ and annotations/, or set DEJAVU_MIRROR to a folder whose ade20k/ does"
+            )
+        algorithm, digest = ("sha256", source.sha256) if source.sha256 else ("sha1", SHA1)
+        fetch(source.url, raw / ARCHIVE, digest, algorithm=algorithm, description="download")
+        _unpack(raw / ARCHIVE, raw)
+    return sorted(
+        path.relative_to(raw).as_posix()
+        for split in SPLITS
+        for pair in pairs(raw, split)
+        for path in (pair.image, pair.label)
+    )
+
+
+def _unpack(archive: Path, raw: Path) -> None:
+    for kind in KINDS:
+        if (raw / kind).is_symlink():  # to an earlier mirror, which is not to be written to
+            (raw / kind).unlink()
+    unpack(archive, raw, _place, LARGEST)
+
+
+def _place(name: str) -> str | None:
+    """Where a file of the archive belongs below `raw`.
+
+    >>> _place("ADEChallengeData2016/images/training/ADE_train_00000001.jpg")
+    'images/training/ADE_train_00000001.jpg'
+    >>> _place("ADEChallengeData2016/sceneCategories.txt")
+    """
+    _, _, path = name.partition("/")
+    return path if path.split("/")[0] in KINDS else None
+
+
+def pairs(raw: Path, split: str) -> list[Pair]:
+    """The pairs of `split`, sorted by name."""
+    images, labels = (raw / kind / FOLDERS[split] for kind in KINDS)
+    found = []
+    for image in sorted(images.glob("*.jpg")):
+        label = labels / f"{image.stem}.png"
+        if not label.is_file():
+            raise DejavuError(f"{label} is missing: it is the label of {image}")
+        found.append(Pair(image.stem, image, label))
+    if not found:
+        raise DejavuError(f"{images} has no *.jpg: unpack {ARCHIVE} there")
+    known = {pair.name for pair in found}
+    for label in sorted(labels.glob("*.png")):
+        if label.stem not in known:
+            raise DejavuError(f"{label} has no image in {images}")
+    return found
+
+
+_TRAIN_IDS = {0: IGNORE, **{number + 1: number for number in range(len(CLASSES))}}
+
+
+def decode_label(path: Path) -> np.ndarray:
+    """Train ids 0..149, uint8 (H, W): the stored values less one, and 255 for 0."""
+    return relabel(path, read_indices(path), _TRAIN_IDS)

@@ -1,0 +1,190 @@
+"""Any folder of images and label PNGs as a dataset: the key `folder` of an entry of params.yaml's datasets.
+
+    datasets:
+      mydata:
+        licence: "my own"
+        folder:
+          path: /data/mydata                      # or relative to where commands are run
+          images: "images/{split}/{name}.jpg"
+          labels: "labels/{split}/{name}.png"
+          classes: [background, road, car]        # in the order of the values 0, 1, ... in label files
+
+`{name}` is an image's name, the same in both, and may go through sub-folders; `{split}` is train or val, or
+what `splits` calls them; `*` is anything within one part of a path. Instead of sub-folders, text files may
+say which image is in which split: `lists: "{split}.txt"`, with a name or an image's path on each line. Label
+files are PNGs of 8-bit grey or of palette indices, 255 = ignored (`ignore` has other values); `values` gives
+the file's value, or several, of each class where they are not 0, 1, ... A third split, test, is the one that
+tables report. Optional, too: `palette`, a colour [R, G, B] for each class, and `categories`, one for each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DejavuError, nearest
+from . import IGNORE, Pair, mirror, patterns
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LINK = "folder"
+"""in the raw folder: a link to the user's"""
+_ORDER = ("train", "val", "test")
+_BOTH = {"{name}", "{split}"}
+
+
+def fault(settings: Any) -> str | None:
+    """What is wrong with a folder's settings, as 'key: what would be right'; None where nothing is."""
+    lists = settings.lists
+    for key, pattern, braces in (
+        ("images", settings.images, _BOTH),
+        ("labels", settings.labels, _BOTH),
+        ("lists", lists or "{split}", {"{split}"}),
+    ):
+        wrong = patterns.fault(pattern, braces)
+        if wrong:
+            return f"{key}: {wrong}, not '{pattern}'"
+    if lists is None and "{split}" not in settings.images:
+        return "images: needs {split}, unless `lists` names text files that tell the splits apart"
+    if lists is not None and "{split}" not in lists:
+        return "lists: needs {split}, or all splits would be the same"
+    if not settings.labels.endswith(".png"):
+        return f"labels: must end in .png, which keeps class indices exact, not '{settings.labels}'"
+    if "train" not in settings.splits or len(settings.splits) < 2:
+        return f"splits: must have train, and val or test or both, not {', '.join(settings.splits) or 'none'}"
+    return _meaning_fault(settings)
+
+
+def _meaning_fault(settings: Any) -> str | None:
+    """Whether each class has its values, and each value one meaning."""
+    count = len(settings.classes)
+    twice = _twice(settings.classes)
+    if twice:
+        return f"classes: '{twice[0]}' is given twice"
+    for key in ("values", "palette", "categories"):
+        given = getattr(settings, key)
+        if given is not None and len(given) != count:
+            return f"{key}: needs one for each of the {count} classes, and has {len(given)}"
+    both = _twice([*settings.ignore, *(value for values in _values(settings) for value in values)])
+    if both:
+        return f"values: {both[0]} has two meanings, among the classes' values and `ignore`"
+    return None
+
+
+def _values(settings: Any) -> list[Sequence[int]]:
+    """The values in label files of each class."""
+    given = settings.values or range(len(settings.classes))
+    return [value if isinstance(value, tuple | list) else (value,) for value in given]
+
+
+def _twice(items: Sequence[Any]) -> list[Any]:
+    return [item for item, uses in Counter(items).items() if uses > 1]
+
+
+class Folder:
+    """A dataset that reads a folder as params.yaml describes it; see `Dataset` of this package."""
+
+    TASK = "semantic"
+
+    def __init__(self, name: str, settings: Any) -> None:
+        """`settings` is `datasets.<name>.folder`; raises DejavuError where they do not go together."""
+        wrong = fault(settings)
+        if wrong:
+            raise DejavuError(f"datasets.{name}.folder.{wrong}")
+        from .palette import distinct
+
+        self.name, self.settings, self.where = name, settings, f"datasets.{name}.folder"
+        self.CLASSES: Sequence[str] = tuple(settings.classes)
+        self.PALETTE: Sequence[tuple[int, int, int]] = settings.palette or distinct(len(self.CLASSES))
+        self.CATEGORIES: Sequence[str] | None = settings.categories
+        self.SPLITS: Sequence[str] = tuple(split for split in _ORDER if split in settings.splits)
+        self.EVALUATE, self.VALIDATE = self.SPLITS[-1], self.SPLITS[1]
+        self.train_ids = dict.fromkeys(settings.ignore, IGNORE) | {
+            value: number for number, values in enumerate(_values(settings)) for value in values
+        }
+
+    def download(self, raw: Path, part: Any, source: Any) -> list[str]:
+        """Make a link to the folder, and copy nothing; returns the paths of its files below `raw`.
+
+        Raises DejavuError where there is no such folder, or an image is in two splits.
+        """
+        origin = Path(self.settings.path) if self.settings.path is not None else mirror.find(self.name)
+        if origin is None:
+            raise DejavuError(f"{self.where}.path is not set, and DEJAVU_MIRROR has no folder {self.name}")
+        if not origin.is_dir():
+            raise DejavuError(f"{self.where}.path is {origin}, which is not a folder")
+        mirror.link(origin, raw / LINK)
+        split_of: dict[Path, str] = {}
+        files = set()
+        for split in self.SPLITS:
+            for pair in self.pairs(raw, split):
+                if split_of.setdefault(pair.image, split) != split:
+                    raise DejavuError(f"{pair.image} is in two splits, {split_of[pair.image]} and {split}")
+                files |= {pair.image, pair.label}
+        return sorted(path.relative_to(raw).as_posix() for path in files)
+
+    def pairs(self, raw: Path, split: str) -> list[Pair]:
+        """The pairs of `split`: in the order of its list, or sorted by name where there are no lists."""
+        root, called = raw / LINK, self.settings.splits[split]
+        image_pattern, label_pattern = (
+            pattern.replace("{split}", called) for pattern in (self.settings.images, self.settings.labels)
+        )
+        labels = patterns.find(root, label_pattern, f"{self.where}.labels")
+        images = patterns.find(root, image_pattern, f"{self.where}.images")
+        of_labels = set(labels.values())  # which may lie among the images
+        images = {name: path for name, path in images.items() if path not in of_labels}
+        if not images:
+            raise DejavuError(
+                f"{root / image_pattern} is no file: {self.where}.images finds no {split} image"
+            )
+        listed = self.settings.lists is not None
+        names = self._listed(root, split, images) if listed else sorted(images)
+        for name in names:
+            if name not in labels:
+                expected = root / label_pattern.replace("{name}", name)
+                raise DejavuError(f"{expected} is missing: it is the label of {images[name]}")
+        if not listed and labels.keys() - images.keys():
+            stray = min(labels.keys() - images.keys())
+            raise DejavuError(f"{labels[stray]} has no image {root / image_pattern.replace('{name}', stray)}")
+        return [Pair(name, images[name], labels[name]) for name in names]
+
+    def _listed(self, root: Path, split: str, images: dict[str, Path]) -> list[str]:
+        """The names of a split, in the order of its list."""
+        listing = root / self.settings.lists.replace("{split}", self.settings.splits[split])
+        known: dict[str, str] = {}
+        for name, path in images.items():
+            known |= {path.relative_to(root).as_posix(): name, f"{name}{path.suffix}": name}
+        known |= {name: name for name in images}
+        names = []
+        for number, line in enumerate(_lines(listing, f"{self.where}.lists"), 1):
+            entry = line.strip()
+            if entry:
+                found = known.get(entry) or known.get(entry.split()[0])
+                if found is None:
+                    raise DejavuError(
+                        f"{listing}, line {number}: '{entry}' is no image that {self.where}.images finds, "
+                        f"{nearest(entry, sorted(images)[:1000])}"
+                    )
+                names.append(found)
+        if not names or _twice(names):
+            raise DejavuError(f"{listing} {f'lists {_twice(names)[0]} twice' if names else 'is empty'}")
+        return names
+
+    def decode_label(self, path: Path) -> np.ndarray:
+        """Train ids, uint8 (H, W): the classes' numbers, 255 = ignored."""
+        from .images import read_indices, relabel
+
+        remedy = f": {self.where}.values takes more values of a class, {self.where}.ignore those of none"
+        return relabel(path, read_indices(path), self.train_ids, remedy)
+
+
+def _lines(listing: Path, where: str) -> list[str]:
+    try:
+        return listing.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DejavuError(f"{listing} is not a text file of image names") from None
+    except OSError:
+        raise DejavuError(f"{listing} is missing: {where} says that it lists a split's images") from None

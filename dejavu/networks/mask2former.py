@@ -1,0 +1,249 @@
+"""Mask2Former, transformers' own, for semantic segmentation: a set of queries, each a class and a mask.
+
+Cheng et al., CVPR 2022. Swin-L with 100 queries, as facebookresearch/Mask2Former has it for Cityscapes and
+ADE20K (its panoptic Swin-L has 200): 215.5 M parameters, 491.8 GMACs at 512x1024 with 19 classes, 250.1 at
+512x512, which is the paper's 251.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    SwinConfig,
+    SwinForImageClassification,
+)
+
+from ..options import Edge, Positive
+from .parts.loading import is_meta, load_pretrained
+from .parts.sizes import cut, fewer, pad, scaled
+from .parts.transformers_weights import transformers_hub, under_today_s_names
+
+MULTIPLE = 32  # of an input side: the coarsest stage's stride
+HEAD = 32  # channels of an attention head at width 1, of the decoders' at any; GroupNorm's number of groups
+LEVELS = 3  # feature maps that the queries attend in turn
+POINTS = 12544  # at which masks are compared
+CHANNELS = 256
+UNUSED = ("classifier.", "swin.layernorm.")  # of the ImageNet classifier
+
+
+Kind = TypeVar("Kind", bound="Mask2Former")
+
+
+class Swin(NamedTuple):
+    """A Swin Transformer's sizes, and those of the images it was pretrained on."""
+
+    channels: int
+    blocks: tuple[int, int, int, int]
+    window: int
+    image: int
+
+
+SWINS = {
+    "swin_tiny": Swin(96, (2, 2, 6, 2), 7, 224),
+    "swin_large": Swin(192, (2, 2, 18, 2), 12, 384),
+}
+
+
+def build(
+    num_classes: int,
+    width: float = 1.0,
+    depth: float = 1.0,
+    *,
+    backbone: Literal["swin_tiny", "swin_large"] = "swin_large",
+    queries: Positive = 100,
+    drop_path: Edge = 0.3,
+    pretrained: str | None = None,
+) -> Mask2Former:
+    """Build Mask2Former.
+
+    Args:
+        num_classes: K.
+        width: scales all channel counts, Swin's windows, since small scales have small images, and the number
+            of queries, at least 8.
+        depth: scales the numbers of blocks and layers; of the queries' decoder at least 3 are left, so that
+            every feature map is attended once.
+        backbone: Swin-T with windows of 7, or Swin-L with windows of 12.
+        queries: number of queries at width 1.
+        drop_path: chance that Swin's last block is left out in training; it rises linearly from 0 at the
+            first.
+        pretrained: a file of Swin's ImageNet classifier as transformers has it, or its name on the hub, which
+            is downloaded: microsoft/swin-large-patch4-window12-384-in22k or
+            microsoft/swin-tiny-patch4-window7-224. Every weight of Swin must be there.
+    """
+    return assemble(
+        Mask2Former, num_classes, width, depth, SWINS[backbone], queries, float(drop_path), pretrained
+    )
+
+
+def assemble(
+    kind: type[Kind],
+    num_classes: int,
+    width: float,
+    depth: float,
+    swin: Swin,
+    queries: int,
+    drop_path: float,
+    pretrained: str | None,
+) -> Kind:
+    """A Mask2Former, or what is made of it, with its backbone's weights. For the arguments see `build`."""
+    backbone = _swin(swin, width, depth, drop_path)
+    network = kind(_config(backbone, num_classes, width, depth, scaled(queries, width, least=8)))
+    if pretrained is not None and not is_meta(network):
+        load_pretrained(
+            network.backbone.swin,
+            pretrained,
+            hub=transformers_hub(SwinForImageClassification),
+            adapt=under_today_s_names(SwinForImageClassification, backbone, "swin.", UNUSED),
+        )
+    return network
+
+
+class Mask2Former(nn.Module):
+    """Swin, deformable pixel decoder and masked-attention decoder.
+
+    A pixel's score of a class is the sum over queries of the class's probability ("no object" left out) times
+    the mask's. The network returns the logarithm of it: its softmax is the score divided by the sum over
+    classes, and its largest class that of the scores.
+
+    Inputs whose sides are no multiples of 32 are padded with their border, and the predictions cropped.
+    """
+
+    stride = 4
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        device = torch.get_default_device()
+        # One parameter is made by `torch.Tensor`, which knows no default device: it is moved, and what its
+        # values took from the random numbers is given back.
+        with torch.random.fork_rng(devices=[], enabled=device.type == "meta"):
+            model: Any = Mask2FormerForUniversalSegmentation(config)
+            self.model = model.to(device)
+        self.backbone.swin.layernorm = nn.Identity()  # of the classifier: no feature map goes through it
+        _drop_after_mlp(self.backbone.swin)
+
+    @property
+    def backbone(self) -> Any:
+        """transformers' SwinBackbone."""
+        return self.model.model.pixel_level_module.encoder
+
+    def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
+        """Log scores of normalised images: (N, 3, H, W) to (N, K, H/4, W/4), rounded up.
+
+        In training mode the mapping {"out": log scores, "class_queries_logits": (N, Q, K + 1),
+        "masks_queries_logits": (N, Q, H/4, W/4), "intermediate": the same two of each earlier layer}.
+        """
+        size = (images.shape[-2], images.shape[-1])
+        found = self.model(pad(images, MULTIPLE), output_auxiliary_logits=True)
+        last, *earlier = (
+            {
+                "class_queries_logits": layer["class_queries_logits"],
+                "masks_queries_logits": cut(layer["masks_queries_logits"], size, self.stride),
+            }
+            for layer in (found, *found.auxiliary_logits)
+        )
+        out = log_scores(last["class_queries_logits"], last["masks_queries_logits"])
+        return {"out": out, **last, "intermediate": earlier} if self.training else out
+
+    def criterion(self, prediction: dict[str, Any], labels: Tensor, ignore_index: int = 255) -> Tensor:
+        """The paper's loss of what the network returns in training mode: a scalar.
+
+        Each class that is in an image is one mask, which the Hungarian algorithm gives to one query; class
+        (2), mask (5) and Dice (5) losses are summed over all layers. Pixels to be ignored belong to no mask,
+        as in the official data preparation. Masks are compared at 12544 random points, or as many as they
+        have cells if these are fewer.
+
+        Args:
+            labels: (N, H, W), int64.
+        """
+        masks, classes = binary_masks(labels, ignore_index)
+        loss = self.model.criterion
+        loss.num_points = loss.matcher.num_points = min(POINTS, prediction["out"][0, 0].numel())
+        last, *earlier = (
+            {name: layer[name].float() for name in ("class_queries_logits", "masks_queries_logits")}
+            for layer in (prediction, *prediction["intermediate"])
+        )
+        with _full_precision(labels.device):
+            losses = self.model.get_loss_dict(
+                **last, mask_labels=masks, class_labels=classes, auxiliary_predictions=earlier
+            )
+        return self.model.get_loss(losses)
+
+
+def log_scores(classes: Tensor, masks: Tensor) -> Tensor:
+    """Logarithm of each class's score at each pixel, at least that of the smallest normal number.
+
+    classes (N, Q, K + 1), logits whose last is "no object"; masks (N, Q, h, w), logits -> (N, K, h, w).
+    """
+    with _full_precision(masks.device):
+        probabilities = classes.float().softmax(-1)[..., :-1]
+        scores = torch.einsum("nqk,nqhw->nkhw", probabilities, masks.float().sigmoid())
+        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+
+
+def binary_masks(labels: Tensor, ignore_index: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each of the labels (N, H, W) its classes' masks (C, H, W), 0 or 1, and these classes (C,)."""
+    classes = [present[present != ignore_index].long() for present in map(torch.unique, labels)]
+    masks = [
+        (image == present[:, None, None]).float() for image, present in zip(labels, classes, strict=True)
+    ]
+    return masks, classes
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """No autocast: scores and losses are sums of many small numbers."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def _drop_after_mlp(swin: Any) -> None:
+    """Let drop path leave out a block's MLP, too, as Swin's paper does; transformers spares it."""
+    for stage in swin.encoder.layers:
+        for block in stage.blocks:
+            block.mlp.register_forward_hook(partial(_dropped, block.drop_path))
+
+
+def _dropped(drop_path: nn.Module, mlp: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    return drop_path(output)
+
+
+def _swin(swin: Swin, width: float, depth: float, drop_path: float) -> Any:
+    heads = swin.channels // HEAD
+    return SwinConfig(
+        embed_dim=scaled(swin.channels, width, multiple=heads),
+        depths=[fewer(blocks, depth) for blocks in swin.blocks],
+        num_heads=[heads * 2**stage for stage in range(4)],
+        window_size=scaled(swin.window, width, least=2),
+        image_size=swin.image,
+        drop_path_rate=drop_path,
+        out_features=["stage1", "stage2", "stage3", "stage4"],  # type: ignore[call-arg]
+    )
+
+
+def _config(swin: Any, num_classes: int, width: float, depth: float, queries: int) -> Any:
+    channels = scaled(CHANNELS, width, multiple=HEAD)
+    return Mask2FormerConfig(
+        backbone_config=swin,
+        num_labels=num_classes,  # type: ignore[call-arg]
+        num_queries=queries,
+        feature_size=channels,
+        mask_feature_size=channels,
+        hidden_dim=channels,
+        num_attention_heads=channels // HEAD,
+        encoder_feedforward_dim=4 * channels,
+        dim_feedforward=8 * channels,
+        encoder_layers=fewer(6, depth),
+        decoder_layers=max(LEVELS, fewer(9, depth)) + 1,  # counts the queries' prediction before any layer
+        no_object_weight=0.1,
+        class_weight=2.0,
+        mask_weight=5.0,
+        dice_weight=5.0,
+        train_num_points=POINTS,
+        oversample_ratio=3.0,
+        importance_sample_ratio=0.75,
+    )

@@ -1,0 +1,84 @@
+"""How many images a dataset has, and what it takes on disk when it is prepared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..datasets import categories, meaning, reader, targets
+from ..datasets.store import KINDS
+from ..errors import DejavuError
+from ..files import read_json
+from ..paths import Paths
+from ..schema import KeepAspect, Params
+from .work import Meaning
+
+if TYPE_CHECKING:
+    from ..schema import Part
+
+# Images of the splits that are prepared, as their authors published them.
+PUBLISHED = {
+    "ade20k": {"train": 20210, "val": 2000},
+    "camvid": {"train": 367, "val": 101, "test": 233},
+    "cityscapes": {"train": 2975, "val": 500},
+    "nyudv2": {"train": 795, "test": 654},
+}
+ASPECT = 4 / 3  # of images of many shapes, where they are not there to be looked at
+
+
+def meaning_of(params: Params, dataset: str, scale: str) -> Meaning:
+    """What the labels of that which plays a dataset's part mean."""
+    source = params.part(dataset, scale).source
+    module = reader(dataset, source, params.datasets.get(source))
+    return Meaning(meaning(module, source)[0], categories=categories(module, source))
+
+
+def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
+    """How many images each split has: of the prepared data if they are there, else as is known of them.
+
+    Empty where nobody can know: of a folder that is not prepared.
+    """
+    part = params.part(dataset, scale)
+    report = _report(dataset, scale, part)
+    if report is not None:
+        return {name: int(split["count"]) for name, split in report["splits"].items()}
+    known = dict(PUBLISHED.get(part.source, {}))
+    if part.train is not None:
+        known["train"] = min(part.train, known.get("train", part.train))
+    if part.val is not None:
+        known["val"] = min(part.val, known.get("val", part.val))
+    return known
+
+
+def disk(params: Params, dataset: str, scale: str) -> int | None:
+    """Bytes of the prepared data; None where the number of images is not known."""
+    part, folder = params.part(dataset, scale), Paths(scale).prepared(dataset)
+    if _report(dataset, scale, part) is not None:
+        return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
+    images = counts(params, dataset, scale)
+    if "train" not in images:
+        return None
+    module = reader(dataset, part.source, params.datasets.get(part.source))
+    each = 0
+    for kind in ("images", *targets(module)):
+        dtype, rest = KINDS[kind]
+        values = 1
+        for length in rest:
+            values *= length
+        each += dtype().itemsize * values
+    return sum(images.values()) * each * _pixels(part)
+
+
+def _pixels(part: Part) -> int:
+    """Of one image."""
+    if isinstance(part.size, KeepAspect):
+        return round(part.size.short * min(part.size.short * ASPECT, part.size.long))
+    return part.size[0] * part.size[1]
+
+
+def _report(dataset: str, scale: str, part: Part) -> dict[str, Any] | None:
+    """The report of the prepared data, where they are there and of this source."""
+    try:
+        report = read_json(Paths(scale).report(dataset))
+        return report if report["source"] == part.source and report["splits"] else None
+    except (DejavuError, OSError, KeyError, TypeError):
+        return None

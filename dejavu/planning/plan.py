@@ -1,0 +1,249 @@
+"""The rows of params.yaml at a scale: what each will take, and how long on which device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DejavuError
+from ..files import read_json, write_json
+from ..schema import Params, Run
+from . import data
+from .speed import Speed
+
+if TYPE_CHECKING:
+    from .work import Meaning, Step, Work
+
+# What of a recipe a step depends on, beside the network.
+PER_STEP = ("batch_size", "crop", "class_weights", "align_corners", "ohem", "rmi", "auxiliary", "coarse")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Where a row's hours come from: the seconds of a step, and how they are known."""
+
+    seconds: float
+    kind: str
+    """measured, similar, probe or given"""
+    of: str
+    """the row that was timed; '' of a given rate"""
+    device: str
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """One experiment: all its seeds."""
+
+    run: Run
+    work: Work
+    steps: int | None
+    basis: Basis | None
+
+    @property
+    def seeds(self) -> int:
+        return len(self.run.seeds)
+
+    @property
+    def images(self) -> int | None:
+        """That one seed is trained on, each as often as it is seen."""
+        return None if self.steps is None else self.steps * self.run.train.batch_size
+
+    @property
+    def flops(self) -> int | None:
+        """Of all seeds."""
+        return None if self.steps is None else self.steps * self.work.flops * self.seeds
+
+    @property
+    def hours(self) -> float | None:
+        """Of all seeds, one after the other."""
+        if self.steps is None or self.basis is None:
+            return None
+        return self.steps * self.seeds * self.basis.seconds / 3600
+
+    @property
+    def disk(self) -> int:
+        """Bytes of the weights of all seeds, published and kept in runs/, and of one checkpoint to resume."""
+        resume = self.work.weights + self.work.state
+        return 2 * self.seeds * self.work.weights + resume
+
+    @property
+    def gmacs(self) -> float:
+        """The base network's forward pass over one image of the crop, with what only training needs."""
+        return self.work.forward / 2 / self.work.batch / 1e9
+
+    @property
+    def overhead(self) -> float:
+        """What a step computes against three times the base network's forward pass."""
+        return self.work.flops / (3 * self.work.forward)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; sizes in bytes."""
+        recipe, basis = self.run.train, self.basis
+        return {
+            "experiment": self.run.experiment,
+            "scale": self.run.scale,
+            "seeds": self.seeds,
+            "steps": self.steps,
+            "batch": recipe.batch_size,
+            "crop": list(recipe.crop),
+            "images": self.images,
+            "forward_gmacs_per_image": self.gmacs,
+            "flops_per_step": self.work.flops,
+            "flops": self.flops,
+            "task_loss_counted": self.work.loss,
+            "parameters": self.work.deployed,
+            "parameters_in_training": self.work.parameters,
+            "memory": self.work.memory,
+            "memory_if_activations_are_half": self.work.memory_half,
+            "activations": self.work.saved,
+            "disk": self.disk,
+            "hours": self.hours,
+            "hours_from": None
+            if basis is None
+            else {"kind": basis.kind, "row": basis.of, "device": basis.device, "step": basis.seconds},
+        }
+
+
+class Planner:
+    """Counts the rows of a scale; what shares network, losses and recipe is counted once."""
+
+    def __init__(self, params: Params, scale: str) -> None:
+        self.params, self.scale = params, scale
+        self._counted: dict[str, Work] = {}
+        self._steps: dict[str, Step] = {}
+        self._meanings: dict[str, Meaning] = {}
+
+    def meaning(self, run: Run) -> Meaning:
+        """What the labels of a run's data mean."""
+        if run.dataset not in self._meanings:
+            self._meanings[run.dataset] = data.meaning_of(self.params, run.dataset, self.scale)
+        return self._meanings[run.dataset]
+
+    def key(self, run: Run) -> str:
+        """What a run's step depends on, as a hash."""
+        recipe = run.train.model_dump(mode="json", include=set(PER_STEP))
+        optimizer = [run.train.optimizer.name, run.train.optimizer.momentum > 0]
+        network = run.network.model_dump(mode="json")
+        network["options"].pop("pretrained", None)
+        method = run.dejavu.model_dump(mode="json", exclude={"gamma", "warmup"}) if run.dejavu else None
+        classes = len(self.meaning(run).classes)
+        asked = [recipe, optimizer, network, method, run.task, classes, run.frozen_width]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+    def work(self, run: Run) -> Work:
+        """One step of a run."""
+        key = self.key(run)
+        if key not in self._counted:
+            try:
+                self._counted[key] = _kept(key) or self._count(run)
+            except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise DejavuError(
+                    f"experiment '{run.experiment}' cannot be counted on the meta device: {reason}"
+                ) from None
+            write_json(_file(key), {"code": _code(), "work": asdict(self._counted[key])})
+        return self._counted[key]
+
+    def _count(self, run: Run) -> Work:
+        """Rows that differ in the method only share the step of their network."""
+        from .work import Step, plain
+
+        without = plain(run)
+        key = self.key(without)
+        if key not in self._steps:
+            self._steps[key] = Step(without, self.meaning(run))
+        step = self._steps[key]
+        return step.work if run.dejavu is None else step.with_method(run)
+
+    def steps(self, run: Run) -> int | None:
+        """Of one seed; None where the number of images is not known."""
+        if run.train.iterations:
+            return run.train.iterations
+        images = data.counts(self.params, run.dataset, self.scale).get("train")
+        return None if images is None else run.train.steps(images)
+
+    def row(self, experiment: str, speeds: Speeds | None) -> RowPlan:
+        """What one experiment will take."""
+        run = self.params.run(experiment, self.scale)
+        work = self.work(run)
+        basis = None if speeds is None else speeds.of(self.key(run), run, work)
+        return RowPlan(run, work, self.steps(run), basis)
+
+
+def _file(key: str) -> Path:
+    return Path("runs/plan") / f"{key}.json"
+
+
+def _kept(key: str) -> Work | None:
+    """What this code has counted before; None where it has not."""
+    from .work import Work
+
+    try:
+        found = read_json(_file(key))
+        return Work(**found["work"]) if found["code"] == _code() else None
+    except (DejavuError, OSError, KeyError, TypeError):
+        return None
+
+
+@cache
+def _code() -> str:
+    """A hash of the code that trains, and of that which counts."""
+    from ..runfolder import code_fingerprint
+
+    digest = hashlib.sha256(code_fingerprint().encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """How fast steps are: measurements of one device, or a rate that was given by hand."""
+
+    device: str
+    measured: Sequence[Speed] = ()
+    rate: float | None = None
+
+    def of(self, key: str, run: Run, work: Work) -> Basis:
+        """A row's own measurement, else the rate of the most similar row."""
+        if self.rate is not None:
+            return Basis(work.flops / self.rate, "given", "", self.device)
+        for speed in self.measured:
+            if speed.key == key:
+                return Basis(
+                    speed.seconds / speed.batch * work.batch, "measured", speed.experiment, self.device
+                )
+        near = min(self.measured, key=lambda speed: _distance(speed, run, work))
+        kind = "probe" if near.key == "probe" else "similar"
+        return Basis(work.flops / near.rate, kind, near.experiment, self.device)
+
+    @property
+    def gpu(self) -> bool:
+        """Whether it is a graphics card: only there is the training in bfloat16."""
+        return any(speed.precision == "bfloat16" for speed in self.measured)
+
+
+def _distance(speed: Speed, run: Run, work: Work) -> tuple[bool, float]:
+    """Rows of the same network module are nearest, then those whose images cost about as much."""
+    ratio = (speed.flops / speed.batch) / (work.flops / work.batch)
+    return speed.module != run.network.module, abs(math.log(ratio))
+
+
+def choose(found: Iterable[Speed], here: str) -> Speeds | None:
+    """The measurements of the device to plan for: a graphics card's, else those of the one at hand.
+
+    None where nothing was measured.
+    """
+    by_device: dict[str, list[Speed]] = {}
+    for speed in found:
+        by_device.setdefault(speed.device, []).append(speed)
+    choices = [Speeds(device, tuple(rows)) for device, rows in sorted(by_device.items())]
+    if not choices:
+        return None
+    return max(choices, key=lambda one: (one.gpu, one.device == here, len(one.measured)))

@@ -1,0 +1,137 @@
+"""What autograd keeps for the backward pass, counted on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+NORMS = ("batch_norm", "group_norm", "layer_norm", "instance_norm")
+
+
+class Saved:
+    """Counts the storages that autograd keeps for the backward pass, but those of `own` tensors."""
+
+    def __init__(self, own: Sequence[Tensor]) -> None:
+        self._own = {_place(tensor) for tensor in own}
+        self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
+
+    def beside(self, own: Sequence[Tensor]) -> Saved:
+        """A counter that begins with what this one has counted."""
+        found = Saved(own)
+        found._kept |= self._kept
+        return found
+
+    @property
+    def bytes(self) -> int:
+        """Of all storages that were kept."""
+        return sum(storage.nbytes() for storage in self._kept.values())
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Count a tensor's storage, unless it is known."""
+        place = _place(tensor)
+        if place not in self._own:
+            self._kept[place] = tensor.untyped_storage()
+        return tensor
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is saved within: attention as one fused kernel, norms in a moment."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self.add, lambda tensor: tensor))
+            stack.enter_context(
+                patch.object(F, "scaled_dot_product_attention", self._fused(F.scaled_dot_product_attention))
+            )
+            for name in NORMS:
+                stack.enter_context(patch.object(F, name, _norm(getattr(F, name))))
+            stack.enter_context(patch.object(torch, "autocast", _autocast(torch.autocast)))
+            yield
+
+    def _fused(self, attend: Any) -> Any:
+        """Attention that keeps what a fused kernel keeps, and no map."""
+
+        def fused(query: Tensor, key: Tensor, value: Tensor, *arguments: Any, **options: Any) -> Tensor:
+            with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+                out = attend(query, key, value, *arguments, **options)
+            for tensor in (query, key, value, out):
+                self.add(tensor)
+            return out
+
+        return fused
+
+
+class Uninitialised(TorchFunctionMode):
+    """Leaves out what fills tensors of the meta device, which have no values."""
+
+    FILLING = frozenset(("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "trunc_normal_"))
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        filled = args[0] if args else None
+        if getattr(func, "__name__", "") in self.FILLING and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
+        return func(*args, **(kwargs or {}))
+
+
+class _Norm(torch.autograd.Function):
+    """A norm that keeps its input, as real ones do, and computes nothing.
+
+    Norms are no part of what is counted, and torch's take most of the time of a step on the meta device.
+    """
+
+    @staticmethod
+    def forward(context: Any, images: Tensor, *parameters: Tensor | None) -> Tensor:
+        context.save_for_backward(images, *parameters)
+        return torch.empty_like(images)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        images, *parameters = context.saved_tensors
+        return torch.empty_like(images), *(
+            None if parameter is None else torch.empty_like(parameter) for parameter in parameters
+        )
+
+
+def _norm(real: Any) -> Any:
+    """In the place of a function of torch.nn.functional: parameters are known by their names or places."""
+
+    def norm(images: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        if not images.is_meta:
+            return real(images, *arguments, **options)
+        given = [*arguments, *options.values()]
+        learning = [part for part in given if isinstance(part, Tensor) and part.requires_grad]
+        return _Norm.apply(images, *learning)
+
+    return norm
+
+
+def _autocast(real: Any) -> Any:
+    """torch.autocast does not know the meta device, where there is nothing to be cast."""
+
+    def autocast(device_type: str, *arguments: Any, **options: Any) -> Any:
+        return nullcontext() if device_type == "meta" else real(device_type, *arguments, **options)
+
+    return autocast
+
+
+def tensors_of(module: nn.Module) -> list[Tensor]:
+    """A module's parameters and buffers, each storage once."""
+    found = {_place(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return list(found.values())
+
+
+def size_of(tensor: Tensor) -> int:
+    """Bytes of a tensor's storage."""
+    return tensor.untyped_storage().nbytes()
+
+
+def _place(tensor: Tensor) -> int:
+    """What tells two storages apart where neither has an address."""
+    return tensor.untyped_storage()._cdata

@@ -1,0 +1,143 @@
+"""Samples that the tests of figures draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dejavu.figures.classes import draw_classes, pair
+from dejavu.figures.curves import Curve, Group, Log, draw_curves
+from dejavu.figures.forest import draw_gains
+from dejavu.figures.panel import Block, draw_panel
+from dejavu.figures.tradeoff import draw_tradeoff
+from dejavu.stages.qualitative import FIRST
+from dejavu.tables import columns
+from dejavu.tables.forms import Content
+
+PALETTE = np.array([[128, 64, 128], [70, 70, 70], [220, 20, 60]], np.uint8)
+CLASSES = ["road", "building", "person"]
+NAN = float("nan")
+
+
+def log(shift: float = 0.0, dejavu: bool = False) -> Log:
+    return {
+        "epoch": np.array([1.0, 2.0, 3.0]),
+        "loss_task": np.array([3.0, 2.0, 1.0]) + shift,
+        "loss_dejavu": np.array([0.3, 0.2, 0.1]) + shift if dejavu else np.full(3, NAN),
+        "val_miou": np.array([NAN, 40.0, 50.0]) + shift,
+    }
+
+
+def groups(count: int = 1) -> list[Group]:
+    base = Curve("HRNet", [log(0.0), log(0.5)])
+    ours = Curve("HRNet + DejaVu", [log(1.0, dejavu=True), log(2.0, dejavu=True)])
+    return [Group(f"group {i}", [base, ours] if i == 0 else [base]) for i in range(count)]
+
+
+def curves_figure() -> Figure:
+    return draw_curves(groups(2), "Title", "Scale demo, data")
+
+
+def block(height: int = 8, width: int = 300, count: int = 2) -> Block:
+    """Pictures of one colour or class each, so that any pixel tells which it is."""
+
+    def flat(*colour: int) -> np.ndarray:
+        return np.full((height, width, 3), colour, np.uint8)
+
+    def classes(value: int) -> np.ndarray:
+        return np.full((height, width), value, np.uint8)
+
+    rows = [
+        [flat(10, 20, i), classes(0), classes(1), classes(255), flat(1, 2, 3), flat(9, 8, 7)]
+        for i in range(count)
+    ]
+    return Block(FIRST, [f"image {i}" for i in range(count)], rows)
+
+
+def panel_figure() -> Figure:
+    return draw_panel([block()], PALETTE, CLASSES, "Title", "Scale demo, data")
+
+
+def content(cells: dict[str, dict[str, tuple[float, ...]]]) -> Content:
+    """A table's CSV: of each row and metric the gain, and its interval if any; '#' is a row's base."""
+    metrics = tuple(dict.fromkeys(metric for row in cells.values() for metric in row))
+    lines = {"#": dict.fromkeys(columns(metrics), "") | {"id": "#", "method": "HRNet", "status": "run"}}
+    for name, values in cells.items():
+        line = lines["#"] | {"id": name, "method": name, "base": "#"}
+        for metric, numbers in values.items():
+            keys = (f"{metric}_gain", f"{metric}_gain_lo", f"{metric}_gain_hi")
+            line |= {key: f"{number:.4f}" for key, number in zip(keys, numbers, strict=False)}
+        lines[name] = line
+    return Content(metrics, lines)
+
+
+def gains_figure() -> Figure:
+    """Rows with long names in three groups, of two metrics; and rows of another task."""
+    cells = {}
+    for i in range(7):
+        mean = 0.3 * i - 1
+        values = (mean, mean - 0.4, mean + 0.4)
+        cells[f"{'abc'[i % 3]} change: to something of a longish name, {i}"] = {"miou": values}
+        cells[f"{'abc'[i % 3]} change: to something of a longish name, {i}"]["boundary_miou"] = values[:1]
+    for i in range(3):
+        cells[f"depth: {i}"] = {"depth_aerr": (0.01 * i, -0.02, 0.03)}
+    return draw_gains(content(cells), "Title", "Scale demo, data")
+
+
+def costs(rows: dict[str, dict[str, object]]) -> Content:
+    """A table's CSV of costs and mIoU."""
+    blank = dict.fromkeys(columns(["miou"]), "") | {"status": "run", "method": "HRNet"}
+    lines = {
+        key: blank | {"id": key} | {name: str(value) for name, value in row.items()}
+        for key, row in rows.items()
+    }
+    return Content(("miou",), lines)
+
+
+def shared_attention() -> Content:
+    """Three widths, DejaVu on the first, and DejaVu-SA, of which the paper prints no cost."""
+    plain = {"gmacs": 19.2, "params_m": 3.9, "miou_mean": 30, "miou_std": 1}
+    return costs(
+        {
+            "w18": plain | {"backbone": "W18", "paper_miou": 77.6, "paper_gmacs": 19, "paper_params_m": 4},
+            "w20": {"backbone": "W20", "gmacs": 22, "params_m": 4.8, "miou_mean": 32, "miou_std": 2}
+            | {"paper_miou": 79.0, "paper_gmacs": 22, "paper_params_m": 4.8},
+            "w19": {"backbone": "W19", "gmacs": 20.6, "params_m": 4.4, "miou_mean": 31, "miou_std": 0.5},
+            "dv": plain
+            | {"base": "w18", "backbone": "W18", "miou_mean": 31.5}
+            | {"paper_miou": 78.8, "paper_gmacs": 19, "paper_params_m": 4},
+            "sa": {"method": "DejaVu-SA", "base": "w18", "gmacs": 22.4, "params_m": 4.1}
+            | {"miou_mean": 33, "paper_miou": 80.1},
+        }
+    )
+
+
+def tradeoff_figure() -> Figure:
+    return draw_tradeoff(shared_attention(), "Title", "Scale demo, data")
+
+
+def class_values(shift: float = 0.0, count: int = 3, seeds: int = 3) -> dict[int, dict[str, float | None]]:
+    """IoU of some classes: the more of the shift, the higher a class's number."""
+    return {
+        seed: {f"class {i}": 40.0 + i + seed * 0.1 * (i % 3) + shift * (i - 1) for i in range(count)}
+        for seed in range(seeds)
+    }
+
+
+def classes_figure(count: int = 3, pairs: int = 2) -> Figure:
+    panels = [
+        pair(f"HRNet + DejaVu {i}\nHRNet18", class_values(1.0 + i, count), class_values(0.0, count))
+        for i in range(pairs)
+    ]
+    return draw_classes(panels, "Title", "Scale demo, data")
+
+
+def many_classes_figure() -> Figure:
+    return classes_figure(150, 3)
+
+
+FIGURES: list[Callable[[], Figure]] = [
+    *(curves_figure, panel_figure, gains_figure, tradeoff_figure, classes_figure, many_classes_figure)
+]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dejavu import config
+from dejavu import config, schema
 from dejavu.errors import DejavuError
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ FAULTS = [
     ("scale", "smoke", ["scale", "*smoke"]),
     ("scale", "smok", ["scale", "'smoke'"]),
     ("scale.seeds", [7], ["scale", "alias"]),
-    ("scales.demo.pretrained", True, ["scales.demo", "full width"]),
+    ("scales.demo.pretrained", True, ["scales.demo", "full size"]),
     ("scales.demo.sedes", [0], ["scales.demo", "sedes", "'seeds'"]),
     ("scales.demo.seeds", [], ["scales.demo.seeds"]),
     ("scales.demo.seeds", [0, 0], ["scales.demo", "differ"]),
@@ -56,7 +56,7 @@ FAULTS = [
     ("scales.demo.data.cityscapes.size", [96, 0], ["scales.demo.data.cityscapes.size.1"]),
     ("scales.demo.data.cityscapes.train", 2.5, ["scales.demo.data.cityscapes.train", "2.5"]),
     ("scales.demo.frozen_width", 0, ["scales.demo.frozen_width"]),
-    ("scales.paper.frozen_width", 0.5, ["scales.paper", "full width"]),
+    ("scales.paper.frozen_width", 0.5, ["scales.paper", "full size"]),
     ("scales.demo.train.hrnet_cityscape", {}, ["scales.demo.train", "'hrnet_cityscapes'"]),
     ("scales.demo.train.hrnet_cityscapes.epochs", 0, ["scales.demo.train.hrnet_cityscapes.epochs"]),
     ("scales.demo.train.hrnet_cityscapes.epochs", True, ["scales.demo.train.hrnet_cityscapes.epochs"]),
@@ -77,10 +77,10 @@ FAULTS = [
     ("recipes.hrnet_cityscapes.scale_range", [2.0, 0.5], ["recipes.hrnet_cityscapes", "scale_range"]),
     ("recipes.hrnet_cityscapes.flip", "yes", ["recipes.hrnet_cityscapes.flip"]),
     ("experiments.hrnet18.dataset", "cityscape", ["experiments.hrnet18.dataset", "'cityscapes'"]),
-    ("experiments.hrnet18.network", "hrnet81", ["experiments.hrnet18.network", "'hrnet18'"]),
+    ("experiments.hrnet18.network", "hrnet188", ["experiments.hrnet18.network", "'hrnet18'"]),
     ("experiments.hrnet18.recipe", "hrnet_cityscape", ["experiments.hrnet18.recipe", "'hrnet_cityscapes'"]),
     ("experiments.hrnet18.task", "semantics", ["experiments.hrnet18.task", "'semantic'"]),
-    ("experiments.hrnet18_dejavu.base", "hrnet81", ["experiments.hrnet18_dejavu.base", "'hrnet18'"]),
+    ("experiments.hrnet18_dejavu.base", "hrnet188", ["experiments.hrnet18_dejavu.base", "'hrnet18'"]),
     ("experiments.hrnet18_dejavu.base", None, ["experiments.hrnet18_dejavu", "'base'"]),
     (
         "experiments.hrnet18_dejavu.train",
@@ -215,7 +215,8 @@ def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -
     assert (run.experiment, run.scale) == (experiment, scale)
     over = PARAMS.scales[scale].train[PARAMS.experiments[experiment].recipe]
     for key in over.model_fields_set - {"seeds"}:
-        assert getattr(run.train, key) == getattr(over, key)
+        given, default = getattr(over, key), schema.Recipe.model_fields[key].default
+        assert getattr(run.train, key) == (default if given is None else given)
     assert run.seeds == PARAMS.scales[scale].seeds[: over.seeds]
 
 
@@ -225,9 +226,17 @@ def test_a_pair_differs_in_nothing_but_the_method(experiment: str, scale: str) -
     ours = PARAMS.run(experiment, scale).as_dict()
     base = PARAMS.run(PARAMS.experiments[experiment].base or "", scale).as_dict()
     frozen = {"pretrained", "frozen_width"}  # of the networks that judge, which only such rows have
-    differing = {key for key in ours if key not in frozen and ours[key] != base[key]}
-    assert differing == {"experiment", "base", "dejavu"}
-    assert (frozen <= ours.keys()) == bool({"text", "perceptual"} & ours["dejavu"].keys())
+    differing = {key for key in ours if key not in frozen and ours[key] != base[key]} - {"seeds"}
+    assert set(ours["seeds"]) <= set(base["seeds"])
+    attention = "network" in differing  # DejaVu-SA is compared with the network without it
+    if attention:
+        options = ours["network"]["options"]
+        assert {key: value for key, value in options.items() if key != "attention"} == base["network"][
+            "options"
+        ]
+    method = {"dejavu"} if ours["dejavu"] else set()
+    assert differing - {"network"} == {"experiment", "base"} | method and (method or attention)
+    assert (frozen <= ours.keys()) == bool({"text", "perceptual"} & (ours["dejavu"] or {}).keys())
 
 
 def test_the_paper_scale_is_the_recipe_itself() -> None:
@@ -238,7 +247,7 @@ def test_the_paper_scale_is_the_recipe_itself() -> None:
 
 def test_unknown_names_have_a_hint() -> None:
     with pytest.raises(DejavuError, match="did you mean 'hrnet18'"):
-        PARAMS.run("hrnet81", "demo")
+        PARAMS.run("hrnet188", "demo")
     with pytest.raises(DejavuError, match="did you mean 'smoke'"):
         PARAMS.get_scale("smok")
     with pytest.raises(DejavuError, match="unknown table"):

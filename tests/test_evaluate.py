@@ -88,7 +88,9 @@ def make_weights(params: schema.Params, seed: int, name: str = NAME, channels: i
     run = params.run(name, SCALE)
     torch.manual_seed(seed)
     outputs = channels or CHANNELS[name]
-    network = networks.build(run.network.module, outputs, run.network.width, **run.network.options)
+    network = networks.build(
+        run.network.module, outputs, run.network.width, run.network.depth, **run.network.options
+    )
     # Batch norm that has seen some images, or one class wins everywhere.
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -123,7 +125,9 @@ def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sche
 def outputs(params: schema.Params, seed: int, name: str = NAME) -> torch.Tensor:
     """What the network says of the test split at full size, written out without the project's inference."""
     run = params.run(name, SCALE)
-    network = networks.build(run.network.module, CHANNELS[name], run.network.width, **run.network.options)
+    network = networks.build(
+        run.network.module, CHANNELS[name], run.network.width, run.network.depth, **run.network.options
+    )
     network.load_state_dict(load_file(PATHS.weights(name, seed)))
     images = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_images.npy")).permute(0, 3, 1, 2)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

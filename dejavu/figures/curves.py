@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -81,10 +82,12 @@ def band(logs: Sequence[Log], column: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 def draw_curves(groups: Sequence[Group], title: str, subtitle: str) -> Figure:
     """A line of plots for each group."""
-    height = (2.6 if len(groups) <= FEW else 2.0) * len(groups) + 0.7
+    subtitle = textwrap.fill(subtitle, int((10.5 - 0.3) / 0.066))
+    lines = subtitle.count("\n") + 1
+    height = (2.6 if len(groups) <= FEW else 2.0) * len(groups) + 0.55 + 0.15 * lines
     with style():
         figure = new_figure(10.5, height, layout="constrained")
-        head = 0.62 / height  # kept free for the title
+        head = (0.47 + 0.15 * lines) / height  # kept free for the title
         figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head), w_pad=0.1, h_pad=0.08)  # type: ignore
         figure.text(0.012, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
         figure.text(0.012, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
@@ -113,4 +116,4 @@ def _plot(axes: Axes, curves: Sequence[Curve], column: str, label: str) -> None:
         whole_numbers(axes)
     else:
         axes.axis("off")
-        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
+        axes.text(0.5, 0.5, "no DejaVu row", transform=axes.transAxes, ha="center", color=MUTED)

@@ -90,6 +90,8 @@ def _factors(module: nn.Module, config: Optimizer) -> dict[nn.Parameter, float]:
     factors = dict.fromkeys(network.parameters(), config.head)
     if isinstance(backbone, nn.Module):
         factors |= dict.fromkeys(backbone.parameters(), config.backbone)
+    for name in getattr(network, "base_rate", ()):  # what the published code counts as neither
+        factors |= dict.fromkeys(network.get_submodule(name).parameters(), 1.0)
     return factors
 
 

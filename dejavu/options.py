@@ -45,6 +45,12 @@ def names(module: str) -> list[str]:
     return list(_registry(module))
 
 
+def reads_classes(module: str) -> bool:
+    """Whether a network's `build` is given the names of the classes."""
+    function = _find((HERE / "networks" / f"{module}.py",), "build")
+    return isinstance(function, ast.FunctionDef) and "classes" in _arguments(function, skip=set())
+
+
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     """Check `given` options of a named network, redaction or regenerator.
 

@@ -14,7 +14,7 @@ from .errors import nearest
 from .metrics import METRICS
 
 if TYPE_CHECKING:
-    from .schema import Experiment, Network, Params, Row, Table
+    from .schema import Experiment, Network, Params, Row, Run, Table
 
 
 def check(params: Params) -> None:
@@ -108,11 +108,24 @@ def _run(params: Params, name: str, scale: str) -> None:
         fault = error.errors()[0]
         reason = fault.get("ctx", {}).get("error", fault["msg"])
         raise ValueError(f"experiments.{name} at scale {scale}: {reason}") from None
+    _only_for_segmentation(run, f"experiments.{name}")
     if run.data.train is not None and run.train.batch_size > run.data.train:
         raise ValueError(
             f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
             f"{run.data.train} training images"
         )
+
+
+def _only_for_segmentation(run: Run, where: str) -> None:
+    """Keys that mean something for classes only."""
+    recipe = run.train
+    used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
+    used["cat_max_ratio"] = recipe.cat_max_ratio < 1
+    asked = run.protocol
+    used["protocol"] = asked.slide or asked.flip or asked.multiple or tuple(asked.scales) != (1.0,)
+    for key, value in used.items():
+        if value and run.task != "semantic":
+            raise ValueError(f"{where}: {key} is for segmentation, and the task is {run.task}: leave it out")
 
 
 def _pair(params: Params, name: str, where: str, row: Experiment) -> None:

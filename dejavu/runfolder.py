@@ -29,7 +29,16 @@ HERE = Path(__file__).parent
 # The code that a trained weight depends on.
 CODE = (
     *("arguments.py", "attention.py", "augment.py", "batches.py", "checks.py", "clip.py", "conditioning.py"),
-    *("cycle.py", "frozen.py", "inference.py", "losses.py", "method.py", "networks/**/*.py"),
+    *(
+        "cycle.py",
+        "datasets/ragged.py",
+        "datasets/store.py",
+        "frozen.py",
+        "inference.py",
+        "losses.py",
+        "method.py",
+        "networks/**/*.py",
+    ),
     *("optimisation.py", "perceptual.py", "photometric.py", "predictions.py", "protocols.py"),
     *("randomness.py", "redaction/*.py", "regeneration.py", "sampling.py", "sliding.py"),
     *("supervision/*.py", "tasks.py", "text.py", "training.py", "weights.py", "windows.py"),
@@ -51,18 +60,29 @@ def code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def fingerprint(config: dict[str, Any], seed: int, splits: dict[str, Any]) -> str:
-    """A hash of all that a run was asked to do.
+def fingerprint(
+    config: dict[str, Any], seed: int, splits: dict[str, Any], meaning: dict[str, Any] | None = None
+) -> str:
+    """A hash of all that a training was asked to do.
 
-    `config` is `Run.as_dict()`, `splits` those of the data's report, with the checksums of its arrays. The
-    other seeds, and where the data came from, are left out: they change nothing in this run.
+    `config` is `Run.as_dict()`, `splits` those of the data's report, with the checksums of its arrays, and
+    `meaning` what else of the report the training reads: names of classes, categories. The other seeds, where
+    the data came from, and how the network is evaluated are left out: they change nothing in this training.
     """
-    asked = {key: value for key, value in config.items() if key not in ("seeds", "source")}
-    arrays = ("images", "labels", "depth", "normals")
-    data = {
-        name: [split[kind]["sha256"] for kind in arrays if kind in split] for name, split in splits.items()
-    }
-    return hashlib.sha256(json.dumps([asked, seed, data], sort_keys=True).encode()).hexdigest()
+    asked = {key: value for key, value in config.items() if key not in ("seeds", "source", "protocol")}
+    data = checksums(splits)
+    parts = [asked, seed, data, *([meaning] if meaning else [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def checksums(splits: dict[str, Any]) -> dict[str, list[str]]:
+    """Of the arrays of each split, and of the sizes of images where these differ."""
+    found = {}
+    for name, split in splits.items():
+        arrays = [split[kind] for kind in ("images", "labels", "depth", "normals") if kind in split]
+        found[name] = [array["sha256"] for array in arrays]
+        found[name] += [array["sizes"]["sha256"] for array in arrays if "sizes" in array]
+    return found
 
 
 class RunFolder:

@@ -175,6 +175,9 @@ class Recipe(Section):
             raise ValueError(f"scale_range must be [smallest, largest], not {list(self.scale_range)}")
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("epochs or iterations must be given, and not both")
+        for key in ("class_weights", "ohem"):
+            if self.rmi is not None and getattr(self, key) is not None:
+                raise ValueError(f"{key} weighs cross-entropy, which rmi replaces: leave one of them out")
         for name in self.coarse:
             if name not in self.auxiliary:
                 raise ValueError(f"coarse names '{name}', which has no weight in auxiliary")

@@ -269,6 +269,56 @@ def test_a_repetition_is_the_same_bytes(params: schema.Params, name: str) -> Non
     assert written(name) == first
 
 
+def test_what_the_training_measured_is_published(params: schema.Params, monkeypatch) -> None:
+    run, report = params.run(NAME, SCALE), read_json(PATHS.report("cityscapes"))
+    for seed in SEEDS:
+        evaluate.keep(params, run, seed, report)
+    expected = {seed: evaluate.measured(params, run, seed, report)["metrics"] for seed in SEEDS}
+    monkeypatch.setattr(evaluate, "measure", lambda *_: pytest.fail("measured again"))
+    evaluate.run(params, NAME, SCALE)
+    assert {seed: read_json(PATHS.metrics(NAME, seed))["metrics"] for seed in SEEDS} == expected
+
+
+def change_weights(params: schema.Params) -> None:
+    make_weights(params, 3)
+    shutil.copy(PATHS.weights(NAME, 3), PATHS.weights(NAME, 0))
+
+
+def change_data(params: schema.Params) -> None:
+    path = PATHS.report("cityscapes")
+    report = read_json(path)
+    report["splits"]["test"]["labels"]["sha256"] = "of others"
+    write_json(path, report)
+
+
+@pytest.mark.parametrize("change", [change_weights, change_data], ids=["weights", "data"])
+def test_what_was_measured_of_something_else_is_not(params: schema.Params, change) -> None:
+    run, path = params.run(NAME, SCALE), PATHS.report("cityscapes")
+    evaluate.keep(params, run, 0, read_json(path))
+    assert evaluate.kept(params, run, 0, read_json(path)) is not None
+    flipped = run.model_copy(update={"protocol": schema.Protocol(flip=True)})
+    assert evaluate.kept(params, flipped, 0, read_json(path)) is None
+    change(params)
+    assert evaluate.kept(params, run, 0, read_json(path)) is None
+
+
+def test_another_protocol_is_printed_and_nothing_written(params: schema.Params, capsys) -> None:
+    evaluate.run(params, NAME, SCALE, protocol="whole_ms_flip")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["experiment"], said["protocol"]) == (NAME, "whole_ms_flip")
+    evaluate.run(params, NAME, SCALE)
+    whole = read_json(PATHS.metrics(NAME, 0))["metrics"]
+    assert said["seeds"]["0"]["miou"] != whole["miou"]
+    with pytest.raises(DejavuError, match="unknown protocol 'whol', did you mean 'whole'"):
+        evaluate.run(params, NAME, SCALE, protocol="whol")
+
+
+def test_another_protocol_of_stale_weights_is_refused(params: schema.Params) -> None:
+    write_json(PATHS.run(NAME, 0) / "train.json", {"fingerprint": "of another gamma"})
+    with pytest.raises(DejavuError, match="was trained by another configuration"):
+        evaluate.run(params, NAME, SCALE, protocol="whole")
+
+
 def test_seeds_that_are_gone_leave_nothing(params: schema.Params) -> None:
     folder = PATHS.metrics(NAME, 0).parent
     folder.mkdir(parents=True)

@@ -90,7 +90,7 @@ def test_each_group_has_a_line_of_plots() -> None:
     plots = draw_curves(groups(2), "t", "s").axes
     assert len(plots) == 6
     assert [plots[i].get_title(loc="left") for i in (0, 3)] == ["group 0", "group 1"]
-    assert [text.get_text() for text in plots[4].texts] == ["not measured"]  # no DejaVu row in group 1
+    assert [text.get_text() for text in plots[4].texts] == ["no DejaVu row"]  # no DejaVu row in group 1
 
 
 def test_band_keeps_to_epochs_that_every_seed_measured() -> None:

@@ -93,6 +93,13 @@ def test_frozen_parameters_are_left_out() -> None:
     assert found.keys() == {"pos_embed", "queries.weight", "head.weight", "head.bias"}
 
 
+def test_parts_of_base_rate_keep_the_recipes_own() -> None:
+    model = network()
+    model.base_rate = ("queries",)
+    found = names(model, build_optimizer(model, config(head=10.0)))
+    assert found["queries.weight"][0] == 0.1 and found["head.weight"][0] == 1.0
+
+
 @pytest.mark.parametrize("architecture", ["swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224"])
 def test_what_timm_does_not_decay_is_not_decayed(architecture: str) -> None:
     """timm's own groups, of its own networks, are the reference."""

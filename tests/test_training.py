@@ -24,6 +24,7 @@ from dejavu.files import sha256
 from dejavu.inference import build_network, load_network
 from dejavu.optimisation import build_optimizer, build_scheduler
 from dejavu.runfolder import STATE, RunFolder, fingerprint
+from dejavu.stages.train import run_folder
 from dejavu.tasks import channels
 
 ROOT = Path(__file__).parents[1]
@@ -307,10 +308,32 @@ def test_what_a_run_is_known_by() -> None:
     config_ = make_run().as_dict()
     known = fingerprint(config_, 0, splits)
     assert fingerprint(config_ | {"seeds": [7], "source": {"url": "elsewhere"}}, 0, splits) == known
+    # An evaluation in another way asks for no other training.
+    assert fingerprint(config_ | {"protocol": {"flip": True}}, 0, splits) == known
+    assert fingerprint(config_, 0, splits, {"categories": ["flat"]}) != known
     assert fingerprint(config_, 1, splits) != known
     assert fingerprint(config_ | {"network": {}}, 0, splits) != known
     other = {"train": {kind: {"sha256": "other"} for kind in ("images", "labels")}}
     assert fingerprint(config_, 0, other) != known
+    ragged = {"train": splits["train"] | {"images": {"sha256": "images", "sizes": {"sha256": "other"}}}}
+    assert fingerprint(config_, 0, ragged) != known
+
+
+@pytest.mark.parametrize(
+    ("experiment", "read"),
+    [
+        ("hrnet18", set()),
+        ("hs3_hrnet18", {"categories"}),
+        ("denseclip_vitb", {"classes"}),
+        ("ablation_text", {"classes"}),
+    ],
+)
+def test_names_that_a_training_reads_are_part_of_what_it_is_known_by(experiment: str, read: set[str]) -> None:
+    report = {"splits": {}, "classes": ["road"], "categories": ["flat"]}
+    run = make_run(experiment)
+    for key in ("classes", "categories"):
+        changed = run_folder(run, 0, report | {key: ["other"]}).fingerprint
+        assert (changed != run_folder(run, 0, report).fingerprint) == (key in read)
 
 
 def test_a_log_file_shows_progress(tmp_path: Path, capsys) -> None:

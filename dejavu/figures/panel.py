@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -86,10 +87,12 @@ def draw_panel(
     lines = -(-len(patches) // max(1, widest // 165))  # a class name is about 165 pixels long
     foot = 28 * lines + 22
     tall = sum(picture.shape[0] + block.head for block, (picture, _) in zip(blocks, composed, strict=True))
-    width, height = widest + LEFT + GAP, HEAD + tall + foot + 14 * (len(blocks) - 1)
+    subtitle = textwrap.fill(subtitle, int(widest / DPI / 0.066))
+    head = HEAD + 22 * subtitle.count("\n")
+    width, height = widest + LEFT + GAP, head + tall + foot + 14 * (len(blocks) - 1)
     with style():
         figure = new_figure(width / DPI, height / DPI)
-        top = height - HEAD
+        top = height - head
         for block, (picture, heights) in zip(blocks, composed, strict=True):
             top -= block.head
             figure.figimage(picture, LEFT, top - picture.shape[0])

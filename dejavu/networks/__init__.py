@@ -6,7 +6,8 @@ W, to logits (N, num_classes, H/stride, W/stride), rounded up, with
 - `stride`, of its logits;
 - in training mode, where it has more to learn from, the mapping {"out": logits, "auxiliary": {name: logits
   (N, num_classes, h, w)}} instead, whose names are in `auxiliary_outputs`. The recipe gives their weights;
-- `backbone`, where one is pretrained: recipes may give it another learning rate;
+- `backbone`, where one is pretrained: recipes may give it, and the rest, another learning rate; `base_rate`
+  names parts of the rest that keep the recipe's own;
 - `criterion(prediction, labels, ignore_index)`, where it has a loss of its own (Mask2Former), which is used
   instead of the recipe's.
 

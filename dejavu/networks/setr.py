@@ -62,6 +62,7 @@ class SETR(nn.Module):
     stride = 4
     auxiliary_outputs = LEVELS
     training_only = ("auxiliary",)
+    base_rate = ("neck",)  # the published code counts it to the backbone
 
     def __init__(
         self, backbone: VisionTransformer, num_classes: int, channels: int, head_channels: int

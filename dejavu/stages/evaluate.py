@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 # The code that a measurement depends on, beside that of the training.
-CODE = ("cost.py", "datasets/store.py", "metrics/*.py", "stages/evaluate.py")
+CODE = ("cost.py", "metrics/*.py", "stages/evaluate.py")
 
 
 def run(params: Params, name: str, scale: str, again: bool = False, protocol: str | None = None) -> None:
@@ -49,6 +49,8 @@ def run(params: Params, name: str, scale: str, again: bool = False, protocol: st
     paths = Paths(scale)
     report = read_report(paths.prepared(run.dataset), run.data)
     if protocol is not None:
+        for seed in run.seeds:
+            training_of(run, seed, report)  # that these weights are the configuration's
         tried = run.model_copy(update={"protocol": params.get_protocol(protocol)})
         by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
         print(json.dumps({"experiment": name, "protocol": protocol, "seeds": by_seed}, indent=1))
@@ -118,8 +120,9 @@ def kept(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[st
 def _key(params: Params, run: Run, seed: int, report: dict[str, Any]) -> str:
     """A hash of all that a measurement depends on."""
     asked = {key: value for key, value in run.as_dict().items() if key not in ("seeds", "source")}
-    split = report["splits"][report["evaluate"]]
-    data = [part["sha256"] for part in split.values() if isinstance(part, dict) and "sha256" in part]
+    from ..runfolder import checksums
+
+    data = checksums({"split": report["splits"][report["evaluate"]]})
     weights = sha256(Paths(run.scale).weights(run.experiment, seed))
     return _hash([asked, seed, weights, data, report["classes"], params.cost_input(run.dataset), _code()])
 

@@ -53,6 +53,7 @@ def _source(params: Params, name: str) -> str:
     ]
     source = params.datasets[name]
     how = "rendered" if name == "synthetic" else "by hand" if source.manual else "downloaded"
+    how = "a folder" if source.folder is not None else how
     return f"{how}; at {', '.join(used) or 'no scale'}; {source.licence}"
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import options
 from ..errors import DejavuError
 from ..files import atomic
 from ..lock import locked
@@ -81,9 +82,18 @@ def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:
     """Where a seed is trained, marked with what it is asked to do on the data of `report`."""
     from ..runfolder import RunFolder, fingerprint
 
-    return RunFolder(
-        Paths(run.scale).run(run.experiment, seed), fingerprint(run.as_dict(), seed, report["splits"])
-    )
+    folder = Paths(run.scale).run(run.experiment, seed)
+    return RunFolder(folder, fingerprint(run.as_dict(), seed, report["splits"], _meaning(run, report)))
+
+
+def _meaning(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+    """What of the data's meaning the training reads, beside the numbers in labels."""
+    read = {}
+    if run.train.coarse:
+        read["categories"] = report.get("categories")
+    if options.reads_classes(run.network.module) or (run.dejavu is not None and run.dejavu.text is not None):
+        read["classes"] = report["classes"]
+    return read
 
 
 def replay(log: Path, watch: Callable[[dict[str, Any]], None]) -> None:

@@ -69,14 +69,14 @@ def _machine() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "system": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "gpu": gpu,
         "threads": torch.get_num_threads() if torch is not None else None,
     }
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
     """The processor's name; on Linux `platform` knows the architecture only."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():

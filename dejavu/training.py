@@ -83,7 +83,7 @@ def train(
 
     Raises DejavuError when the loss is no longer finite or the data are too few for one batch.
     """
-    device = _device()
+    device = choose_device()
     objective = build_objective(run, seed, data)
     objective.to(device).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(objective, run.train.optimizer)
@@ -125,14 +125,10 @@ def train(
     objective.train()
     for step, images, target in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
         torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
-        with _precision(device):
-            task, dejavu = objective(images, target, step / batches.total, generator(seed, "redact", step))
-        (task if dejavu is None else task + dejavu).backward()
-        sums += torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
         lr = optimizer.param_groups[0]["lr"]
-        clip_gradients(objective, run.train.optimizer.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        redact = generator(seed, "redact", step)
+        progress = step / batches.total
+        sums += learn(objective, optimizer, images, target, progress, redact, run.train.optimizer.clip)
         scheduler.step()
         if batches.ends_epoch(step):
             means = sums / (step % batches.per_epoch + 1)
@@ -167,6 +163,25 @@ def _pretrained(network: nn.Module) -> dict[str, str]:
     }
 
 
+def learn(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    target: Tensor,
+    progress: float,
+    redact: torch.Generator,
+    clip: float | None,
+) -> Tensor:
+    """One step: images (N, 3, H, W) and their target -> the task's loss and what DejaVu adds, (2,)."""
+    with precision(images.device):
+        task, dejavu = objective(images, target, progress, redact)
+    (task if dejavu is None else task + dejavu).backward()
+    clip_gradients(objective, clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
+
+
 def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) -> None:
     """One line an epoch for the log file of a job; on a terminal there is the bar."""
     if sys.stderr.isatty():
@@ -184,7 +199,7 @@ def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) ->
     )
 
 
-def _device() -> torch.device:
+def choose_device() -> torch.device:
     """A GPU where there is one; its arithmetic is made as repeatable as it can be."""
     gpu = torch.cuda.is_available()
     # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact. The same as
@@ -196,7 +211,7 @@ def _device() -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
-def _precision(device: torch.device) -> torch.autocast:
+def precision(device: torch.device) -> torch.autocast:
     """bfloat16 where there is a GPU; on CPU it is slower than float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 

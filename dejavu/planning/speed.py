@@ -89,12 +89,12 @@ def device_name() -> str:
     """The device that a training would run on here."""
     import torch
 
-    from ..sidecar import _cpu
+    from ..sidecar import cpu_name
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
-    return f"{_cpu()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def time_row(run: Run, meaning: Meaning, key: str, batch: int | None = None) -> Speed:
@@ -152,12 +152,12 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
     """Seconds of some steps, behind one in which memory is taken and kernels are chosen."""
     import torch
 
-    from ..optimisation import build_optimizer, clip_gradients
+    from ..optimisation import build_optimizer
     from ..randomness import generator
-    from ..training import _device, _precision
+    from ..training import choose_device, learn
     from .work import build
 
-    device, recipe = _device(), run.train
+    device, recipe = choose_device(), run.train
     objective = build(run, meaning).to(device).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(objective, recipe.optimizer)
     numbers = generator(0, "plan")
@@ -170,12 +170,8 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
         if step > 1 and time.monotonic() - began > SECONDS:
             break
         start = time.perf_counter()
-        with _precision(device):
-            task, dejavu = objective(images, target, 1.0, generator(0, "redact", step))
-        (task if dejavu is None else task + dejavu).backward()
-        clip_gradients(objective, recipe.optimizer.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        redact = generator(0, "redact", step)
+        learn(objective, optimizer, images, target, 1.0, redact, recipe.optimizer.clip)
         if device.type == "cuda":
             torch.cuda.synchronize()
         if step:

@@ -118,8 +118,9 @@ def test_objects_are_the_means_of_their_regions() -> None:
 
 def test_object_context_is_what_the_paper_says() -> None:
     """Equations 2 to 4 of Yuan et al., written down as sums."""
-    context = build("ocr").eval().context
-    features = torch.randn(2, 75, 6, 8)
+    network = build("ocr").eval()
+    context = network.context
+    features = torch.randn(2, sum(network.backbone.feature_info.channels()), 6, 8)
     with torch.no_grad():
         augmented, regions = context(features)
         pixels = context.pixels(features)

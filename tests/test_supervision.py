@@ -404,14 +404,9 @@ def test_a_networks_own_loss_leaves_no_room_for_options(options: dict) -> None:
     [
         ("depth", {"class_weights": WEIGHTS}, r"recipe\.class_weights is for segmentation"),
         ("normals", {"rmi": Rmi()}, r"recipe\.rmi is for segmentation"),
-        (
-            "semantic",
-            {"rmi": Rmi(), "ohem": Ohem()},
-            r"recipe\.ohem weighs cross-entropy, which rmi replaces",
-        ),
         ("semantic", {"class_weights": (1.0, 2.0)}, r"class_weights has 2 values for a dataset of 5 classes"),
     ],
-    ids=["depth", "normals", "both", "count"],
+    ids=["depth", "normals", "count"],
 )
 def test_options_without_effect_are_refused(task: str, options: dict, message: str) -> None:
     with pytest.raises(DejavuError, match=message):

@@ -167,11 +167,6 @@ def _check_options(recipe: Recipe, task: str, num_classes: int) -> None:
     for option in ("class_weights", "ohem", "rmi", "coarse"):
         if task != "semantic" and getattr(recipe, option):
             raise DejavuError(f"recipe.{option} is for segmentation: leave it out for the task {task}")
-    for option in ("class_weights", "ohem"):
-        if recipe.rmi is not None and getattr(recipe, option):
-            raise DejavuError(
-                f"recipe.{option} weighs cross-entropy, which rmi replaces: leave one of them out"
-            )
     weights = recipe.class_weights
     if weights is not None and len(weights) != num_classes:
         raise DejavuError(

@@ -84,6 +84,7 @@ class Batches:
                 f"experiment '{run.experiment}': batch_size {self.recipe.batch_size} is larger than the "
                 f"{len(data.train.images)} training images of '{run.data.source}' at scale {run.scale}"
             )
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None  # of the epoch that is under way
         self.presence = None
         if self.recipe.class_uniform:
             from .datasets.store import class_presence
@@ -102,12 +103,11 @@ class Batches:
     def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """The images of one step, and for each the class that it was drawn for, or -1."""
         epoch, place = divmod(step, self.per_epoch)
-        order, classes = epoch_order(
-            len(self.split.images),
-            generator(self.seed, "order", epoch),
-            self.recipe.class_uniform,
-            self.presence,
-        )
+        if self._order is None or self._order[0] != epoch:
+            numbers = generator(self.seed, "order", epoch)
+            drawn = epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
+            self._order = epoch, *drawn
+        _, order, classes = self._order
         part = slice(place * self.recipe.batch_size, (place + 1) * self.recipe.batch_size)
         return order[part], classes[part]
 

@@ -121,8 +121,7 @@ def _only_for_segmentation(run: Run, where: str) -> None:
     recipe = run.train
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
-    asked = run.protocol
-    used["protocol"] = asked.slide or asked.flip or asked.multiple or tuple(asked.scales) != (1.0,)
+    used["protocol"] = run.protocol.model_dump(exclude_defaults=True)
     for key, value in used.items():
         if value and run.task != "semantic":
             raise ValueError(f"{where}: {key} is for segmentation, and the task is {run.task}: leave it out")

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .metrics import main_metric
 from .predictions import as_tensor
 
 TARGETS = {"semantic": "labels", "depth": "depth", "normals": "normals"}
 """The array of a prepared dataset that each task learns from."""
-MAIN_METRIC = {"semantic": "miou", "depth": "depth_aerr", "normals": "normal_merr"}
+MAIN_METRIC = {task: main_metric(task) for task in TARGETS}
 """What learning curves show of each task."""
 
 

@@ -17,6 +17,7 @@ from ..errors import DejavuError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
     from ..schema import Source
 
@@ -38,7 +39,8 @@ class Dataset(Protocol):
     """What a dataset module exposes. `raw` is the folder of its raw files.
 
     A module may also define what the functions below give defaults for: TARGETS (`targets`), VALIDATE
-    (`validate`), CATEGORIES (`categories`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE (`meaning`).
+    (`validate`), CATEGORIES (`categories`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE (`meaning`), and
+    decode_image (`image_of`). One without classes has none in CLASSES, and labels that are ignored.
     """
 
     TASK: str
@@ -72,7 +74,7 @@ class Dataset(Protocol):
 
 
 class Geometry(Dataset, Protocol):
-    """What a dataset module exposes besides when its TARGETS have depth and normals."""
+    """What a dataset module exposes besides when its TARGETS have depth, or depth and normals."""
 
     def decode_depth(self, path: Path) -> np.ndarray:
         """A depth file in metres along z, float32 (H, W), 0 = none. Raises DejavuError with the file."""
@@ -88,7 +90,7 @@ def names() -> list[str]:
     """The datasets there are: the modules here that define `pairs`.
 
     >>> names()
-    ['ade20k', 'camvid', 'cityscapes', 'nyudv2']
+    ['ade20k', 'camvid', 'cityscapes', 'kitti', 'nyudv2']
     """
     return options.modules("datasets")
 
@@ -140,6 +142,14 @@ def class_names(dataset: str, entries: Mapping[str, Source] | None = None) -> li
     ['road', 'sidewalk']
     """
     return list(reader(dataset, dataset, (entries or {}).get(dataset)).CLASSES)
+
+
+def image_of(module: Dataset, pair: Pair) -> Image:
+    """A pair's image, RGB in 8 bits: by the module's `decode_image`, or out of an image file."""
+    from .images import read_image
+
+    image: Image = getattr(module, "decode_image", read_image)(pair.image)
+    return image
 
 
 def targets(module: Dataset) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ nothing. Neighbours that lie more than a step apart may belong to different thin
 
 Against the one official map at hand (frame 3, Ladicky's) the mean error is 10.0 degrees and the median 4.9;
 differences of the steps are 28.6 and 16.3 degrees off. The numbers below were chosen on that frame and on
-rendered scenes; the official data in full precision would need none of this.
+rendered scenes, at 320x240 pixels. The official file's depth is finer, and still has the steps of the sensor.
 
 Convention, here and wherever this project has normals: unit vectors in camera coordinates, x right, y down,
 z forward, that point towards the camera (the z of what is seen is mostly negative); (0, 0, 0) = none.
@@ -46,18 +46,25 @@ class _Ties(NamedTuple):
     """bool (H - 1, W): each pixel and the one below"""
 
 
-def from_depth(depth: np.ndarray, camera: Camera, step: float = 0.0) -> np.ndarray:
+Step = float | np.ndarray
+
+
+def from_depth(depth: np.ndarray, camera: Camera, step: Step = 0.0, finer: int = 1) -> np.ndarray:
     """Normals, float32 (H, W, 3), of a depth map (H, W) in metres along z; 0 = no depth, no normal.
 
-    `step` is the width in metres of the interval around each depth in which the true one lies; 0 takes the
-    depth as exact.
+    Args:
+        step: the width in metres of the interval around each depth in which the true one lies, one for all or
+            float32 (H, W); 0 takes the depth as exact.
+        finer: how many times as many pixels a side has as one of 320x240, a power of 2: what is smoothed
+            is then as large a part of the image as there.
     """
     valid = depth > 0
     if not valid.any():
         return np.zeros((*depth.shape, 3), np.float32)
     known = _filled(depth, valid)
     ties = _ties(known, valid, step, unknown=False)
-    inverse = _smoothest(known, valid, step) if step else (1 / known).astype(np.float32)
+    levels = LEVELS + finer.bit_length() - 1
+    inverse = _smoothest(known, valid, step, levels) if np.any(step) else (1 / known).astype(np.float32)
     dx, dy = _slope(inverse, ties.across, axis=1), _slope(inverse, ties.down, axis=0)
     # On the plane normal . point = c the inverse depth is (normal / c) . ray, which is linear in x and y.
     y, x = np.indices(depth.shape, np.float32)
@@ -65,7 +72,8 @@ def from_depth(depth: np.ndarray, camera: Camera, step: float = 0.0) -> np.ndarr
     normal_z = inverse - (x - camera.cx) * dx - (y - camera.cy) * dy
     away = _unit(np.stack([normal_x, normal_y, normal_z]))  # from the camera, as normal . ray > 0
     away[:, ~valid] = 0  # then neither do they leak into their neighbours
-    smooth = np.stack([ndimage.gaussian_filter(part, SMOOTHING, mode="nearest") for part in away])
+    sigma = SMOOTHING * finer
+    smooth = np.stack([ndimage.gaussian_filter(part, sigma, mode="nearest") for part in away])
     return np.ascontiguousarray(np.moveaxis(np.where(valid, -_unit(smooth), 0), 0, -1), np.float32)
 
 
@@ -77,30 +85,33 @@ def _filled(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return depth[tuple(nearest)].astype(np.float32)
 
 
-def _ties(depth: np.ndarray, valid: np.ndarray, step: float, unknown: bool) -> _Ties:
+def _ties(depth: np.ndarray, valid: np.ndarray, step: Step, unknown: bool) -> _Ties:
     """Which neighbours are tied; `unknown` says it of pairs of which one's depth is unknown."""
-    limit = 1.5 * step if step else np.inf  # depths are whole steps apart
-    across = np.abs(np.diff(depth, axis=1)) < limit
-    down = np.abs(np.diff(depth, axis=0)) < limit
+    right = below = 1.5 * step if np.any(step) else np.inf  # depths are whole steps apart
+    if isinstance(step, np.ndarray):
+        right, below = 1.5 * np.maximum(step[:, 1:], step[:, :-1]), 1.5 * np.maximum(step[1:], step[:-1])
+    across = np.abs(np.diff(depth, axis=1)) < right
+    down = np.abs(np.diff(depth, axis=0)) < below
     return _Ties(
         np.where(valid[:, 1:] & valid[:, :-1], across, unknown),
         np.where(valid[1:] & valid[:-1], down, unknown),
     )
 
 
-def _smoothest(depth: np.ndarray, valid: np.ndarray, step: float) -> np.ndarray:
+def _smoothest(depth: np.ndarray, valid: np.ndarray, step: Step, levels: int) -> np.ndarray:
     """Inverse depth, float32 (H, W), within every pixel's interval and with small second differences.
 
     From coarse to fine: a coarser level has every other pixel of the finer one, with the same intervals.
     """
     solution: np.ndarray | None = None
-    for level in reversed(range(LEVELS)):
+    for level in reversed(range(levels)):
         some = (slice(None, None, 2**level),) * 2
         part, known = depth[some], valid[some]
-        low = np.where(known, 1 / (part + step / 2), 0).astype(np.float32)  # an unknown depth may be any
-        high = np.where(known, 1 / np.maximum(part - step / 2, part / 2), np.inf).astype(np.float32)
+        width = step[some] if isinstance(step, np.ndarray) else step
+        low = np.where(known, 1 / (part + width / 2), 0).astype(np.float32)  # an unknown depth may be any
+        high = np.where(known, 1 / np.maximum(part - width / 2, part / 2), np.inf).astype(np.float32)
         start = 1 / part if solution is None else _doubled(solution, part.shape)
-        solution = _descend(low, high, np.clip(start, low, high), _ties(part, known, step, unknown=True))
+        solution = _descend(low, high, np.clip(start, low, high), _ties(part, known, width, unknown=True))
     assert solution is not None
     return solution
 

@@ -1,33 +1,27 @@
 """NYU Depth v2, the labelled set: 795 / 654 indoor images with 13 classes, depth and surface normals.
 
-Layout, that of the mirror's copy (320x240): `{train,test}.txt` lists names, and of each name there are, in
-`{train,test}/`,
-- `rgb/NAME.jpg` (or .png),
-- `label40/NAME.png`: one of 40 classes, 0..39; 254 (other things or unlabelled) and 255 (unlabelled) are
-  ignored,
-- `depth/NAME.png`: codes v of 8 bits, (v + 0.5) x 9.99547 / 255 metres; 0 = no depth,
-- `normals/NAME.png`, of every image of a split or of none: R, G, B = x, y, z as (n + 1) x 127.5 in the
-  convention of normals.py; black = no normal. Without them normals are derived from depth.
+It comes in one of three forms, known by the files of its folder; all end in the same prepared arrays:
+- nyudv2_labeled.py: the official nyu_depth_v2_labeled.mat, 640x480, in full precision,
+- nyudv2_mtan.py: the arrays of 288x384 that MTAN's authors released, with official normals,
+- nyudv2_png.py: PNG files of 320x240 with depth in 8 bits, the mirror's form, and that of rendered scenes.
 
-Every frame of the real set has a border of 4 pixels with neither image nor label, and with depth that its
-authors filled in. Silberman et al., ECCV 2012; the 40 classes are Gupta et al.'s (CVPR 2013), the 13 Couprie
-et al.'s (ICLR 2013), with the numbers and colours of SceneNet RGB-D (McCormac et al., ICCV 2017).
+Every frame of the real set has a border (8 pixels at 640x480; cut off in MTAN's release) with neither image
+nor label, and with depth that its authors filled in. Silberman et al., ECCV 2012; the 40 classes are Gupta et
+al.'s (CVPR 2013), the 13 Couprie et al.'s (ICLR 2013), with the numbers and colours of SceneNet RGB-D
+(McCormac et al., ICCV 2017).
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DejavuError
-from . import Pair, mirror, synthetic
-from .normals import Camera, from_depth
-from .nyudv2_codes import STEP, read_normals
-from .nyudv2_codes import decode_depth as decode_depth  # of the dataset protocol
-from .nyudv2_codes import decode_label as decode_label
+from . import Pair, mirror, nyudv2_labeled, nyudv2_mtan, nyudv2_png, synthetic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 TASK = "semantic"
 TARGETS = ("labels", "depth", "normals")
@@ -47,75 +41,107 @@ VALIDATE = "test"
 SYNTHETIC_CLASSES = tuple(name for name, _, _ in synthetic.STREET_13)
 SYNTHETIC_PALETTE = tuple(colour for _, colour, _ in synthetic.STREET_13)
 
-CAMERA = Camera(259.42895, 259.7348, 162.2912, 126.3681)
-"""of the images of 320x240: the authors' calibration at 640x480, of which every other pixel is taken"""
-SIZE = (240, 320)
-FOLDERS = ("rgb", "label40", "depth", "normals")
+
+class Form(Protocol):
+    """What the module of a form has; `find_pairs` and the functions that decode are as those below."""
+
+    IN_WORDS: str
+    REMARKS: tuple[str, ...]
+
+    def held(self, raw: Path) -> bool:
+        """Whether a folder has this form of the data, or a part of it."""
+
+    def bring(self, folder: Path, raw: Path) -> list[str]:
+        """Have the files of the mirror's `folder` in `raw`; returns what `files` does."""
+
+    def files(self, raw: Path) -> list[str]:
+        """The paths below `raw` of all its files, sorted."""
+
+    def find_pairs(self, raw: Path, split: str) -> list[Pair]: ...
+
+    def decode_image(self, path: Path) -> Image.Image: ...
+
+    def decode_label(self, path: Path) -> np.ndarray: ...
+
+    def decode_depth(self, path: Path) -> np.ndarray: ...
+
+    def decode_normals(self, pair: Pair, depth: np.ndarray) -> np.ndarray: ...
+
+
+FORMS: tuple[Form, ...] = (nyudv2_labeled, nyudv2_mtan, nyudv2_png)
+
+
+def form(folder: Path) -> Form:
+    """The one form that a folder has; raises DejavuError where it has none or several."""
+    found = [one for one in FORMS if one.held(folder)]
+    if len(found) > 1:
+        several = " and ".join(one.IN_WORDS for one in found)
+        raise DejavuError(f"{folder} has NYU Depth v2 in several forms, {several}: leave one of them there")
+    if not found:
+        known = "; ".join(one.IN_WORDS for one in FORMS)
+        raise DejavuError(f"{folder} has NYU Depth v2 in no form that is read, which are: {known}")
+    return found[0]
 
 
 def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Render scenes where the source is synthetic; else copy the files of `$DEJAVU_MIRROR/nyudv2`."""
+    """Render scenes where the source is synthetic; else have `$DEJAVU_MIRROR/nyudv2`, or what is in `raw`.
+
+    PNG files are copied with their checksums; of the other forms, which are large, links are made.
+    """
     if part.source == "synthetic":
         counts = {"train": part.train, "test": part.val}
         return synthetic.write_nyudv2(raw, source.seed, part.size, counts)
-    folder = mirror.find("nyudv2")
-    if folder is None:
+    synthetic.remove_nyudv2(raw)  # rendered scenes must never pass for the real ones
+    folder, held = mirror.find("nyudv2"), [one for one in FORMS if one.held(raw)]
+    if folder is None and not held:
         how = f" ({source.manual})" if source.manual else ""
         raise DejavuError(
             "NYU Depth v2 is not fetched from the internet: set DEJAVU_MIRROR to a folder whose nyudv2/ has "
-            f"it as PNG files with their SHA256SUMS{how}"
+            f"it, or put it into {raw.resolve()}{how}"
         )
-    synthetic.remove_nyudv2(raw)  # rendered scenes must never pass for the real ones
-    files = mirror.copy_all(folder, raw, keep=_is_ours)
-    for split in SPLITS:
-        for path in [path for kind in FOLDERS for path in (raw / split / kind).glob("*")]:
-            if path.relative_to(raw).as_posix() not in files:
-                os.unlink(path)
-    return sorted(files)
-
-
-def _is_ours(name: str) -> bool:
-    folder, _, file = name.rpartition("/")
-    if not folder:
-        return file in {f"{split}.txt" for split in SPLITS}
-    return folder in {f"{split}/{kind}" for split in SPLITS for kind in FOLDERS}
+    if folder is None:
+        return form(raw).files(raw)
+    brought = form(folder)
+    if other := [one for one in held if one is not brought]:
+        raise DejavuError(
+            f"{raw} has {other[0].IN_WORDS}, and {folder} has {brought.IN_WORDS}: remove one of them, or "
+            "unset DEJAVU_MIRROR"
+        )
+    return brought.bring(folder, raw)
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
-    """The images of `split` in the order of its list, with labels, depth and, where there are, normals."""
-    listing = raw / f"{split}.txt"
-    try:
-        names = listing.read_text(encoding="utf-8").split()
-    except FileNotFoundError:
-        raise DejavuError(
-            f"{listing} is missing: it lists the images of NYU Depth v2's {split} split"
-        ) from None
-    except UnicodeDecodeError:
-        raise DejavuError(f"{listing} is not a text file of image names") from None
-    if not names:
-        raise DejavuError(f"{listing} is empty, and should list the images of NYU Depth v2's {split} split")
-    given = any((raw / split / "normals").glob("*.png"))  # then all must be: no set is half derived
-    return [_pair(raw / split, name, given) for name in names]
+    """The images of `split` in the order of the form, with labels, depth and, where there are, normals."""
+    return form(raw).find_pairs(raw, split)
 
 
-def _pair(folder: Path, name: str, given: bool) -> Pair:
-    found = [path for end in (".jpg", ".png") if (path := folder / "rgb" / f"{name}{end}").is_file()]
-    if not found:
-        raise DejavuError(f"{folder / 'rgb' / name}.jpg (or .png) is missing, though {folder}.txt lists it")
-    label, depth, normals = (folder / kind / f"{name}.png" for kind in FOLDERS[1:])
-    for path in (label, depth, normals) if given else (label, depth):
-        if not path.is_file():
-            raise DejavuError(f"{path} is missing: it belongs to an image that {folder}.txt lists")
-    return Pair(name, found[0], label, depth, normals if given else None)
+def remarks(raw: Path) -> tuple[str, ...]:
+    """What a reader of a table must know of the data, in sentences."""
+    return form(raw).REMARKS
+
+
+def _of(path: Path) -> Form:
+    """The form that a path of a pair belongs to."""
+    if path.suffix == ".npy":
+        return nyudv2_mtan
+    return nyudv2_labeled if nyudv2_labeled.FILE in path.parts else nyudv2_png
+
+
+def decode_image(path: Path) -> Image.Image:
+    """An image, RGB in 8 bits."""
+    return _of(path).decode_image(path)
+
+
+def decode_label(path: Path) -> np.ndarray:
+    """Train ids 0..12, uint8 (H, W), 255 = ignored."""
+    return _of(path).decode_label(path)
+
+
+def decode_depth(path: Path) -> np.ndarray:
+    """Depth in metres, float32 (H, W), 0 = none."""
+    return _of(path).decode_depth(path)
 
 
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
     """Unit normals, float32 (H, W, 3), 0-vector = none: the pair's own, or those of its depth (H, W)."""
-    if pair.normals is not None:
-        return read_normals(pair.normals)
-    if depth.shape != SIZE:
-        raise DejavuError(
-            f"{pair.depth} is {depth.shape[1]}x{depth.shape[0]} pixels: normals are derived at 320x240 only, "
-            "for which the camera is known"
-        )
-    return from_depth(depth, CAMERA, STEP)
+    return _of(pair.image).decode_normals(pair, depth)

@@ -1,6 +1,6 @@
 """What the PNG files of NYU Depth v2 in the mirror's form hold, and the other way for scenes rendered so.
 
-See nyudv2.py for the layout and the sources of the classes.
+See nyudv2_png.py for the layout.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ import numpy as np
 from ..errors import DejavuError
 from . import IGNORE
 from .images import read_image, read_indices, relabel
+from .nyudv2_tables import TO_13 as TO_13
 
-TO_13 = (
-    11, 4, 5, 0, 3, 8, 9, 11, 12, 5, 7, 5, 12, 9, 5, 12, 5, 6, 6, 4,
-    6, 2, 1, 5, 10, 6, 6, 6, 6, 6, 6, 5, 6, 6, 6, 6, 6, 6, 5, 6,
-)  # fmt: skip
-"""the class of 13 that each class of 40 belongs to"""
 VOID = (254, 255)
 STEP = 9.99547 / 255
 """metres between two codes of depth: the labelled set's largest depth is 9.99547 m"""

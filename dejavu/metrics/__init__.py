@@ -6,7 +6,7 @@ way is better, and which task has it. This package imports numpy only, and that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,8 +55,12 @@ METRICS: dict[str, Metric] = {
     "normal_within_11": Metric("normals within 11.25°", "%", True, 2, "normals"),
     "normal_within_22": Metric("normals within 22.5°", "%", True, 2, "normals"),
     "normal_within_30": Metric("normals within 30°", "%", True, 2, "normals"),
+    "delta_mtl": Metric("ΔMTL", "%", True, 2, "multi"),
 }
 """Keys are those of `metrics` in a results file and of `tables.<table>.metrics` in params.yaml."""
+
+TASKS = ("semantic", "depth", "normals")
+"""The tasks that are measured; what `METRICS` has of others is made of their numbers."""
 
 
 def main_metric(task: str) -> str:
@@ -69,24 +73,60 @@ def main_metric(task: str) -> str:
 
 
 class Collector(Protocol):
-    """What the metrics of every task are: fed image by image, read once at the end."""
+    """What the metrics of every task are: fed images or batches of them, read once at the end."""
 
-    def update(self, truth: ArrayLike, prediction: ArrayLike, /) -> None: ...
+    def update(self, truth: Any, prediction: Any, /) -> None: ...
 
     def compute(self) -> dict[str, Any]: ...
 
 
-def collect(task: str, classes: Sequence[str] = (), ignore_index: int = 255) -> Collector:
-    """An empty collector for `task` under the protocol of the tables; the rest is for semantic segmentation.
+class Several:
+    """The metrics of several tasks, fed with mappings by task, and all in one at the end.
 
-    Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling.
-    Raises DejavuError for a task that has no metrics.
+    >>> metrics = collect(["depth", "normals"])
+    >>> truth = {"depth": [[2.0]], "normals": [[[0, 0, 1]]]}
+    >>> metrics.update(truth, {"depth": [[1.5]], "normals": [[[0, 1, 0]]]})
+    >>> found = metrics.compute()
+    >>> found["depth_aerr"], found["normal_merr"]
+    (0.5, 90.0)
+    """
+
+    def __init__(self, collectors: Mapping[str, Collector]) -> None:
+        self.collectors = dict(collectors)
+
+    def update(self, truth: Mapping[str, ArrayLike], prediction: Mapping[str, ArrayLike]) -> None:
+        """Count ground truths and predictions by task. Raises DejavuError that names the task at fault."""
+        for what, given in (("ground truth", truth), ("prediction", prediction)):
+            missing = [task for task in self.collectors if task not in given]
+            if missing:
+                raise DejavuError(f"the {what} has no '{missing[0]}', which is scored")
+        for task, collector in self.collectors.items():
+            try:
+                collector.update(truth[task], prediction[task])
+            except DejavuError as error:
+                raise DejavuError(f"{task}: {error}") from None
+
+    def compute(self) -> dict[str, Any]:
+        """The metrics of all tasks, whose keys differ."""
+        found: dict[str, Any] = {}
+        for collector in self.collectors.values():
+            found |= collector.compute()
+        return found
+
+
+def collect(task: str | Sequence[str], classes: Sequence[str] = (), ignore_index: int = 255) -> Collector:
+    """An empty collector for a task, or for several, under the protocol of the tables.
+
+    Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling. `classes` and
+    `ignore_index` are for semantic segmentation. Raises DejavuError for a task that has no metrics.
 
     >>> metrics = collect("depth")
     >>> metrics.update([[2.0, 0.0]], [[1.5, 9.0]])
     >>> metrics.compute()["depth_aerr"]
     0.5
     """
+    if not isinstance(task, str):
+        return Several({one: collect(one, classes, ignore_index) for one in task})
     if task == "semantic":
         from .semantic import SemanticMetrics
 
@@ -99,5 +139,4 @@ def collect(task: str, classes: Sequence[str] = (), ignore_index: int = 255) -> 
         from .normals import NormalMetrics
 
         return NormalMetrics()
-    known = {metric.task for metric in METRICS.values()}
-    raise DejavuError(f"task '{task}' has no metrics, {nearest(task, known)}")
+    raise DejavuError(f"task '{task}' has no metrics, {nearest(task, TASKS)}")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError, nearest
+from .batches import all_finite, images
 
 CROPS: dict[str, tuple[float, float, float, float]] = {
     "none": (0.0, 1.0, 0.0, 1.0),
@@ -34,7 +35,7 @@ PER_IMAGE = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "delta1", "delta2
 
 
 class DepthMetrics:
-    """Depth errors over a set, image by image. Of a ground truth, 0 marks a pixel without depth.
+    """Depth errors over a set, fed in images or batches. Of a ground truth, 0 marks a pixel without depth.
 
     Args:
         minimum, maximum: metres; only pixels whose true depth lies strictly between them are scored,
@@ -71,23 +72,33 @@ class DepthMetrics:
         self.absolute = 0.0
         self.sums = np.zeros(len(PER_IMAGE))
 
-    def update(self, truth: ArrayLike, prediction: ArrayLike) -> None:
-        """Count one image: depth maps (H, W) in metres.
+    def update(self, truth: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
+        """Count depth maps (H, W) or (N, H, W) in metres; `mask`, bool, leaves out pixels that are False.
 
         An image without a pixel to score is passed over. Raises DejavuError for unequal shapes, for a
-        ground truth below 0 or not finite, and where the prediction is not finite at a scored pixel.
+        ground truth below 0 or not finite, and where the prediction is not finite at a scored pixel; then
+        nothing of the batch is counted.
         """
-        known, guess = self._scored(*_maps(truth, prediction))
+        found = [self._of_image(*image) for image in images(truth, prediction, mask, "a depth map")]
+        for pixels, absolute, values in (one for one in found if one is not None):
+            self.pixels += pixels
+            self.images += 1
+            self.absolute += absolute
+            self.sums += values
+
+    def _of_image(
+        self, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None
+    ) -> tuple[int, float, np.ndarray] | None:
+        """One image's scored pixels, the sum of their absolute errors, and the values of `PER_IMAGE`."""
+        _check(truth)
+        known, guess = self._scored(truth, prediction, mask)
         if not known.size:
-            return
+            return None
         if self.median_scaling:
-            guess = guess * _ratio(known, guess)
+            guess *= _ratio(known, guess)
         if (self.minimum, self.maximum) != (0.0, math.inf):
-            guess = guess.clip(self.minimum, self.maximum)
-        self.pixels += known.size
-        self.images += 1
-        self.absolute += float(np.abs(known - guess).sum())
-        self.sums += _of_image(known, guess)
+            np.clip(guess, self.minimum, self.maximum, out=guess)
+        return known.size, *_errors(known, guess)
 
     def compute(self) -> dict[str, float]:
         """The metrics, keyed as in `dejavu.metrics.METRICS`; the deltas are shares of 1.
@@ -103,13 +114,24 @@ class DepthMetrics:
         means = (self.sums / self.images).tolist()
         return {"depth_aerr": self.absolute / self.pixels, **dict(zip(PER_IMAGE, means, strict=True))}
 
-    def _scored(self, truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The values (M,) of the pixels that count, in double precision."""
+    def _scored(
+        self, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The values (M,) of the pixels that count, in double precision; copies."""
         window = crop_window(self.crop, *truth.shape)
         truth, prediction = truth[window], prediction[window]
-        valid = (truth > self.minimum) & (truth < self.maximum)
-        known, guess = truth[valid].astype(np.float64), prediction[valid].astype(np.float64)
-        if missing := int((~np.isfinite(guess)).sum()):
+        valid = truth > self.minimum
+        if self.maximum != math.inf:
+            valid &= truth < self.maximum
+        if mask is not None:
+            valid &= mask[window]
+        if valid.all():
+            known, guess = truth.astype(np.float64).ravel(), prediction.astype(np.float64).ravel()
+        else:
+            places = np.flatnonzero(valid)
+            known, guess = (values.ravel()[places].astype(np.float64) for values in (truth, prediction))
+        if not all_finite(guess):
+            missing = int((~np.isfinite(guess)).sum())
             raise DejavuError(
                 f"the prediction has no depth (no finite number) at {missing} of the {guess.size} pixels "
                 "that are scored"
@@ -127,21 +149,13 @@ def crop_window(crop: str, height: int, width: int) -> tuple[slice, slice]:
     return slice(int(top * height), int(bottom * height)), slice(int(left * width), int(right * width))
 
 
-def _maps(truth: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    if truth.ndim != 2:
-        raise DejavuError(f"a depth map is (H, W), not {truth.shape}: update with one image at a time")
-    if truth.shape != prediction.shape:
-        raise DejavuError(
-            f"the prediction's shape {prediction.shape} differs from the ground truth's {truth.shape}; "
-            "predict at the ground truth's size"
-        )
-    if wrong := int((~(np.isfinite(truth) & (truth >= 0))).sum()):
+def _check(truth: np.ndarray) -> None:
+    if truth.size and not (truth.min() >= 0 and truth.max() < math.inf):  # NaN, too
+        wrong = int((~np.isfinite(truth) | (truth < 0)).sum())
         raise DejavuError(
             f"the ground truth holds {wrong} values that are negative or not finite; "
             "a pixel without depth is 0"
         )
-    return truth, prediction
 
 
 def _ratio(known: np.ndarray, guess: np.ndarray) -> float:
@@ -153,19 +167,22 @@ def _ratio(known: np.ndarray, guess: np.ndarray) -> float:
     return float(np.median(known)) / median
 
 
-def _of_image(known: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """The values of `PER_IMAGE` for one image's scored pixels (M,)."""
-    error = known - guess
-    positive = np.maximum(guess, FLOOR)
-    logarithm = np.log(positive) - np.log(known)
-    ratio = np.maximum(known / positive, positive / known)
-    return np.array(
-        [
-            (np.abs(error) / known).mean(),
-            (error**2 / known).mean(),
-            math.sqrt((error**2).mean()),
-            math.sqrt((logarithm**2).mean()),
-            np.abs(logarithm).mean() / math.log(10),
-            *((ratio < RATIO**power).mean() for power in (1, 2, 3)),
-        ]
+def _errors(known: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
+    """Of one image's scored pixels (M,): the sum of absolute errors, and the values of `PER_IMAGE`.
+
+    `guess` is written over: memory that is used again is faster than new one.
+    """
+    first, second = known - guess, np.empty_like(known)
+    absolute = float(np.abs(first, out=second).sum())
+    abs_rel = np.divide(second, known, out=second).mean()
+    squared = np.square(first, out=first).mean()
+    sq_rel = np.divide(first, known, out=first).mean()
+    positive = np.maximum(guess, FLOOR, out=guess)
+    logarithm = np.subtract(np.log(positive, out=first), np.log(known, out=second), out=first)
+    log10 = np.abs(logarithm, out=second).mean() / math.log(10)
+    squared_log = np.square(logarithm, out=first).mean()
+    ratio = np.maximum(
+        np.divide(known, positive, out=first), np.divide(positive, known, out=second), out=first
     )
+    deltas = [np.count_nonzero(ratio < RATIO**power) / known.size for power in (1, 2, 3)]
+    return absolute, np.array([abs_rel, sq_rel, math.sqrt(squared), math.sqrt(squared_log), log10, *deltas])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
+from .batches import all_finite, images
 
 WITHIN = {"normal_within_11": 11.25, "normal_within_22": 22.5, "normal_within_30": 30.0}
 """degrees; an angle counts when it is smaller"""
@@ -19,9 +20,12 @@ WITHIN = {"normal_within_11": 11.25, "normal_within_22": 22.5, "normal_within_30
 BINS = 180_000
 """Thousandths of a degree: the angles of a whole set are too many to keep for their median."""
 
+BLOCK = 8192
+"""pixels whose angles are computed at a time: what is in work stays in the processor's cache"""
+
 
 class NormalMetrics:
-    """Angles over a set, image by image. Of a ground truth, the 0-vector marks a pixel without normal.
+    """Angles over a set, fed in images or batches. A true 0-vector marks a pixel without normal.
 
     >>> metrics = NormalMetrics()
     >>> metrics.update([[[0, 0, 1], [0, 1, 0], [0, 0, 0]]], [[[0, 0, 2], [1, 0, 0], [1, 0, 0]]])
@@ -34,18 +38,21 @@ class NormalMetrics:
         self.sums = np.zeros(BINS)
         self.within = np.zeros(len(WITHIN), np.int64)
 
-    def update(self, truth: ArrayLike, prediction: ArrayLike) -> None:
-        """Count one image: vectors (H, W, 3) of any length in the same frame.
+    def update(self, truth: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
+        """Count vectors (H, W, 3) or (N, H, W, 3) of any length in the same frame.
 
-        A predicted 0-vector counts 90 degrees, as its dot product says. Raises DejavuError for shapes
-        that are unequal or no normal maps, for a ground truth that is not finite, and where the
-        prediction is not finite at a scored pixel.
+        `mask`, bool (H, W) or (N, H, W), leaves out pixels that are False. A predicted 0-vector counts 90
+        degrees, as its dot product says. Raises DejavuError for shapes that are unequal or no normal maps,
+        for a ground truth that is not finite, and where the prediction is not finite at a scored pixel; then
+        nothing of the batch is counted.
         """
-        found = _angles(*_scored(np.asarray(truth), np.asarray(prediction)))
-        place = np.minimum((found * (BINS / 180)).astype(np.int64), BINS - 1)
-        self.counts += np.bincount(place, minlength=BINS)
-        self.sums += np.bincount(place, found, minlength=BINS)
-        self.within += [int((found < limit).sum()) for limit in WITHIN.values()]
+        found = [_of_image(*image) for image in images(truth, prediction, mask, "a normal map", vectors=True)]
+        for degrees in found:
+            place = (degrees * (BINS / 180)).astype(np.int64)
+            np.minimum(place, BINS - 1, out=place)
+            self.counts += np.bincount(place, minlength=BINS)
+            self.sums += np.bincount(place, degrees, minlength=BINS)
+            self.within += [np.count_nonzero(degrees < limit) for limit in WITHIN.values()]
 
     @property
     def median(self) -> float:
@@ -77,7 +84,8 @@ def angles(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     >>> angles([1, 0, 0], [[1, 1, 0], [0, 0, -3], [-1, 0, 0]]).tolist()
     [45.0, 90.0, 180.0]
     """
-    return _angles(_components(first), _components(second))
+    degrees, along = _angles(*map(_components, np.broadcast_arrays(first, second)))
+    return np.where((degrees == 0) & (along == 0), 90.0, degrees)
 
 
 def _components(vectors: ArrayLike) -> np.ndarray:
@@ -85,33 +93,53 @@ def _components(vectors: ArrayLike) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(np.asarray(vectors, np.float64), -1, 0))
 
 
-def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """As `angles`, of vectors (3, ...)."""
+def _angles(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees (...) between vectors (3, ...) and their dot product; 0 of both where one is the 0-vector.
+
+    Results are written into what is there already: new memory would take half as long again.
+    """
     (a, b, c), (x, y, z) = first, second
-    across = np.sqrt((b * z - c * y) ** 2 + (c * x - a * z) ** 2 + (a * y - b * x) ** 2)
-    along = a * x + b * y + c * z
-    return np.where((across == 0) & (along == 0), 90.0, np.degrees(np.arctan2(across, along)))
+    across, spare = np.zeros(a.shape), np.empty(a.shape)
+    for p, q, r, s in ((b, z, c, y), (c, x, a, z), (a, y, b, x)):
+        part = np.multiply(p, q)
+        part -= np.multiply(r, s, out=spare)
+        across += np.multiply(part, part, out=part)
+    along = np.multiply(a, x)
+    along += np.multiply(b, y, out=spare)
+    along += np.multiply(c, z, out=spare)
+    np.arctan2(np.sqrt(across, out=across), along, out=across)
+    return np.multiply(across, 180 / np.pi, out=across), along
 
 
-def _scored(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors (3, M) of the pixels that count."""
-    if truth.ndim != 3 or truth.shape[-1] != 3:
-        raise DejavuError(f"a normal map is (H, W, 3), not {truth.shape}: update with one image at a time")
-    if truth.shape != prediction.shape:
-        raise DejavuError(
-            f"the prediction's shape {prediction.shape} differs from the ground truth's {truth.shape}; "
-            "predict at the ground truth's size"
-        )
-    known, guess = (_components(vectors).reshape(3, -1) for vectors in (truth, prediction))
-    if wrong := int((~np.isfinite(known).all(0)).sum()):
+def _of_image(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """The angles (M,) of the pixels of one image that count, in degrees."""
+    rows = max(1, BLOCK // max(1, truth.shape[1]))
+    parts = []
+    for start in range(0, len(truth), rows):
+        block = slice(start, start + rows)
+        known, guess = (_components(vectors[block]) for vectors in (truth, prediction))
+        valid = known.any(0) if mask is None else known.any(0) & mask[block]
+        with np.errstate(invalid="ignore", over="ignore"):  # there may be anything where nothing is scored
+            degrees, along = _angles(known, guess)
+        if not all_finite(along):  # as where any component is not
+            _check(truth, prediction, mask)
+        # Of all pixels, and those that count picked last: one array to pick from, and not six.
+        chosen = degrees[valid]
+        if not chosen.all():
+            chosen[(chosen == 0) & (along[valid] == 0)] = 90
+        parts.append(chosen)
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _check(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -> None:
+    """Raise DejavuError where a ground truth (H, W, 3), or a prediction at a scored pixel, is not finite."""
+    if wrong := int((~np.isfinite(truth).all(-1)).sum()):
         raise DejavuError(
             f"the ground truth is not finite at {wrong} pixels; a pixel without normal is the 0-vector"
         )
-    valid = known.any(0)
-    known, guess = known.compress(valid, 1), guess.compress(valid, 1)
-    if missing := int((~np.isfinite(guess).all(0)).sum()):
+    valid = truth.any(-1) if mask is None else truth.any(-1) & mask
+    if missing := int((~np.isfinite(prediction[valid]).all(-1)).sum()):
         raise DejavuError(
-            f"the prediction has no normal (no finite numbers) at {missing} of the {guess.shape[1]} pixels "
+            f"the prediction has no normal (no finite numbers) at {missing} of the {int(valid.sum())} pixels "
             "that are scored"
         )
-    return known, guess

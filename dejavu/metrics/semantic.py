@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
 from .boundary import BoundaryIoU
-from .labels import scored
+from .labels import compact, scored, table
 from .ratios import json_number, mean, percent
 
 
@@ -34,14 +34,14 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self.matrix = np.zeros((num_classes, num_classes), np.int64)
 
-    def update(self, label: ArrayLike, prediction: ArrayLike) -> None:
+    def update(self, label: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
         """Count class maps of one shape, any: see `labels.scored` for what is checked."""
-        self.count(*scored(label, prediction, self.num_classes, self.ignore_index))
+        label, prediction, valid = scored(label, prediction, self.num_classes, self.ignore_index, mask)
+        self.count(*(compact(values, valid, self.num_classes) for values in (label, prediction)))
 
-    def count(self, label: np.ndarray, prediction: np.ndarray, valid: np.ndarray) -> None:
-        """Count class maps that `labels.scored` has checked."""
-        pairs = label[valid].astype(np.int64) * self.num_classes + prediction[valid]
-        self.matrix += np.bincount(pairs, minlength=self.num_classes**2).reshape(self.matrix.shape)
+    def count(self, label: np.ndarray, prediction: np.ndarray) -> None:
+        """Count class maps as `labels.compact` makes them."""
+        self.matrix += table(label, prediction, self.num_classes)[:-1, :-1]
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add the counts of another part of the same set."""
@@ -83,7 +83,7 @@ class ConfusionMatrix:
 
 
 class SemanticMetrics:
-    """Everything that is reported on semantic segmentation, image by image, pooled over the set."""
+    """Everything that is reported on semantic segmentation, pooled over the set."""
 
     def __init__(
         self, num_classes: int, ignore_index: int = 255, class_names: Sequence[str] | None = None
@@ -94,11 +94,16 @@ class SemanticMetrics:
         if len(set(self.names)) != num_classes or len(self.names) != num_classes:
             raise DejavuError(f"{num_classes} different class names are needed, not {self.names}")
 
-    def update(self, label: ArrayLike, prediction: ArrayLike) -> None:
-        """Count one image: class maps (H, W), see `labels.scored` for what is checked."""
-        checked = scored(label, prediction, self.regions.num_classes, self.regions.ignore_index)
-        self.boundaries.count(*checked)
-        self.regions.count(*checked)
+    def update(self, label: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
+        """Count class maps (H, W) or (N, H, W), see `labels.scored` for what is checked.
+
+        `mask`, bool of that shape, leaves out pixels that are False, as if their label were ignored.
+        """
+        classes = self.regions.num_classes
+        label, prediction, valid = scored(label, prediction, classes, self.regions.ignore_index, mask)
+        counted = [compact(values, valid, classes) for values in (label, prediction)]
+        self.boundaries.count(*counted)
+        self.regions.count(*counted)
 
     def compute(self) -> dict[str, object]:
         """The metrics in percent, ready for JSON; null where there is nothing to divide by.

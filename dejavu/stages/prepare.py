@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from PIL import Image
 
+from .. import datasets
 from ..datasets import IGNORE, Dataset, Geometry, Pair, categories, meaning, reader, targets, validate
-from ..datasets.images import read_image
 from ..datasets.sizes import as_plain, fitted, in_words, is_fixed
 from ..datasets.store import command
 from ..datasets.writer import Writer
@@ -68,7 +68,7 @@ def run(params: Params, name: str, scale: str) -> None:
         try:
             unfinished.mkdir(parents=True)
             pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
-            said = _meaning(module, part.source)
+            said = _meaning(module, part.source, paths.raw(name))
             splits = convert(module, pairs, part.size, unfinished, said["classes"])
             paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
             _publish(unfinished, target)
@@ -113,7 +113,7 @@ def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[st
     return pairs[:limit]
 
 
-def _meaning(module: Dataset, source: str) -> dict[str, Any]:
+def _meaning(module: Dataset, source: str, raw: Path) -> dict[str, Any]:
     """What the arrays mean. Keys that only some datasets need are left out by the others."""
     classes, palette = meaning(module, source)
     said = {
@@ -128,6 +128,8 @@ def _meaning(module: Dataset, source: str) -> dict[str, Any]:
         said["targets"] = list(targets(module))
     if validate(module) != "val":
         said["validate"] = validate(module)
+    if source != "synthetic" and hasattr(module, "remarks"):
+        said["remarks"] = list(module.remarks(raw))
     if (found := categories(module, source)) is not None:
         said["categories"] = found
     return said
@@ -177,7 +179,7 @@ def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -
     true of one and the same point, and no depth is invented between a thing and what is behind it.
     With `whole_targets` labels, depth and normals stay as they are: what is measured is measured there.
     """
-    image, label = read_image(pair.image), module.decode_label(pair.label)
+    image, label = datasets.image_of(module, pair), module.decode_label(pair.label)
     raw_size = (image.height, image.width)
     _same_size(pair, pair.label, label, raw_size)
     depth = normals = None
@@ -193,11 +195,15 @@ def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -
     return Item(np.asarray(image), label, raw_size, depth, normals)
 
 
-def _geometry(module: Geometry, pair: Pair, raw_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A pair's depth and normals."""
+def _geometry(
+    module: Geometry, pair: Pair, raw_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A pair's depth and, where the dataset has them, normals."""
     assert pair.depth is not None
     depth = module.decode_depth(pair.depth)
     _same_size(pair, pair.depth, depth, raw_size)
+    if "normals" not in targets(module):
+        return depth, None
     normals = module.decode_normals(pair, depth)
     _same_size(pair, pair.normals or pair.depth, normals, raw_size)
     return depth, normals

@@ -22,18 +22,39 @@ Choice = str | Mapping[str, Any]
 """A name, or a mapping {name: ..., its options}."""
 
 
-def build_redactions(value: Choice | Redaction | Sequence[Choice | Redaction]) -> list[Redaction]:
-    """One redaction or several, each by name, by a mapping or as a callable."""
+def build_redactions(
+    value: Choice | Redaction | Sequence[Choice | Redaction], tasks: Sequence[str]
+) -> tuple[list[Redaction], list[tuple[str, ...]]]:
+    """One redaction or several, each by name, by a mapping or as a callable.
+
+    Also, for each, of which of the `tasks` its regeneration is told the prediction: all, if the mapping has
+    no `tasks`.
+    """
     several = isinstance(value, Sequence) and not isinstance(value, str)
     chosen = list(value) if several else [value]  # type: ignore[arg-type]
     if not chosen:
         raise DejavuError("redaction must be one redaction or several, not an empty list")
-    return [_redaction(item) for item in chosen]
+    return [_redaction(item) for item in chosen], [_told(item, tasks) for item in chosen]
+
+
+def _told(value: Any, tasks: Sequence[str]) -> tuple[str, ...]:
+    given = value.get("tasks") if isinstance(value, Mapping) else None
+    if given is None:
+        return tuple(tasks)
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise DejavuError(f"redaction.tasks must be a list of tasks, not {given!r}")
+    for task in given:
+        if task not in tasks:
+            raise DejavuError(
+                f"redaction.tasks: the network has no task {task!r}, {nearest(str(task), tasks)}"
+            )
+    return tuple(given)
 
 
 def _redaction(value: Any) -> Redaction:
     if isinstance(value, str | Mapping):
         name, options = _named("redaction", value)
+        options.pop("tasks", None)
         return redactions.build(name, **options)
     if isinstance(value, type):
         raise DejavuError(f"redaction must be an object: {value.__name__}(), not the class {value.__name__}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -44,9 +44,9 @@ def denormalise(images: Tensor) -> Tensor:
 
 def augment(
     images: Tensor | Sequence[Tensor],
-    target: Tensor | Sequence[Tensor],
+    target: Any,
     *,
-    task: str = "semantic",
+    task: str | Sequence[str] = "semantic",
     crop: tuple[int, int],
     scale_range: tuple[float, float],
     flip: bool,
@@ -54,15 +54,17 @@ def augment(
     generator: torch.Generator,
     cat_max_ratio: float = 1.0,
     classes: Sequence[int] | np.ndarray | None = None,
-) -> tuple[Tensor, Tensor]:
+    scale_choices: Sequence[float] | None = None,
+) -> tuple[Tensor, Any]:
     """Random scale, random crop and random horizontal flip, drawn for each image.
 
     images (N, 3, H, W) float and the task's target: labels (N, H, W) integer, depth (N, H, W) or normals
-    (N, 3, H, W) -> the same at the size of `crop`. Images of many sizes, and their targets, are lists of N
-    without the first dimension. What lies outside the image is 0 (the mean pixel) and `ignore_index` or 0
-    (unknown). An image that is magnified shows things nearer: depth is divided by the scale. Flipped normals
-    point the other way in x. Random numbers come from a CPU `generator`, so that they are the same on every
-    device.
+    (N, 3, H, W) -> the same at the size of `crop`. Of several tasks, targets are a mapping by their names,
+    and all are cut alike. Images of many sizes, and their targets, are lists of N without the first
+    dimension. Scales are drawn from `scale_range`, or are one of `scale_choices`. What lies outside the image
+    is 0 (the mean pixel) and `ignore_index` or 0 (unknown). An image that is magnified shows things nearer:
+    depth is divided by the scale. Flipped normals point the other way in x. Random numbers come from a CPU
+    `generator`, so that they are the same on every device.
 
     Of labels only: a window in which one class has more than `cat_max_ratio` of the pixels that are not
     ignored, or all are ignored, is moved, ten times at most; and where `classes` (N,) names a class, not -1,
@@ -75,35 +77,52 @@ def augment(
             f"cat_max_ratio and class_uniform look at labels, which the task {task} has none of"
         )
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-    windows = draw_windows(sizes, crop, scale_range, flip, generator)
+    windows = draw_windows(sizes, crop, scale_range, flip, generator, scale_choices)
     if classes is not None:
         windows = windows.around(anchors(target, classes, generator))
     if cat_max_ratio < 1:
         windows = _vary(windows, target, crop, ignore_index, cat_max_ratio, generator)
-    if isinstance(images, Tensor) and isinstance(target, Tensor):
-        return _resample(images, target, windows, task, crop, ignore_index)
-    pairs = [
-        _resample(image[None], truth[None], windows[number], task, crop, ignore_index)
-        for number, (image, truth) in enumerate(zip(images, target, strict=True))
-    ]
-    return torch.cat([image for image, _ in pairs]), torch.cat([truth for _, truth in pairs])
+    targets = {task: target} if isinstance(task, str) else {name: target[name] for name in task}
+    if isinstance(images, Tensor):
+        sampled, seen = _resample(images, targets, windows, crop, ignore_index)
+    else:
+        parts = [
+            _resample(image[None], _one(targets, number), windows[number], crop, ignore_index)
+            for number, image in enumerate(images)
+        ]
+        sampled = torch.cat([image for image, _ in parts])
+        seen = {name: torch.cat([truths[name] for _, truths in parts]) for name in targets}
+    return sampled, seen[task] if isinstance(task, str) else seen
+
+
+def _one(targets: Mapping[str, Any], number: int) -> dict[str, Tensor]:
+    """The targets of one image, as N = 1."""
+    return {task: target[number][None] for task, target in targets.items()}
 
 
 def _resample(
-    images: Tensor, target: Tensor, windows: Windows, task: str, crop: tuple[int, int], ignore_index: int
-) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, H, W) and their target of one size, seen through their windows."""
+    images: Tensor,
+    targets: Mapping[str, Tensor],
+    windows: Windows,
+    crop: tuple[int, int],
+    ignore_index: int,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Images (N, 3, H, W) and their targets of one size, seen through their windows."""
     theta = windows.theta().to(images.device)  # (N, 2, 3)
     grid = _grid(theta, crop)
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    if task == "semantic":
-        return sampled, _labels(target, grid, ignore_index)
-    if task == "depth":
-        scale = windows.scale.float().to(images.device)
-        return sampled, _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]
-    normals = _nearest(target, grid)
-    mirrored = theta[:, 0, 0].sign()  # -1 where the image was flipped
-    return sampled, torch.cat([normals[:, :1] * mirrored[:, None, None, None], normals[:, 1:]], 1)
+    seen = {}
+    for task, target in targets.items():
+        if task == "semantic":
+            seen[task] = _labels(target, grid, ignore_index)
+        elif task == "depth":
+            scale = windows.scale.float().to(images.device)
+            seen[task] = _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]
+        else:
+            normals = _nearest(target, grid)
+            mirrored = theta[:, 0, 0].sign()  # -1 where the image was flipped
+            seen[task] = torch.cat([normals[:, :1] * mirrored[:, None, None, None], normals[:, 1:]], 1)
+    return sampled, seen
 
 
 def _grid(theta: Tensor, crop: tuple[int, int]) -> Tensor:

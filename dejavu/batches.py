@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .augment import augment, normalise
 from .errors import DejavuError
+from .partial_labels import available, hide
 from .photometric import distort
 from .randomness import generator
 from .sampling import epoch_order
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Data:
     """What a run learns from: memory-mapped splits and what their labels mean."""
 
-    task: str
+    tasks: tuple[str, ...]
     train: Split
     val: Split
     classes: Sequence[str]
@@ -41,20 +42,23 @@ class Data:
         """K of the dataset."""
         return len(self.classes)
 
-    def target(self, split: Split) -> Array:
-        """The array that the task learns from."""
-        array: Array | None = getattr(split, TARGETS[self.task])
-        if array is None:
-            raise DejavuError(f"the task {self.task} needs {TARGETS[self.task]}, which the dataset lacks")
-        return array
+    def targets(self, split: Split) -> dict[str, Array]:
+        """The array that each task learns from. Raises DejavuError where the dataset lacks one."""
+        found: dict[str, Array] = {}
+        for task in self.tasks:
+            array: Array | None = getattr(split, TARGETS[task])
+            if array is None:
+                raise DejavuError(f"the task {task} needs {TARGETS[task]}, which the dataset lacks")
+            found[task] = array
+        return found
 
 
-def read_data(prepared: Path, report: dict[str, Any], task: str = "semantic") -> Data:
-    """The training and validation splits of a prepared dataset, for a task."""
+def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("semantic",)) -> Data:
+    """The training and validation splits of a prepared dataset, for one task or several."""
     from .datasets.store import open_split, validation_split
 
     return Data(
-        task=task,
+        tasks=tuple(tasks),
         train=open_split(prepared, "train"),
         val=open_split(prepared, validation_split(report)),
         classes=report["classes"],
@@ -67,8 +71,22 @@ class Raw(NamedTuple):
     """A batch off the disk. Images and targets of one size are one tensor, of several sizes a list."""
 
     images: Tensor | list[Tensor]  # uint8 (N, H, W, 3), or each (H, W, 3)
-    target: Tensor | list[Tensor]  # (N, H, W), or normals (N, 3, H, W), or each without N
+    targets: dict[str, Tensor | list[Tensor]]  # of each task (N, H, W), or normals (N, 3, H, W), or without N
     classes: np.ndarray  # (N,), the class that an image was drawn for, or -1
+    available: np.ndarray | None  # (N, T), which targets may be learnt from; None is all
+
+
+class Batch(NamedTuple):
+    """What one step learns from, of the recipe's crop, on its device."""
+
+    images: Tensor
+    """(N, 3, h, w), normalised"""
+    target: Any
+    """of one task (N, ..., h, w); of several a mapping by their names"""
+    second: tuple[Tensor, Any] | None = None
+    """XTC: another crop out of these images, and its targets"""
+    available: Tensor | None = None
+    """(N, T) bool, which targets may be learnt from; None is all"""
 
 
 class Batches:
@@ -76,7 +94,11 @@ class Batches:
 
     def __init__(self, run: Run, seed: int, data: Data) -> None:
         self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
-        self.task, self.target = data.task, data.target(data.train)
+        self.tasks, self.targets = data.tasks, data.targets(data.train)
+        self.twice = run.consistency is not None
+        self.available: np.ndarray | None = None
+        if self.recipe.labelled != "full":
+            self.available = available(len(data.train.images), data.tasks, self.recipe.labelled)
         self.per_epoch = len(data.train.images) // self.recipe.batch_size
         self.total = self.recipe.steps(len(data.train.images))
         if self.per_epoch == 0:
@@ -114,14 +136,16 @@ class Batches:
     def read(self, step: int) -> Raw:
         """The images and targets of one step."""
         chosen, classes = self.indices(step)
-        target = _taken(self.target, chosen)
-        if self.task == "normals":
-            target = [_first(one) for one in target] if isinstance(target, list) else _first(target)
-        return Raw(_taken(self.split.images, chosen), target, classes)
+        targets = {task: _taken(array, chosen) for task, array in self.targets.items()}
+        if "normals" in targets:
+            normals = targets["normals"]
+            targets["normals"] = (
+                [_first(one) for one in normals] if isinstance(normals, list) else _first(normals)
+            )
+        known = None if self.available is None else self.available[chosen]
+        return Raw(_taken(self.split.images, chosen), targets, classes, known)
 
-    def from_step(
-        self, start: int, device: torch.device, description: str
-    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def from_step(self, start: int, device: torch.device, description: str) -> Iterator[tuple[int, Batch]]:
         """Augmented batches on `device`; the next one is read while this one is used."""
         from .progress import track
 
@@ -131,26 +155,54 @@ class Batches:
                 assert following is not None
                 raw = following.result()
                 following = reader.submit(self.read, step + 1) if step + 1 < self.total else None
-                yield (step, *self.augmented(raw, step, device))
+                yield step, self.augmented(raw, step, device)
 
-    def augmented(self, raw: Raw, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, h, w), normalised, and targets (N, ..., h, w) of the recipe's crop."""
+    def augmented(self, raw: Raw, step: int, device: torch.device) -> Batch:
+        """A batch, augmented."""
         recipe = self.recipe
-        images, target = _moved(raw.images, device), _moved(raw.target, device)
+        images = _moved(raw.images, device)
+        targets = {task: _moved(target, device) for task, target in raw.targets.items()}
         if recipe.photometric is not None:  # of random numbers of its own: the crops stay the same without it
             images = distort(images, recipe.photometric, generator(self.seed, "photometric", step))
-        return augment(
-            normalise(images),
-            target,
-            task=self.task,
+        classes = raw.classes if recipe.class_uniform else None
+        seen, found = self._cut(normalise(images), targets, generator(self.seed, "augment", step), classes)
+        known = None if raw.available is None else torch.from_numpy(raw.available).to(device)
+        if known is not None:
+            found = hide(found, known)
+        second = None
+        if self.twice:  # as in MTPSL's code, it is cut out of the first view
+            again, truths = self._cut(seen, found, generator(self.seed, "second view", step))
+            second = again, self._plain(truths)
+        return Batch(seen, self._plain(found), second, known)
+
+    def _cut(
+        self,
+        images: Any,
+        targets: dict[str, Any],
+        numbers: torch.Generator,
+        classes: np.ndarray | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scaled, cropped and mirrored, by the recipe."""
+        recipe = self.recipe
+        only = self.tasks[0] if len(self.tasks) == 1 else None  # labels alone may be looked at for the crop
+        seen, found = augment(
+            images,
+            targets if only is None else targets[only],
+            task=self.tasks if only is None else only,
             crop=recipe.crop,
             scale_range=recipe.scale_range,
+            scale_choices=recipe.scale_choices,
             flip=recipe.flip,
             cat_max_ratio=recipe.cat_max_ratio,
-            classes=raw.classes if recipe.class_uniform else None,
+            classes=classes,
             ignore_index=self.ignore_index,
-            generator=generator(self.seed, "augment", step),
+            generator=numbers,
         )
+        return seen, found if only is None else {only: found}
+
+    def _plain(self, targets: dict[str, Tensor]) -> Any:
+        """A mapping of several tasks, the tensor of one."""
+        return targets if len(self.tasks) > 1 else targets[self.tasks[0]]
 
 
 def _taken(array: Array, chosen: np.ndarray) -> Tensor | list[Tensor]:

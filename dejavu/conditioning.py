@@ -81,6 +81,17 @@ class Conditioning:
         parts = [self._of(task, predictions[task], grid) for task in self.tasks]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
+    def only(self, condition: Tensor, tasks: Sequence[str]) -> Tensor:
+        """A condition (N, C, h, w) with zeros in place of all but some tasks' channels."""
+        if set(tasks) == set(self.tasks):
+            return condition
+        parts = condition.split([self.sizes[task] for task in self.tasks], 1)
+        kept = [
+            part if task in tasks else torch.zeros_like(part)
+            for task, part in zip(self.tasks, parts, strict=True)
+        ]
+        return torch.cat(kept, 1)
+
     def _of(self, task: str, prediction: Prediction, grid: tuple[int, int]) -> Tensor:
         plain = self.form == "logits"
         if isinstance(prediction, Queries):

@@ -120,6 +120,6 @@ def _one_sentence(error: ValidationError) -> str:
 
 def _is_branch(key: str) -> bool:
     """Whether pydantic means a branch of a union, such as 'constrained-float' or 'int', and no key."""
-    return key in ("int", "float", "str", "bool", "Named") or key.startswith(
+    return key in ("int", "float", "str", "bool", "Redaction") or key.startswith(
         ("constrained-", "tuple[", "function-")
     )

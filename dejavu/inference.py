@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,14 @@ __all__ = [
 
 
 def build_network(
-    run: Run, num_channels: int, pretrained: bool = True, classes: Sequence[str] | None = None
+    run: Run,
+    num_channels: int | Mapping[str, int],
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
 ) -> nn.Module:
     """The run's base network with so many output channels at its scale's width, initialised as the run says.
+
+    `num_channels`, here and below: of one task, or of each of several by their names (`tasks.channels`).
 
     `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
     """
@@ -53,7 +58,7 @@ def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int
         raise DejavuError(f"experiment '{run.experiment}' is a baseline: it has no 'dejavu' in params.yaml")
     return DejaVu(
         network,
-        task=run.task,
+        task=run.tasks,
         num_classes=len(classes),
         redaction=[redaction.model_dump() for redaction in method.redactions],
         regenerator=method.regenerator.model_dump(),
@@ -87,7 +92,10 @@ def _text(run: Run, method: Method, classes: Sequence[str]) -> TextSupervision |
 
 
 def load_network(
-    run: Run, num_channels: int, weights: Path, classes: Sequence[str] | None = None
+    run: Run,
+    num_channels: int | Mapping[str, int],
+    weights: Path,
+    classes: Sequence[str] | None = None,
 ) -> nn.Module:
     """The plain base network with exported weights, strictly loaded, in evaluation mode.
 

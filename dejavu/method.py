@@ -66,7 +66,8 @@ class DejaVu(nn.Module):
             name, or an object with such an attribute; several tasks' is a mapping by their names.
         num_classes: K of a semantic or panoptic prediction, or a mapping from task to K.
         redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`; or a list
-            of such, which are regenerated side by side.
+            of such, which are regenerated side by side. A mapping's `tasks` names those of several tasks
+            whose predictions its regeneration is told; without it, all are.
         regenerator: a name, a mapping {name: ..., options}, or a built `CRM`, which has a stride of its own.
         stride: of the grid that the CRM works on. None takes the network's own `stride` attribute, or 4
             where it has none or predicts at full resolution: there, the CRM would cost more than the
@@ -136,7 +137,7 @@ class DejaVu(nn.Module):
         self.conditioning = Conditioning(
             [task] if isinstance(task, str) else task, num_classes, condition, depth_range
         )
-        self.redactions = build_redactions(redaction)
+        self.redactions, self._told = build_redactions(redaction, self.conditioning.tasks)
         self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
         self.perceptual, self.text, self.cycle, self.criterion = perceptual, text, cycle, criterion
         attention = getattr(network, "attention", None)
@@ -214,11 +215,14 @@ class DejaVu(nn.Module):
         return ramp * loss
 
     def regenerate(
-        self, images: Tensor, prediction: Any, generator: torch.Generator | None = None
+        self, images: Tensor, prediction: Any, generator: torch.Generator | None = None, redaction: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """The redacted and the (last) regenerated images, each (N, 3, H, W), of the first redaction."""
-        first = self._regenerate(images, prediction, generator)[0]
-        return first.redacted, first.steps[-1]
+        """The redacted and the (last) regenerated images, each (N, 3, H, W), of the first redaction.
+
+        redaction: the number of another one, where there are several.
+        """
+        found = self._regenerate(images, prediction, generator)[redaction]
+        return found.redacted, found.steps[-1]
 
     def _regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None
@@ -234,12 +238,12 @@ class DejaVu(nn.Module):
         condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
         attention = self._attention(prediction)
         found = []
-        for redaction in self.redactions:
+        for redaction, tasks in zip(self.redactions, self._told, strict=True):
             redacted, mask = check_redacted(redaction(images, generator), images)  # (N, 3, H, W)
-            told = condition
+            told = self.conditioning.only(condition, tasks)
             if self.shared is not None and attention is not None:
                 attended = resize(self.shared(redacted, attention), self.regenerator.grid(images))
-                told = torch.cat([condition, attended], 1)
+                told = torch.cat([told, attended], 1)
             steps = self.regenerator(redacted, told)
             part = getattr(redaction, "part", removed_pixels)
             spatial = not isinstance(redaction, SpectralRedaction)

@@ -3,52 +3,96 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import ConstantLR, LinearLR, LRScheduler, OneCycleLR, PolynomialLR, SequentialLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    PolynomialLR,
+    SequentialLR,
+)
 
 from .errors import DejavuError
 
 if TYPE_CHECKING:
-    from .schema import Optimizer, Schedule
+    from .schema import Consistency, Optimizer, Schedule
 
 # How bare parameters are called that are added to features or stand among them: timm's pos_embed and
 # cls_token, Swin's relative_position_bias_table, CLIP's positional_embedding, Mask2Former's level_embed.
 EMBEDDING = re.compile(r"(embed|embedding|embeddings|token|tokens|bias_table)$")
 
 
-def build_optimizer(module: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
-    """SGD or AdamW over all parameters of `module` that are not frozen.
+@dataclass(frozen=True)
+class Rate:
+    """A learning rate apart from the recipe's, and after how many epochs the schedule `step` lowers it."""
+
+    lr: float
+    every: int
+    factor: float
+
+
+def rates_apart(module: nn.Module, config: Consistency | None) -> dict[nn.Parameter, Rate]:
+    """What XTC's auxiliary network holds for each pair of tasks learns at a rate of its own."""
+    consistency = getattr(module, "consistency", None)
+    if config is None or consistency is None:
+        return {}
+    rate = Rate(config.lr, config.every, config.factor)
+    return dict.fromkeys(consistency.network.film_parameters(), rate)
+
+
+def build_optimizer(
+    module: nn.Module, config: Optimizer, apart: Mapping[nn.Parameter, Rate] | None = None
+) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW over all parameters of `module` that are not frozen.
 
     Each parameter is updated on its own: adding a regenerator changes nothing in the base network's update.
     The factors of the learning rate are for the base network; what DejaVu adds learns at the recipe's rate.
 
     module: the training's objective or a DejaVu, whose `network` is the base network; or a network.
+    apart: parameters with a learning rate of their own.
 
     Raises DejavuError for factors of a network that has no `backbone` to tell from its head.
     """
-    groups = parameter_groups(module, config)
+    groups = parameter_groups(module, config, apart)
     if config.name == "sgd":
         return torch.optim.SGD(
             groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    adam = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return adam(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
 
 
-def parameter_groups(module: nn.Module, config: Optimizer) -> list[dict[str, Any]]:
-    """One group for each learning rate and weight decay; those of the recipe's own learning rate first."""
-    factors = _factors(module, config)
+def parameter_groups(
+    module: nn.Module, config: Optimizer, apart: Mapping[nn.Parameter, Rate] | None = None
+) -> list[dict[str, Any]]:
+    """One group for each learning rate and weight decay; those of the recipe's own learning rate first.
+
+    What learns at a rate `apart` comes last, without weight decay, and its groups say how the schedule `step`
+    lowers it.
+    """
+    factors, apart = _factors(module, config), apart or {}
     undecayed = set() if config.decay_norms else _norms_and_embeddings(module)
     found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    others: dict[Rate, list[nn.Parameter]] = {}
     for parameter in _learning(module.parameters()):
         decay = 0.0 if parameter in undecayed else config.weight_decay
-        found.setdefault((factors.get(parameter, 1.0), decay), []).append(parameter)
-    return [
+        if parameter in apart:
+            others.setdefault(apart[parameter], []).append(parameter)
+        else:
+            found.setdefault((factors.get(parameter, 1.0), decay), []).append(parameter)
+    groups = [
         {"params": parameters, "lr": config.lr * factor, "weight_decay": decay}
         for (factor, decay), parameters in sorted(found.items(), key=lambda item: item[0][0] != 1)
+    ]
+    return groups + [
+        {"params": parameters, "weight_decay": 0.0, **asdict(rate)} for rate, parameters in others.items()
     ]
 
 
@@ -110,7 +154,9 @@ def _norms_and_embeddings(module: nn.Module) -> set[nn.Parameter]:
     return found
 
 
-def build_scheduler(optimizer: torch.optim.Optimizer, config: Schedule, total: int) -> LRScheduler:
+def build_scheduler(
+    optimizer: torch.optim.Optimizer, config: Schedule, total: int, per_epoch: int = 1
+) -> LRScheduler:
     """A schedule of `total` steps, stepped once an optimiser step; `warmup` is a share of them.
 
     Every group follows the same curve, from its own learning rate.
@@ -125,10 +171,19 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: Schedule, total: i
             cycle_momentum=False,
         )
     rest: LRScheduler
-    if config.name == "poly":
+    if config.name == "step":
+        rest = LambdaLR(optimizer, [_stairs(group, config, per_epoch) for group in optimizer.param_groups])
+    elif config.name == "poly":
         rest = PolynomialLR(optimizer, total_iters=max(1, total - warm), power=config.power)
     else:
         rest = ConstantLR(optimizer, factor=1.0)
     if warm == 0:
         return rest
     return SequentialLR(optimizer, [LinearLR(optimizer, 1 / warm, total_iters=warm), rest], milestones=[warm])
+
+
+def _stairs(group: Mapping[str, Any], config: Schedule, per_epoch: int) -> Callable[[int], float]:
+    """Step -> the share of a group's learning rate that is left then."""
+    every = group.get("every", config.every) * per_epoch
+    factor = group.get("factor", config.factor)
+    return lambda step: factor ** (step // every)

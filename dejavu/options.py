@@ -1,4 +1,4 @@
-"""What networks, redactions and regenerators offer, read from their source without importing it.
+"""What networks, redactions, regenerators and balancers offer, read from their source without importing it.
 
 params.yaml is checked as a whole in front of every command, and importing torch for that would cost
 seconds each time. So names and options are read from the syntax tree: a new network, redaction or
@@ -26,6 +26,9 @@ BandList = Sequence[Sequence[float]]  # [low, high] pairs, 0 <= low < high <= 1
 # Options of which the first must be below the second, where something offers both.
 ORDERED = (("low", "high"), ("removed", "count"))
 
+# Arguments that are no options: they are given by whoever builds a regenerator or a balancer.
+MADE = {"self", "condition_channels", "stride", "image_channels", "tasks", "network"}
+
 # Option name -> its annotation and its default, as they stand in the source.
 Offered = dict[str, tuple[ast.expr | None, ast.expr | None]]
 
@@ -41,7 +44,7 @@ def modules(package: str) -> list[str]:
 
 
 def names(module: str) -> list[str]:
-    """Names that the `REGISTRY` of a module or package of dejavu offers (redaction, regeneration)."""
+    """Names that the `REGISTRY` of a module or package of dejavu offers, such as redaction."""
     return list(_registry(module))
 
 
@@ -51,13 +54,22 @@ def reads_classes(module: str) -> bool:
     return isinstance(function, ast.FunctionDef) and "classes" in _arguments(function, skip=set())
 
 
+def does_several_tasks(module: str) -> bool:
+    """Whether a network's module says `SEVERAL_TASKS = True`."""
+    return any(
+        isinstance(node, ast.Assign) and ast.unparse(node) == "SEVERAL_TASKS = True"
+        for node in _tree(HERE / "networks" / f"{module}.py").body
+    )
+
+
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
-    """Check `given` options of a named network, redaction or regenerator.
+    """Check `given` options of a named network, redaction, regenerator or balancer.
 
     Raises ValueError, one sentence that starts with the key `where`.
     """
     known = modules(kind) if kind == "networks" else names(kind)
-    noun = {"networks": "network module", "redaction": "redaction", "regeneration": "regenerator"}[kind]
+    nouns = {"networks": "network module", "regeneration": "regenerator", "balancing": "balancer"}
+    noun = nouns.get(kind, kind)
     if name not in known:
         raise ValueError(f"{where}: unknown {noun} '{name}', {nearest(name, known)}")
     offered = _offered(kind, name)
@@ -153,7 +165,7 @@ def _class_options(files: tuple[Path, ...], name: str) -> Offered:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             found[item.target.id] = (item.annotation, item.value)
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            found |= _arguments(item, skip={"self", "condition_channels", "stride", "image_channels"})
+            found |= _arguments(item, skip=MADE)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from .augment import normalise
 from .errors import DejavuError
-from .predictions import as_tensor
+from .predictions import as_tensor, part
 from .schema import Protocol
 from .sliding import Ask, Size, resize, slide
 
@@ -28,21 +29,22 @@ CLASSES_AT_ONCE = 32  # that are enlarged together: 150 classes of a large photo
 def predict(
     network: nn.Module,
     images: np.ndarray | Sequence[np.ndarray],
-    task: str = "semantic",
+    task: str | Sequence[str] = "semantic",
     protocol: Protocol = WHOLE,
     crop: Size | None = None,
     align_corners: bool = False,
     sizes: Sequence[Size] | np.ndarray | None = None,
     batch_size: int = 8,
     device: torch.device | str | None = None,
-) -> Iterator[np.ndarray]:
+) -> Iterator[Any]:
     """Predictions, in order, of images (N, H, W, 3) uint8, or of N of (H, W, 3) of many sizes.
 
-    Class maps (H, W) uint8, depth (H, W) float32 in metres, or normals (H, W, 3) float32 of unit length: at
-    the image's size, or at the height and width that `sizes` (N, 2) has for it, where labels have others.
-    `crop` is the window of sliding protocols; `align_corners` says how the network's maps are enlarged.
-    Whole images of one size are shown in batches, all others one by one (and windows in batches). The
-    network's mode is left as it is: give it in evaluation mode.
+    Class maps (H, W) uint8, depth (H, W) float32 in metres, or normals (H, W, 3) float32 of unit length, or
+    of several tasks, which are seen whole, a mapping of these by their names: at the image's size, or at the
+    height and width that `sizes` (N, 2) has for it, where labels have others. `crop` is the window of sliding
+    protocols; `align_corners` says how the network's maps are enlarged. Whole images of one size are shown in
+    batches, all others one by one (and windows in batches). The network's mode is left as it is: give it in
+    evaluation mode.
 
     Raises DejavuError where the protocol is not made for the task or lacks its crop.
     """
@@ -50,25 +52,47 @@ def predict(
     device = device or next(network.parameters()).device
 
     def ask(batch: Tensor) -> Tensor:
+        assert isinstance(task, str)
         return as_tensor(network(batch), task)
 
+    def maps(batch: Tensor) -> dict[str, Tensor]:
+        """Each task's maps (N, C, h, w) of images (N, 3, H, W)."""
+        if isinstance(task, str):
+            return {task: show(ask, batch, protocol, crop, align_corners, batch_size)}
+        answer = network(batch)
+        return {name: as_tensor(part(name, answer, task), name) for name in task}
+
     @torch.inference_mode()
-    def predictions() -> Iterator[np.ndarray]:
+    def predictions() -> Iterator[Any]:
         together = batch_size if isinstance(images, np.ndarray) and protocol == WHOLE else 1
         for start in range(0, len(images), together):
             numbers = range(start, min(start + together, len(images)))
             batch = torch.from_numpy(np.array([images[number] for number in numbers])).to(device)
             size = (batch.shape[1], batch.shape[2])
-            maps = show(ask, normalise(batch), protocol, crop, align_corners, batch_size)
             wanted = [size if sizes is None else _size(sizes[number]) for number in numbers]
-            if all(one == size for one in wanted):
-                yield from finish(task, maps, size, align_corners).cpu().numpy()
-                continue
-            for one, full in zip(wanted, maps.split(1), strict=True):
-                # by the image's size, as in mmseg
-                yield finish(task, resize(full, size, align_corners), one, align_corners)[0].cpu().numpy()
+            found = {
+                name: _finished(name, some, size, wanted, align_corners)
+                for name, some in maps(normalise(batch)).items()
+            }
+            for place in range(len(wanted)):
+                if isinstance(task, str):
+                    yield found[task][place]
+                else:
+                    yield {name: arrays[place] for name, arrays in found.items()}
 
     return predictions()
+
+
+def _finished(
+    task: str, maps: Tensor, size: Size, wanted: Sequence[Size], align_corners: bool
+) -> Sequence[np.ndarray]:
+    """A task's predictions of a batch of images of one size, each at the size that is wanted."""
+    if all(one == size for one in wanted):
+        return list(finish(task, maps, size, align_corners).cpu().numpy())
+    return [  # by the image's size, as in mmseg
+        finish(task, resize(full, size, align_corners), one, align_corners)[0].cpu().numpy()
+        for one, full in zip(wanted, maps.split(1), strict=True)
+    ]
 
 
 def _size(row: Sequence[int] | np.ndarray) -> Size:
@@ -76,12 +100,13 @@ def _size(row: Sequence[int] | np.ndarray) -> Size:
     return int(row[0]), int(row[1])
 
 
-def check(protocol: Protocol, task: str, crop: Size | None) -> None:
+def check(protocol: Protocol, task: str | Sequence[str], crop: Size | None) -> None:
     """Raise DejavuError where a task cannot be evaluated by a protocol, or sliding lacks its window."""
     asked = list(protocol.model_dump(exclude_defaults=True))
     if asked and task != "semantic":
         raise DejavuError(
-            f"protocol: '{asked[0]}' is for semantic segmentation only, and the task is {task}, which is "
+            f"protocol: '{asked[0]}' is for semantic segmentation only, and the task is "
+            f"{task if isinstance(task, str) else ' and '.join(task)}, which is "
             "evaluated on the whole image: write 'protocol: whole'"
         )
     if protocol.slide is not None and crop is None:

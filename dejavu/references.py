@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from . import options
+from . import options, table_references
 from .datasets import folder, reader_name
 from .datasets import names as datasets
-from .errors import nearest
-from .metrics import METRICS
+from .naming import known
 
 if TYPE_CHECKING:
-    from .schema import Experiment, Network, Params, Row, Run, Table
+    from .schema import Experiment, Network, Params, Run
 
 
 def check(params: Params) -> None:
@@ -25,19 +23,14 @@ def check(params: Params) -> None:
     for name, experiment in params.experiments.items():
         _experiment(params, name, experiment)
     for name, table in params.tables.items():
-        _table(params, f"tables.{name}", table)
-
-
-def _known(name: str, section: Iterable[str], where: str, kind: str) -> None:
-    if name not in section:
-        raise ValueError(f"{where}: unknown {kind} '{name}', {nearest(name, section)}")
+        table_references.check(params, f"tables.{name}", table)
 
 
 def _scales(params: Params) -> None:
     for key, scale in params.scales.items():
         if scale.name != key:
             raise ValueError(f"scales.{key}.name: must be '{key}' like its key, not '{scale.name}'")
-    _known(params.scale.name, params.scales, "scale", "scale")
+    known(params.scale.name, params.scales, "scale", "scale")
     if params.scale != params.scales[params.scale.name]:
         raise ValueError(f"scale: must be an alias of one of scales, as in `scale: *{params.scale.name}`")
     for name, source in params.datasets.items():
@@ -47,9 +40,9 @@ def _scales(params: Params) -> None:
     for key, scale in params.scales.items():
         where = f"scales.{key}"
         for dataset, part in scale.data.items():
-            _known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
+            known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
             if params.datasets[part.source].folder is None:
-                _known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
+                known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
             if part.source == "synthetic" and None in (
                 part.train,
                 part.val,
@@ -60,16 +53,17 @@ def _scales(params: Params) -> None:
                     "and datasets.synthetic.seed"
                 )
         for recipe in scale.train:
-            _known(recipe, params.recipes, f"{where}.train", "recipe")
+            known(recipe, params.recipes, f"{where}.train", "recipe")
 
 
 def _experiment(params: Params, name: str, row: Experiment) -> None:
     where = f"experiments.{name}"
     for scale in params.scales.values():
-        _known(row.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
-    _known(row.network, params.networks, f"{where}.network", "network")
-    _known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
-    _known(row.protocol, params.protocols, f"{where}.protocol", "protocol")
+        known(row.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
+    known(row.network, params.networks, f"{where}.network", "network")
+    known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
+    known(row.protocol, params.protocols, f"{where}.protocol", "protocol")
+    _several_tasks(params, where, row)
     if row.dejavu is not None:
         for redaction in row.dejavu.redactions:
             options.check("redaction", redaction.name, redaction.options, f"{where}.dejavu.redaction")
@@ -88,14 +82,33 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
         _run(params, name, size)
 
 
+def _several_tasks(params: Params, where: str, row: Experiment) -> None:
+    """What is of use for several tasks only."""
+    several = len(row.tasks) > 1
+    if len(set(row.tasks)) < len(row.tasks):
+        raise ValueError(f"{where}.task: names a task twice")
+    module = params.networks[row.network].module
+    if several and not options.does_several_tasks(module):
+        able = [name for name, one in params.networks.items() if options.does_several_tasks(one.module)]
+        raise ValueError(f"{where}.network: '{row.network}' does one task; {', '.join(able)} do several")
+    for key in ("balance", "consistency"):
+        if getattr(row, key) is not None and not several:
+            raise ValueError(f"{where}.{key}: is for several tasks: leave it out")
+    if row.balance is not None:
+        options.check("balancing", row.balance.name, row.balance.options, f"{where}.balance")
+
+
 def _losses(where: str, row: Experiment) -> None:
     """What DejaVu's parts need of each other and of the task."""
     method = row.dejavu
     assert method is not None
     if method.detach and method.cycle is not None:
         raise ValueError(f"{where}.dejavu.detach: the control has no gradient, and a cycle has one")
-    if method.text is not None and row.task != "semantic":
+    if method.text is not None and "semantic" not in row.tasks:
         raise ValueError(f"{where}.dejavu.text: prompts are made of classes, which {row.task} has not")
+    for redaction in method.redactions:
+        for task in redaction.tasks or ():
+            known(task, row.tasks, f"{where}.dejavu.redaction.tasks", "task of this row")
     if method.text is not None and "{}" not in method.text.template:
         raise ValueError(f"{where}.dejavu.text.template: needs {{}}, the place of the classes")
 
@@ -109,6 +122,8 @@ def _run(params: Params, name: str, scale: str) -> None:
         reason = fault.get("ctx", {}).get("error", fault["msg"])
         raise ValueError(f"experiments.{name} at scale {scale}: {reason}") from None
     _only_for_segmentation(run, f"experiments.{name}")
+    if run.train.labelled != "full" and len(run.tasks) == 1:
+        raise ValueError(f"experiments.{name}: labelled is for several tasks: leave it out")
     if run.data.train is not None and run.train.batch_size > run.data.train:
         raise ValueError(
             f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
@@ -118,23 +133,25 @@ def _run(params: Params, name: str, scale: str) -> None:
 
 def _only_for_segmentation(run: Run, where: str) -> None:
     """Keys that mean something for classes only."""
-    recipe = run.train
+    recipe, task = run.train, " and ".join(run.tasks)
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
     used["protocol"] = run.protocol.model_dump(exclude_defaults=True)
+    if len(run.tasks) > 1:
+        used |= {"auxiliary": recipe.auxiliary, "align_corners": recipe.align_corners}
     for key, value in used.items():
         if value and run.task != "semantic":
-            raise ValueError(f"{where}: {key} is for segmentation, and the task is {run.task}: leave it out")
+            raise ValueError(f"{where}: {key} is for segmentation, and the task is {task}: leave it out")
 
 
 def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
     """Baseline and DejaVu differ in nothing but the method."""
     assert row.base is not None
-    _known(row.base, params.experiments, f"{where}.base", "experiment")
+    known(row.base, params.experiments, f"{where}.base", "experiment")
     base = params.experiments[row.base]
     if base.base is not None:
         raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
-    for key in ("task", "dataset", "network", "recipe", "protocol", "train"):
+    for key in ("task", "dataset", "network", "recipe", "protocol", "train", "balance", "consistency"):
         same = getattr(row, key) == getattr(base, key)
         if key == "recipe" and not same:  # by another name, with another number of seeds
             same = all(
@@ -156,40 +173,3 @@ def _differ_in_attention(network: Network, other: Network) -> bool:
         for one in (network, other)
     ]
     return network.module == other.module and plain[0] == plain[1]
-
-
-def _table(params: Params, where: str, table: Table) -> None:
-    for scale in params.scales.values():
-        _known(table.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
-    source = params.datasets.get(table.dataset)
-    if source is None or source.cost_input is None:
-        raise ValueError(f"datasets.{table.dataset}.cost_input is missing: {where} shows costs at that size")
-    rows = {row.id: row for row in table.rows}
-    for metric in table.metrics:
-        _known(metric, METRICS, f"{where}.metrics", "metric")
-    for row in table.rows:
-        at = f"{where}.rows.{row.id}"
-        if row is not rows[row.id]:
-            raise ValueError(f"{at}: the id is given twice")
-        for key in row.paper:
-            _known(key, [*METRICS, "gmacs", "params_m"], f"{at}.paper", "metric")
-        if row.base is not None:
-            _known(row.base, rows, f"{at}.base", "row")
-        if row.experiment is not None:
-            _known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
-            _row(params, at, table, row, rows)
-
-
-def _row(params: Params, at: str, table: Table, row: Row, rows: dict[str, Row]) -> None:
-    """The line says of its experiment what the experiment is."""
-    experiment = params.experiments[str(row.experiment)]
-    if experiment.dataset != table.dataset:
-        raise ValueError(
-            f"{at}.experiment: '{row.experiment}' is on {experiment.dataset}, not on {table.dataset}"
-        )
-    base = rows[row.base].experiment if row.base is not None else None
-    if (row.base is None) != (experiment.base is None) or base != experiment.base:
-        raise ValueError(
-            f"{at}: '{row.experiment}' is compared with '{experiment.base}', but the line's base "
-            f"'{row.base}' is filled by '{base}'"
-        )

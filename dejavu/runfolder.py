@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # torch is imported where it is used: evaluation may have not
 HERE = Path(__file__).parent
 # The code that a trained weight depends on.
 CODE = (
-    *("arguments.py", "attention.py", "augment.py", "batches.py", "checks.py", "clip.py", "conditioning.py"),
+    *("arguments.py", "attention.py", "augment.py", "balancing/*.py", "batches.py", "checks.py", "clip.py"),
+    *("conditioning.py", "consistency/*.py"),
     *(
         "cycle.py",
         "datasets/ragged.py",
@@ -39,9 +40,10 @@ CODE = (
         "method.py",
         "networks/**/*.py",
     ),
-    *("optimisation.py", "perceptual.py", "photometric.py", "predictions.py", "protocols.py"),
+    *("objective.py", "optimisation.py", "partial_labels.py", "perceptual.py", "photometric.py"),
+    *("predictions.py", "protocols.py"),
     *("randomness.py", "redaction/*.py", "regeneration.py", "sampling.py", "sliding.py"),
-    *("supervision/*.py", "tasks.py", "text.py", "training.py", "weights.py", "windows.py"),
+    *("supervision/*.py", "tasks.py", "text.py", "training.py", "validation.py", "weights.py", "windows.py"),
 )
 
 # What a checkpoint holds beside its marks.
@@ -52,7 +54,7 @@ STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
 def code_fingerprint() -> str:
     """A hash of the code that trains, and of the versions of what computes for it."""
     digest = hashlib.sha256()
-    for package in ("torch", "scipy", "timm", "torchvision", "open_clip_torch", "transformers"):
+    for package in ("torch", "scipy", "timm", "torchvision", "open_clip_torch", "transformers", "torchjd"):
         digest.update(metadata.version(package).encode())
     for pattern in CODE:
         for file in sorted(HERE.glob(pattern)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,13 +18,16 @@ MAIN_METRIC = {task: main_metric(task) for task in TARGETS}
 """What learning curves show of each task."""
 
 
-def channels(task: str, num_classes: int) -> int:
-    """How many channels a network has for a task.
+def channels(tasks: str | Sequence[str], num_classes: int) -> int | dict[str, int]:
+    """How many channels a network has for a task, or for each of several.
 
     >>> channels("semantic", 19), channels("depth", 19), channels("normals", 19)
     (19, 1, 3)
+    >>> channels(["semantic", "depth"], 13)
+    {'semantic': 13, 'depth': 1}
     """
-    return {"semantic": num_classes, "depth": 1, "normals": 3}[task]
+    counts = {"semantic": num_classes, "depth": 1, "normals": 3}
+    return counts[tasks] if isinstance(tasks, str) else {task: counts[task] for task in tasks}
 
 
 def task_loss(
@@ -35,6 +39,7 @@ def task_loss(
         target: labels (N, H, W); depth (N, H, W) in metres, 0 is unknown; normals (N, 3, H, W), 0 is unknown.
     """
     maps = as_tensor(prediction, task)
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # under autocast they are bfloat16
     if task == "semantic":
         return semantic_loss(maps, target, ignore_index, weight)
     return {"depth": depth_loss, "normals": normals_loss}[task](maps, target)

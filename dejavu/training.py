@@ -16,54 +16,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .batches import Batches, Data
+from .batches import Batch, Batches, Data
 from .errors import DejavuError
-from .inference import build_method, build_network, predict
 from .method import DejaVu
-from .metrics import collect
-from .metrics.semantic import ConfusionMatrix
-from .optimisation import build_optimizer, build_scheduler, clip_gradients
+from .objective import Objective, build_objective
+from .optimisation import build_optimizer, build_scheduler, clip_gradients, rates_apart
 from .randomness import derive, generator
 from .runfolder import RunFolder
-from .supervision import Criterion
-from .tasks import MAIN_METRIC, channels
+from .tasks import MAIN_METRIC
+from .validation import validate
 
 if TYPE_CHECKING:
     from .schema import Run
 
 # A line of the log, one an epoch. An empty field was not measured in that epoch.
 Line = dict[str, float | int | None]
-COLUMNS = ("step", "epoch", "lr", "loss", "loss_task", "loss_dejavu")  # and `val_` with the task's metric
-
-
-class Objective(nn.Module):
-    """Images and targets -> losses. One forward, so that distributed wrappers see the whole step.
-
-    Args:
-        model: the base network, or DejaVu around it.
-        criterion: the recipe's loss; a DejaVu model's cycle asks it, too.
-    """
-
-    def __init__(self, model: nn.Module, criterion: Criterion) -> None:
-        super().__init__()
-        self.model, self.criterion = model, criterion
-        if isinstance(model, DejaVu):
-            model.criterion = criterion.main  # of the main output, which is all that a cycle hands over
-
-    @property
-    def network(self) -> nn.Module:
-        """The plain base network."""
-        return self.model.network if isinstance(self.model, DejaVu) else self.model
-
-    def forward(
-        self, images: Tensor, target: Tensor, progress: float, redact: torch.Generator
-    ) -> tuple[Tensor, Tensor | None]:
-        """images (N, 3, H, W), target (N, ..., H, W) -> task loss, what DejaVu adds."""
-        prediction = self.model(images)  # (N, C, H / stride, W / stride)
-        task = self.criterion(prediction, target)
-        if not isinstance(self.model, DejaVu):
-            return task, None
-        return task, self.model.regeneration_loss(images, prediction, redact, progress, labels=target)
+COLUMNS = ("step", "epoch", "lr", "loss")  # then the losses that it is the sum of, and `val_` with metrics
 
 
 def train(
@@ -86,13 +54,14 @@ def train(
     device = choose_device()
     objective = build_objective(run, seed, data)
     objective.to(device).to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(objective, run.train.optimizer)
+    optimizer = build_optimizer(objective, run.train.optimizer, rates_apart(objective, run.consistency))
     batches = Batches(run, seed, data)
-    scheduler = build_scheduler(optimizer, run.train.schedule, batches.total)
+    scheduler = build_scheduler(optimizer, run.train.schedule, batches.total, batches.per_epoch)
 
     state = folder.load(device)
     log: list[Line] = []
-    sums = torch.zeros(2, device=device, dtype=torch.float64)  # of the epoch's task and DejaVu losses
+    terms = objective.terms
+    sums = torch.zeros(len(terms), device=device, dtype=torch.float64)  # of the epoch's losses
     start, spent = 0, 0.0
     if state is not None:
         objective.load_state_dict(state["model"])
@@ -123,16 +92,18 @@ def train(
 
     began = saved = time.monotonic()
     objective.train()
-    for step, images, target in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
+    for step, batch in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
         torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
         lr = optimizer.param_groups[0]["lr"]
-        redact = generator(seed, "redact", step)
+        numbers = generator(seed, "redact", step), generator(seed, "gumbel", step)
         progress = step / batches.total
-        sums += learn(objective, optimizer, images, target, progress, redact, run.train.optimizer.clip)
+        sums += learn(objective, optimizer, batch, progress, *numbers, clip=run.train.optimizer.clip)
         scheduler.step()
         if batches.ends_epoch(step):
-            means = sums / (step % batches.per_epoch + 1)
+            means = dict(zip(terms, (sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
             log.append(_line(run, objective, data, means, batches, step, lr))
+            if objective.balancer is not None:
+                objective.balancer.end_epoch({task: means[task] for task in objective.tasks})
             watch(log[-1])
             left = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
             report(run, seed, log[-1], batches.epochs, left)
@@ -147,7 +118,7 @@ def train(
         weights=objective.network.state_dict(),
         regenerator=model.training_only.state_dict() if isinstance(model, DejaVu) else None,
         log=log,
-        columns=(*COLUMNS, f"val_{MAIN_METRIC[run.task]}"),
+        columns=(*COLUMNS, *_columns(objective), *(f"val_{MAIN_METRIC[task]}" for task in run.tasks)),
         seconds=seconds,
         steps=batches.total,
         pretrained=_pretrained(objective.network),
@@ -166,20 +137,23 @@ def _pretrained(network: nn.Module) -> dict[str, str]:
 def learn(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    target: Tensor,
+    batch: Batch,
     progress: float,
     redact: torch.Generator,
-    clip: float | None,
+    gumbel: torch.Generator | None = None,
+    clip: float | None = None,
 ) -> Tensor:
-    """One step: images (N, 3, H, W) and their target -> the task's loss and what DejaVu adds, (2,)."""
-    with precision(images.device):
-        task, dejavu = objective(images, target, progress, redact)
-    (task if dejavu is None else task + dejavu).backward()
+    """One step; returns the losses that `objective.terms` names, (len(terms),)."""
+    with precision(batch.images.device):
+        losses = objective(batch, progress, redact, gumbel)
+    if objective.balancer is None:
+        losses.total.backward()
+    else:
+        objective.balancer.backward(losses.tasks, losses.added)
     clip_gradients(objective, clip)
     optimizer.step()
     optimizer.zero_grad()
-    return torch.stack([task.detach(), torch.zeros_like(task) if dejavu is None else dejavu.detach()])
+    return objective.told(losses)
 
 
 def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) -> None:
@@ -216,63 +190,36 @@ def precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def build_objective(run: Run, seed: int, data: Data) -> Objective:
-    """What is trained: the base network, the same to the bit for a row and its base, and its losses."""
-    torch.manual_seed(derive(seed, "init"))
-    model = network = build_network(run, channels(run.task, data.num_classes), classes=data.classes)
-    if run.dejavu is not None:
-        model = build_method(run, network, data.classes, seed=derive(seed, "regenerator"))
-    criterion = Criterion(
-        run.train, run.task, data.num_classes, data.ignore_index, data.categories, network=network
-    )
-    return Objective(model, criterion)
+def _columns(objective: Objective) -> list[str]:
+    """How the log calls the losses, and the weights of several tasks where something weighs them."""
+    weights = [] if objective.balancer is None else [f"weight_{task}" for task in objective.tasks]
+    return [*(f"loss_{term}" for term in objective.terms), *weights]
 
 
 def _line(
-    run: Run, objective: Objective, data: Data, means: Tensor, batches: Batches, step: int, lr: float
+    run: Run,
+    objective: Objective,
+    data: Data,
+    means: dict[str, float],
+    batches: Batches,
+    step: int,
+    lr: float,
 ) -> Line:
     """One line of the log, after an epoch's last step."""
-    task, dejavu = means.tolist()
+    loss = means["task"] + means["dejavu"] + means.get("consistency", 0.0)
     epoch, epochs = step // batches.per_epoch + 1, batches.epochs
-    if not math.isfinite(task + dejavu):
+    if not math.isfinite(loss):
         raise DejavuError(
-            f"experiment '{run.experiment}': the loss is {task + dejavu} in epoch {epoch}: "
+            f"experiment '{run.experiment}': the loss is {loss} in epoch {epoch}: "
             "lower train.optimizer.lr or dejavu.gamma in params.yaml"
         )
     evaluations = run.train.evaluations
     due = epoch * evaluations // epochs > (epoch - 1) * evaluations // epochs
-    score = validate(objective.network, data, run.train.align_corners) if due else None
-    return {
-        "step": step + 1,
-        "epoch": epoch,
-        "lr": lr,
-        "loss": task + dejavu,
-        "loss_task": task,
-        "loss_dejavu": None if run.dejavu is None else dejavu,
-        f"val_{MAIN_METRIC[run.task]}": score,
-    }
-
-
-def validate(network: nn.Module, data: Data, align_corners: bool = False) -> float:
-    """The task's main metric, in its unit, on the validation split; the network's mode is restored.
-
-    Of whole images, seen once, whatever the experiment's protocol: it draws a curve and chooses nothing.
-    """
-    # Of a segmentation mIoU alone: the boundaries, which `collect` measures too, are dear.
-    semantic = data.task == "semantic"
-    metrics = ConfusionMatrix(data.num_classes, data.ignore_index) if semantic else collect(data.task)
-    network.eval()
-    truths = data.target(data.val)
-    predictions = predict(
-        network,
-        data.val.images,
-        data.task,
-        align_corners=align_corners,
-        sizes=[truth.shape[:2] for truth in truths],
-    )
-    for truth, prediction in zip(truths, predictions, strict=True):
-        metrics.update(truth, prediction)
-    network.train()
-    if isinstance(metrics, ConfusionMatrix):
-        return metrics.mIoU
-    return float(metrics.compute()[MAIN_METRIC[data.task]])
+    scores = validate(objective.network, data, run.train.align_corners) if due else {}
+    line: Line = {"step": step + 1, "epoch": epoch, "lr": lr, "loss": loss}
+    line |= {f"loss_{term}": mean for term, mean in means.items()}
+    if run.dejavu is None:
+        line["loss_dejavu"] = None
+    if objective.balancer is not None:
+        line |= {f"weight_{task}": weight for task, weight in objective.balancer.weights.items()}
+    return line | {f"val_{key}": scores.get(key) for key in (MAIN_METRIC[task] for task in run.tasks)}

@@ -69,11 +69,19 @@ def draw_windows(
     scale_range: tuple[float, float],
     flip: bool,
     generator: torch.Generator,
+    scale_choices: Sequence[float] | None = None,
 ) -> Windows:
-    """Windows of the size `crop` in images of the given heights and widths: four draws for each image."""
+    """Windows of the size `crop` in images of the given heights and widths: four draws for each image.
+
+    Their scale is one of `scale_choices`, each as likely, or else anything in `scale_range`.
+    """
     draw = torch.rand(len(sizes), 4, generator=generator, dtype=torch.float64)
-    low, high = scale_range
-    scale = low + (high - low) * draw[:, 0]
+    if scale_choices is None:
+        low, high = scale_range
+        scale = low + (high - low) * draw[:, 0]
+    else:
+        choices = torch.tensor(scale_choices, dtype=torch.float64)
+        scale = choices[(draw[:, 0] * len(choices)).long()]
     full = torch.tensor(sizes, dtype=torch.float64)  # (N, 2)
     share = torch.tensor(crop, dtype=torch.float64) / (scale[:, None] * full)
     return Windows(scale, share, draw[:, 1:3], (draw[:, 3] < 0.5) & flip)

@@ -57,6 +57,7 @@ def shorten(folder: Path) -> None:
         paired = next(row for row in table["rows"] if row.get("experiment") and row.get("base"))
         table["rows"] = [row for row in table["rows"] if row["id"] in (paired["base"], paired["id"])]
     kept = {row["experiment"] for table in tables.values() for row in table["rows"]}
+    kept |= {name for table in tables.values() for name in table.get("single", {}).values()}
     experiments = {name: row for name, row in params["experiments"].items() if name in kept}
     used = {row["dataset"] for row in experiments.values()}
     scales = {name: params["scales"][name] for name in ("smoke", "paper")}

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
+from dejavu.figures.bands import bands, draw_bands, level
 from dejavu.figures.classes import draw_classes, pair
-from dejavu.figures.curves import Curve, Group, Log, draw_curves
+from dejavu.figures.curves import Curve, Group, Log, draw_curves, panels
 from dejavu.figures.forest import draw_gains
 from dejavu.figures.panel import Block, draw_panel
+from dejavu.figures.tasks import PANEL, TEASER, Part, Seen, draw_tasks
 from dejavu.figures.tradeoff import draw_tradeoff
 from dejavu.stages.qualitative import FIRST
 from dejavu.tables import columns
@@ -138,6 +140,72 @@ def many_classes_figure() -> Figure:
     return classes_figure(150, 3)
 
 
+EDGES = {"low": (0.0, 0.25), "middle": (0.25, 0.5), "high": (0.5, 1.0)}
+
+
+def band_content() -> Content:
+    """A band study of three seeds: none, and three bands of which the middle one gains for certain."""
+    blank = dict.fromkeys(columns(["depth_aerr"]), "") | {"status": "run", "seeds": "3", "method": "HRNet"}
+    rows = {"none": ("0.6000", "0.0100", ""), "high": ("0.6100", "0.0200", "0.0100 -0.0100 0.0300")}
+    rows |= {"low": ("0.5900", "", "-0.0100"), "middle": ("0.5500", "0.0300", "-0.0500 -0.0700 -0.0300")}
+    lines = {}
+    for key, (mean, deviation, gain) in rows.items():
+        line = blank | {"id": key, "depth_aerr_mean": mean, "depth_aerr_std": deviation}
+        names = ("depth_aerr_gain", "depth_aerr_gain_lo", "depth_aerr_gain_hi")
+        lines[key] = line | dict(zip(names, gain.split(), strict=False))
+    return Content(("depth_aerr",), lines)
+
+
+def bands_figure() -> Figure:
+    found = band_content()
+    plain = level(found.lines["none"], "depth_aerr")
+    rows = bands(found, EDGES, "depth_aerr")
+    return draw_bands(rows, plain, "depth_aerr", "Title", "Scale demo, data", "the middle band")
+
+
+TRUTHS = {
+    "semantic": np.array([0, 1, 2, 255], np.uint8),
+    "depth": np.array([0, 1.0, 2.0, 5.0], np.float32),
+    "normals": np.array([[0, 0, 0], [0, 0, -1], [1, 0, 0], [0, -1, 0]], np.float16),
+}
+
+
+def part(task: str, images: int = 1, height: int = 60, width: int = 300) -> Part:
+    """Four columns of one value each; the baseline predicts the last value everywhere, DejaVu the second."""
+
+    def wide(values: np.ndarray) -> np.ndarray:
+        return np.repeat(np.broadcast_to(values, (height, *values.shape)), width // 4, axis=1)
+
+    truth = TRUTHS[task]
+    maps = [truth, np.broadcast_to(truth[-1:], truth.shape), np.broadcast_to(truth[1:2], truth.shape)]
+    pictures = [np.full((height, width, 3), 10 * i, np.uint8) for i in range(3)]
+    seen = [
+        Seen(f"{task} {i}", pictures[0], *(wide(some) for some in maps), *pictures[1:]) for i in range(images)
+    ]
+    return Part(task, "MTL + DejaVu", seen)
+
+
+def tasks_figure() -> Figure:
+    parts = [part(task, images=3) for task in TRUTHS]
+    return draw_tasks(parts, PANEL, PALETTE, CLASSES, "Title", "Scale demo, data")
+
+
+def teaser_figure() -> Figure:
+    parts = [part(task, height=160) for task in ("semantic", "normals")]
+    return draw_tasks(parts, TEASER, PALETTE, CLASSES, "Title", "Scale demo, data")
+
+
+def tasks_curves_figure() -> Figure:
+    """Rows of three tasks, and of one task each."""
+    more = {"val_depth_aerr": np.array([NAN, 0.7, 0.6]), "val_normal_merr": np.array([NAN, 30.0, 28.0])}
+    several = Group("MTL", [Curve("MTL", [log() | more]), Curve("MTL + DejaVu", [log(dejavu=True) | more])])
+    plain = {key: value for key, value in log().items() if key != "val_miou"}
+    alone = [Curve(key, [plain | {key: value}]) for key, value in more.items()]
+    groups = [several, Group("one task each", alone)]
+    return draw_curves(groups, "Title", "Scale demo, data", panels(["semantic", "depth", "normals"]))
+
+
 FIGURES: list[Callable[[], Figure]] = [
-    *(curves_figure, panel_figure, gains_figure, tradeoff_figure, classes_figure, many_classes_figure)
+    *(curves_figure, panel_figure, gains_figure, tradeoff_figure, classes_figure, many_classes_figure),
+    *(bands_figure, tasks_figure, teaser_figure, tasks_curves_figure),
 ]

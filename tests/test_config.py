@@ -218,9 +218,11 @@ def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -
     run = PARAMS.run(experiment, scale)
     assert (run.experiment, run.scale) == (experiment, scale)
     over = PARAMS.scales[scale].train[PARAMS.experiments[experiment].recipe]
-    for key in over.model_fields_set - {"seeds"}:
+    for key in over.model_fields_set & set(schema.Recipe.model_fields):
         given, default = getattr(over, key), schema.Recipe.model_fields[key].default
         assert getattr(run.train, key) == (default if given is None else given)
+    for key in ("width", "depth"):
+        assert getattr(run.network, key) == (getattr(over, key) or getattr(PARAMS.scales[scale], key))
     assert run.seeds == PARAMS.scales[scale].seeds[: over.seeds]
 
 

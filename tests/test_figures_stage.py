@@ -21,7 +21,7 @@ from dejavu.errors import DejavuError
 from dejavu.figures.pairs import find_pairs
 from dejavu.paths import Paths
 from dejavu.stages import figures as stage
-from dejavu.stages import qualitative
+from dejavu.stages import learning, qualitative
 from dejavu.tables import columns, csv_text
 
 ROOT = Path(__file__).parents[1]
@@ -157,14 +157,13 @@ def test_a_csv_that_is_not_the_tables_is_refused(work: schema.Params, kind: str)
         stage.run(params, TABLE, SCALE)
 
 
-@pytest.mark.parametrize("kind", ["curves", "panel", "classes"])
-def test_classes_are_not_drawn_of_other_tasks(work: schema.Params, kind: str) -> None:
+def test_classes_are_not_drawn_of_other_tasks(work: schema.Params) -> None:
     other = {
-        name: row.model_copy(update={"task": "depth"}) if name == "hrnet18" else row
+        name: row.model_copy(update={"task": "depth"}) if name == "hrnet18_dejavu" else row
         for name, row in work.experiments.items()
     }
-    params = with_kinds(work.model_copy(update={"experiments": other}), kind)
-    with pytest.raises(DejavuError, match=f"'{kind}' shows semantic segmentation, and .* 'hrnet18' is depth"):
+    params = with_kinds(work.model_copy(update={"experiments": other}), "classes")
+    with pytest.raises(DejavuError, match="'classes' shows semantic .* of 'hrnet18_dejavu' is depth"):
         stage.run(params, TABLE, SCALE)
 
 
@@ -272,7 +271,9 @@ def test_what_is_not_there_yet_is_left_out(work: schema.Params) -> None:
         f"{TABLE}_panel.png",
     }
     drawn = [
-        curve.label for group in stage.groups(work, work.tables[TABLE], SCALE, True) for curve in group.curves
+        curve.label
+        for group in learning.groups(work, work.tables[TABLE], SCALE, True)
+        for curve in group.curves
     ]
     whole = [row for row in ROWS if row != "hrnet18_dejavu"]
     assert len(drawn) == len(whole)

@@ -17,6 +17,7 @@ from dejavu.errors import DejavuError
 from dejavu.metrics.depth import CROPS, PER_IMAGE, DepthMetrics, crop_window
 
 Pair = tuple[np.ndarray, np.ndarray]
+MONODEPTH2 = [0.308881, 4.528142, 14.120584, 0.356971, 0.40755, 0.745321, 0.96163]
 
 
 def maps(seed: int, shape: tuple[int, int] = (37, 121), missing: float = 0.6) -> Pair:
@@ -76,6 +77,16 @@ def test_equals_the_kitti_protocol_by_hand(crop: str, scaling: bool) -> None:
     pairs = [maps(seed, shape) for seed, shape in enumerate([(37, 121), (40, 100), (15, 30)])]
     found = measured(pairs, minimum=1e-3, maximum=80, crop=crop, median_scaling=scaling)
     assert found == pytest.approx(by_hand(pairs, 1e-3, 80, crop, scaling), rel=1e-9)
+
+
+def test_equals_monodepth2s_published_evaluation() -> None:
+    """Its own functions, run on a batch of these maps (commit b676244e): seven numbers, to six decimals."""
+    pairs = [maps(seed, (40, 100)) for seed in range(3)]
+    metrics = DepthMetrics(minimum=1e-3, maximum=80, crop="garg", median_scaling=True)
+    metrics.update(*(np.stack([pair[side] for pair in pairs]) for side in (0, 1)))
+    found = metrics.compute()
+    keys = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta1", "delta2", "delta3")
+    assert [round(found[key], 6) for key in keys] == MONODEPTH2
 
 
 def test_equals_torchmetrics_and_sklearn() -> None:
@@ -201,7 +212,7 @@ def test_an_empty_set_is_refused(pairs: list[Pair]) -> None:
         ([[-1.0, -1.0]], [[1.0, 1.0]], "ground truth holds 2 values"),
         ([[1.0, 2.0]], [[1.0], [2.0]], "shape"),
         ([[1.0, 2.0]], [[[1.0, 2.0]]], "shape"),
-        ([[[1.0, 2.0]]], [[[1.0, 2.0]]], "one image at a time"),
+        ([[[[1.0, 2.0]]]], [[[[1.0, 2.0]]]], r"\(H, W\), or \(N, H, W\) for a batch"),
     ],
 )
 def test_refuses(truth: list, prediction: list, says: str) -> None:

@@ -160,7 +160,7 @@ def test_an_empty_set_is_refused(pairs: list[Pair]) -> None:
         ([[[0, 0, 1.0], [0, 0, 0]]], [[[0, 0, np.inf], [0, np.nan, 0]]], "no normal .* 1 of the 1 pixels"),
         ([[[0, 0, np.nan]]], [[[0, 0, 1.0]]], "ground truth is not finite at 1 pixels"),
         ([[[0, 0, 1.0]]], [[0, 0, 1.0]], "shape"),
-        ([[0, 0, 1.0]], [[0, 0, 1.0]], "one image at a time"),
+        ([[0, 0, 1.0]], [[0, 0, 1.0]], r"\(H, W, 3\), or \(N, H, W, 3\) for a batch"),
         ([[[0, 1.0]]], [[[0, 1.0]]], r"\(H, W, 3\)"),
     ],
 )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from dejavu.errors import DejavuError
-from dejavu.metrics import METRICS, collect
+from dejavu.metrics import METRICS, TASKS, collect, main_metric
 
 CLASSES = ("sky", "road", "car")
-TASKS = sorted({metric.task for metric in METRICS.values()})
+MEASURED = [key for key, metric in METRICS.items() if metric.task in TASKS]  # others are made of these
 OF_CLASSES = {"iou"}  # in results files beside the metrics: a number a class
 
 
@@ -46,17 +46,86 @@ def test_a_task_computes_its_metrics_and_no_others(task: str) -> None:
     json.dumps(values(task, 0.3), allow_nan=False)
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", MEASURED)
 def test_the_direction_is_right(key: str) -> None:
     best, good, bad = (values(METRICS[key].task, error)[key] for error in (0.0, 0.35, 0.7))
     assert (best > good > bad) if METRICS[key].higher_is_better else (best < good < bad)
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", MEASURED)
 def test_a_perfect_prediction_has_the_best_value_there_is(key: str) -> None:
     metric = METRICS[key]
     best = 0 if not metric.higher_is_better else 100 if metric.unit == "%" else 1
     assert values(metric.task, 0.0)[key] == pytest.approx(best, abs=1e-9)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_batch_counts_as_its_images_one_by_one(task: str) -> None:
+    """To the bit; and so does a mask that says nothing."""
+    pairs = [pair(task, 0.3, seed) for seed in range(3)]
+    one_by_one, batch, masked = (collect(task, CLASSES) for _ in range(3))
+    for truth, prediction in pairs:
+        one_by_one.update(truth, prediction)
+    truths, predictions = (np.stack([pair[side] for pair in pairs]) for side in (0, 1))
+    batch.update(truths, predictions)
+    masked.update(truths, predictions, mask=np.ones(truths.shape[:3], bool))
+    assert one_by_one.compute() == batch.compute() == masked.compute()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_a_mask_leaves_out_counts_as_if_it_had_no_ground_truth(task: str) -> None:
+    truth, prediction = pair(task, 0.3)
+    keep = np.random.default_rng(1).random(truth.shape[:2]) < 0.6
+    masked, without = collect(task, CLASSES), collect(task, CLASSES)
+    masked.update(truth, prediction, mask=keep)
+    chosen = keep if truth.ndim == 2 else keep[..., None]
+    without.update(np.where(chosen, truth, 255 if task == "semantic" else 0), prediction)
+    assert masked.compute() == without.compute()
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("mask", [np.ones((20, 29), bool), np.ones((20, 30), int)], ids=["size", "integers"])
+def test_a_mask_of_another_form_is_refused(task: str, mask: np.ndarray) -> None:
+    with pytest.raises(DejavuError, match=r"the mask is \w+ \(20, .*bool \(20, 30\) is needed"):
+        collect(task, CLASSES).update(*pair(task, 0.3), mask=mask)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_update_with_a_bad_image_counts_nothing_of_its_batch(task: str) -> None:
+    metrics = collect(task, CLASSES)
+    metrics.update(*pair(task, 0.3))
+    before = metrics.compute()
+    truths, predictions = (np.stack([pair(task, 0.3, seed)[side] for seed in (1, 2)]) for side in (0, 1))
+    predictions[1] = 77 if task == "semantic" else np.nan
+    with pytest.raises(DejavuError):
+        metrics.update(truths, predictions)
+    assert metrics.compute() == before
+
+
+def test_several_tasks_are_collected_at_once() -> None:
+    several, alone = collect(TASKS, CLASSES), {task: collect(task, CLASSES) for task in TASKS}
+    for seed in range(2):
+        pairs = {task: pair(task, 0.3, seed) for task in TASKS}
+        several.update(*({task: sides[side] for task, sides in pairs.items()} for side in (0, 1)))
+        for task, sides in pairs.items():
+            alone[task].update(*sides)
+    expected = {key: value for one in alone.values() for key, value in one.compute().items()}
+    assert several.compute() == expected
+    assert set(MEASURED) | OF_CLASSES == set(expected)
+
+
+def test_several_tasks_name_the_one_at_fault() -> None:
+    truth, prediction = ({task: pair(task, 0.3)[side] for task in TASKS} for side in (0, 1))
+    with pytest.raises(DejavuError, match="the prediction has no 'normals'"):
+        collect(TASKS, CLASSES).update(truth, {"semantic": 0, "depth": 0})
+    with pytest.raises(DejavuError, match="^depth: the prediction's shape"):
+        collect(["normals", "depth"]).update(truth, prediction | {"depth": prediction["depth"][1:]})
+    with pytest.raises(DejavuError, match="did you mean 'depth'"):
+        collect(["dept"])
+
+
+def test_the_main_metrics_are_those_of_the_table() -> None:
+    assert [main_metric(task) for task in TASKS] == ["miou", "depth_aerr", "normal_merr"]
 
 
 def test_names_in_print_differ() -> None:

@@ -208,9 +208,9 @@ class TestBoundaryIoU:
         metric.update(label, np.zeros_like(label))
         assert metric.union.tolist() == [40 * 60 - 38 * 58, 0]
 
-    def test_needs_images_one_by_one(self) -> None:
-        with pytest.raises(DejavuError, match="one image at a time"):
-            BoundaryIoU(2).update(np.zeros((2, 4, 4), int), np.zeros((2, 4, 4), int))
+    def test_needs_images_or_batches(self) -> None:
+        with pytest.raises(DejavuError, match=r"or \(N, H, W\) for a batch"):
+            BoundaryIoU(2).update(np.zeros((2, 1, 4, 4), int), np.zeros((2, 1, 4, 4), int))
 
 
 METRIC_TYPES = [ConfusionMatrix, BoundaryIoU, SemanticMetrics]

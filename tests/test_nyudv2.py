@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu.datasets import nyudv2, nyudv2_codes, store
+from dejavu.datasets import nyudv2, nyudv2_codes, nyudv2_png, store
 from dejavu.datasets.normals import Camera, from_depth
 from dejavu.errors import DejavuError
 from dejavu.files import sha256
@@ -156,8 +156,8 @@ def test_the_splits_are_the_official_ones(mirror: Path) -> None:
 def test_names_and_table_of_classes_are_those_of_the_mirror(mirror: Path) -> None:
     said = json.loads((mirror / "nyudv2" / "meta.json").read_text())
     assert list(nyudv2.CLASSES) == said["classes13"] and list(nyudv2_codes.TO_13) == said["map40to13"]
-    assert list(nyudv2_codes.VOID) == said["void"] and list(nyudv2.SIZE) == said["size_hw"]
-    assert nyudv2.CAMERA._asdict() == said["intrinsics_320x240"]
+    assert list(nyudv2_codes.VOID) == said["void"] and list(nyudv2_png.SIZE) == said["size_hw"]
+    assert nyudv2_png.CAMERA._asdict() == said["intrinsics_320x240"]
 
 
 def test_pixel_shares_and_depths_are_the_published_ones(mirror: Path) -> None:
@@ -171,15 +171,15 @@ def test_pixel_shares_and_depths_are_the_published_ones(mirror: Path) -> None:
         expected[255 if int(value) in meta["void"] else meta["map40to13"][int(value)]] += share
     np.testing.assert_allclose(100 * count / count.sum(), expected, atol=0.01)
     depths = np.stack([nyudv2.decode_depth(pair.depth) for pair in pairs[::40] if pair.depth])
-    assert depths.min() >= 0.7133 - nyudv2.STEP and depths.max() <= 9.99547
+    assert depths.min() >= 0.7133 - nyudv2_codes.STEP and depths.max() <= 9.99547
     assert 2.3 < depths.mean() < 3.3
 
 
 def test_floors_point_up_ceilings_down_and_all_towards_the_camera(mirror: Path) -> None:
     floor, ceiling = nyudv2.CLASSES.index("floor"), nyudv2.CLASSES.index("ceiling")
     seen: dict[int, list[np.ndarray]] = {floor: [], ceiling: []}
-    y, x = np.mgrid[: nyudv2.SIZE[0], : nyudv2.SIZE[1]]
-    camera = nyudv2.CAMERA
+    y, x = np.mgrid[: nyudv2_png.SIZE[0], : nyudv2_png.SIZE[1]]
+    camera = nyudv2_png.CAMERA
     rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones(x.shape)], axis=-1)
     for pair in nyudv2.pairs(mirror / "nyudv2", "train")[::160]:
         assert pair.depth is not None

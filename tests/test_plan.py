@@ -14,12 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dejavu import config, schema
 from dejavu.__main__ import main
+from dejavu.batches import Batch
 from dejavu.errors import DejavuError
 from dejavu.planning import data, plan, speed
 from dejavu.planning.plan import Basis, Planner, Speeds, choose
 from dejavu.planning.saved import Saved, tensors_of
 from dejavu.planning.speed import Speed
-from dejavu.planning.work import Meaning, Operations, Step, Work, build, count
+from dejavu.planning.work import Meaning, Operations, Step, Work, build, count, empty_batch
 from dejavu.randomness import generator
 from dejavu.stages import plan as stage
 
@@ -135,8 +136,7 @@ def test_a_real_row_is_counted_as_torch_counts_it(params: schema.Params) -> None
     with FlopCounterMode(display=False) as forward:
         objective.network(images)
     with FlopCounterMode(display=False) as both:
-        loss, _ = objective(images, labels, 1.0, torch.Generator())
-        loss.backward()
+        objective(Batch(images, labels), 1.0, torch.Generator()).total.backward()
     assert (found.forward, found.flops) == (forward.get_total_flops(), both.get_total_flops())
     parameters = sum(parameter.numel() for parameter in objective.parameters())
     assert found.parameters == found.deployed == parameters
@@ -226,19 +226,21 @@ def test_what_shares_network_and_recipe_is_counted_once(
 
 
 @pytest.mark.parametrize(
-    "name", ["hrnet18_dejavu", "hrnet18_dejavu_sa", "ablation_cycle", "ablation_crm_r", "ablation_detached"]
+    "name",
+    [
+        *("hrnet18_dejavu", "hrnet18_dejavu_sa", "ablation_cycle", "ablation_crm_r", "ablation_detached"),
+        *("mtl_dejavu", "xtc_dejavu"),
+    ],
 )
 def test_a_method_counted_beside_its_network_is_the_whole_objective(params: schema.Params, name: str) -> None:
     """Forward and backward of all in one graph, as training has it: the same operations and bytes."""
     run = params.run(name, "smoke")
     with torch.device("meta"):
         objective = build(run, MEANING).train()
-        images = torch.zeros(run.train.batch_size, 3, *run.train.crop)
-        labels = torch.zeros(run.train.batch_size, *run.train.crop, dtype=torch.long)
+        batch = empty_batch(run)
     operations, saved = Operations(), Saved(tensors_of(objective))
     with operations, saved.counting():
-        task, dejavu = objective(images, labels, 1.0, generator(0, "redact"))
-        (task + dejavu).backward()
+        objective(batch, 1.0, generator(0, "redact"), generator(0, "gumbel")).total.backward()
     found = count(run, MEANING)
     assert (found.flops, found.saved) == (operations.total, saved.bytes)
     assert found.parameters == sum(parameter.numel() for parameter in objective.parameters())
@@ -404,9 +406,9 @@ def test_wrong_arguments_are_refused_in_one_line(
 
 def test_random_targets_are_what_the_task_learns(params: schema.Params) -> None:
     numbers = torch.Generator().manual_seed(0)
-    labels = speed.random_target(params.run("hrnet18", "smoke"), 19, numbers)
+    labels = speed.random_target(params.run("hrnet18", "smoke"), "semantic", 19, numbers)
     assert labels.shape == (4, 64, 64) and set(labels.unique().tolist()) <= set(range(19))
-    normals = speed.random_target(params.run("normals", "smoke"), 13, numbers)
+    normals = speed.random_target(params.run("normals", "smoke"), "normals", 13, numbers)
     assert normals.shape == (4, 3, 48, 64) and torch.allclose(normals.norm(dim=1), torch.ones(()))
-    depth = speed.random_target(params.run("depth", "smoke"), 13, numbers)
+    depth = speed.random_target(params.run("depth", "smoke"), "depth", 13, numbers)
     assert depth.min() >= 1 and math.isfinite(float(depth.max()))

@@ -159,7 +159,11 @@ def test_csv_numbers_are_those_worked_out_by_hand(work: Path) -> None:
         f"{1.1 + HALF / 10:.4f}",
     )
     assert (plain["gmacs"], plain["params_m"], plain["paper_gmacs"]) == ("19.2436", "3.9384", "19")
-    assert (plain["paper_miou"], paired["paper_miou"], paired["paper_gmacs"]) == ("77.6", "78.85", "")
+    assert (plain["paper_miou"], paired["paper_miou"], paired["paper_gmacs"]) == (
+        "77.60",
+        "78.85",
+        "",
+    )  # as many decimals as its column has
 
 
 def test_a_line_that_was_not_run_has_nothing_of_ours(work: Path) -> None:
@@ -168,7 +172,7 @@ def test_a_line_that_was_not_run_has_nothing_of_ours(work: Path) -> None:
     for line in (read()["d"], read()["e"]):
         assert [line[column] for column in ours] == [""] * len(ours)
         assert line["seeds"] == "0"
-    assert (read()["d"]["paper_miou"], read()["e"]["base"]) == ("80.7", "d")
+    assert (read()["d"]["paper_miou"], read()["e"]["base"]) == ("80.70", "d")
 
 
 def test_one_seed_has_neither_spread_nor_interval(work: Path) -> None:
@@ -362,7 +366,7 @@ def test_caption_says_what_the_numbers_are(work: Path) -> None:
 def test_caption_at_full_size_on_the_papers_data_warns_of_nothing(work: Path) -> None:
     stage.run(make_params(), "main", "tiny")
     size, training = (1024, 2048), ("9 epochs", "8 epochs")
-    data = ("T", "cityscapes", "cityscapes", "val", "paper", size, 1.0)
+    data = ("T", "cityscapes", "cityscapes", "val", "paper", size, (1.0,), (1.0,))
     origin = Origin(*data, seeds=((0, 1, 2, 3),), training=training, input=(512, 1024))
     text = markdown(Paths("tiny").table("main", "csv"), origin)
     setting = "Cityscapes val, 1024×2048, full-width networks, 9 epochs or 8 epochs, 4 seeds (0-3)"
@@ -397,7 +401,7 @@ def test_latex_is_balanced_ascii_and_rectangular(work: Path) -> None:
 
 
 def test_forms_without_a_csv_say_so(tmp_path: Path) -> None:
-    data = ("T", "cityscapes", "camvid", "test", "open", (96, 128), 0.5)
+    data = ("T", "cityscapes", "camvid", "test", "open", (96, 128), (0.5,), (1.0,))
     origin = Origin(*data, seeds=((0,),), training=(), input=(512, 1024))
     for form in (markdown, latex):
         with pytest.raises(DejavuError, match="no.csv is missing"):
@@ -409,8 +413,8 @@ def test_every_line_of_the_paper_is_in_params_with_its_values() -> None:
         pytest.skip(f"the paper's tables are not at {PAPER}")
     paper = yaml.safe_load(PAPER.read_text())
     for name, table in config.load(ROOT / "params.yaml").tables.items():
-        if name not in paper:
-            continue
+        if not isinstance(paper.get(name), list):
+            continue  # a plot whose values are not readable
         ours = {row.id: row for row in table.rows}
         printed = [line["id"] for line in paper[name]]
         assert [row.id for row in table.rows if row.id in printed] == printed

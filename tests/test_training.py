@@ -43,7 +43,9 @@ def make_run(experiment: str = "hrnet18", **changes) -> schema.Run:
     return run.model_copy(update={"train": recipe, "network": network})
 
 
-def make_data(count: int = 7, size: tuple[int, int] = (32, 48), task: str = "semantic") -> batches.Data:
+def make_data(
+    count: int = 7, size: tuple[int, int] = (32, 48), tasks: tuple[str, ...] = ("semantic",)
+) -> batches.Data:
     """Images whose classes, depth and normals can be told from their colours."""
     random = np.random.default_rng(0)
     labels = random.integers(0, len(CLASSES), (count, 2, 3)).repeat(size[0] // 2, 1).repeat(size[1] // 3, 2)
@@ -57,14 +59,14 @@ def make_data(count: int = 7, size: tuple[int, int] = (32, 48), task: str = "sem
         SimpleNamespace(names=[str(i) for i in range(n)], **{key: value[:n] for key, value in arrays.items()})
         for n in (count, 2)
     )
-    return batches.Data(task=task, train=train, val=val, classes=CLASSES, ignore_index=255)
+    return batches.Data(tasks=tasks, train=train, val=val, classes=CLASSES, ignore_index=255)
 
 
 def train(
     folder: Path, run: schema.Run, seed: int = 0, data: batches.Data | None = None, **kwargs
 ) -> RunFolder:
     work = RunFolder(folder, "test")
-    training.train(run, seed, data or make_data(task=run.task), work, **kwargs)
+    training.train(run, seed, data or make_data(tasks=run.tasks), work, **kwargs)
     return work
 
 
@@ -95,7 +97,8 @@ def mechanism(name: str) -> str:
 
     module = PARAMS.networks[row.network].module
     attention = PARAMS.networks[row.network].options.get("attention")
-    return str([row.task, module, attention, outline(row.model_dump()["dejavu"])])
+    added = {key: outline(row.model_dump()[key]) for key in ("dejavu", "balance", "consistency")}
+    return str([row.task, module, attention, row.train.labelled, added])
 
 
 # One experiment of each kind: those that differ in numbers only run the same lines.
@@ -161,11 +164,13 @@ def test_a_pair_sees_the_same_batches_and_starts_from_the_same_weights(
     start: dict[str, dict[str, torch.Tensor]] = {}
     forward = training.Objective.forward
 
-    def spy(self, images, labels, progress, redact):
+    def spy(self, batch, progress, redact, gumbel):
         name = type(self.model).__name__
         start.setdefault(name, {key: value.clone() for key, value in self.network.state_dict().items()})
-        seen.setdefault(name, []).extend([images.clone(), labels.clone()])
-        return forward(self, images, labels, progress, redact)
+        targets = batch.target.values() if isinstance(batch.target, dict) else [batch.target]
+        again = () if batch.second is None else [batch.second[0], *batch.second[1].values()]
+        seen.setdefault(name, []).extend(part.clone() for part in [batch.images, *targets, *again])
+        return forward(self, batch, progress, redact, gumbel)
 
     monkeypatch.setattr(training.Objective, "forward", spy)
     for name in (experiment, base):

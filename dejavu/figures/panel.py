@@ -73,9 +73,9 @@ def draw_panel(
     """The blocks below each other, with title, names, and the classes that occur."""
     from matplotlib.patches import Patch
 
-    cell = max(_fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
+    cell = widest_picture(blocks)
     composed = [compose(block, palette, cell) for block in blocks]
-    seen = _seen(blocks)
+    seen = classes_in(blocks)
     patches = [
         Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
         for i in range(len(classes))
@@ -96,7 +96,7 @@ def draw_panel(
         for block, (picture, heights) in zip(blocks, composed, strict=True):
             top -= block.head
             figure.figimage(picture, LEFT, top - picture.shape[0])
-            _write(figure, block, heights, cell, top)
+            write_names(figure, block, heights, cell, top)
             top -= picture.shape[0] + 14
         figure.text(LEFT / width, 1 - 14 / height, title, va="top", fontsize=11, fontweight="bold")
         figure.text(LEFT / width, 1 - 50 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
@@ -113,13 +113,18 @@ def draw_panel(
         return figure
 
 
-def _seen(blocks: Sequence[Block]) -> set[int]:
+def widest_picture(blocks: Sequence[Block]) -> int:
+    """Pixels of the widest picture as it is drawn."""
+    return max(_fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
+
+
+def classes_in(blocks: Sequence[Block]) -> set[int]:
     """All classes of all maps."""
     maps = [picture for block in blocks for row in block.rows for picture in row if picture.ndim == 2]
     return {int(value) for picture in maps for value in np.unique(picture)}
 
 
-def _write(figure: Figure, block: Block, heights: Sequence[int], cell: int, top: int) -> None:
+def write_names(figure: Figure, block: Block, heights: Sequence[int], cell: int, top: int) -> None:
     """Titles above the columns and groups, names beside the rows; `top` is the pictures' upper edge."""
     width, height = figure.get_size_inches() * DPI
     for column, name in enumerate(block.columns):

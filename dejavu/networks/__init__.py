@@ -11,13 +11,18 @@ W, to logits (N, num_classes, H/stride, W/stride), rounded up, with
 - `criterion(prediction, labels, ignore_index)`, where it has a loss of its own (Mask2Former), which is used
   instead of the recipe's.
 
+A module for several tasks says `SEVERAL_TASKS = True`. Given a mapping from tasks to channels, its network
+returns one from tasks to predictions, in training mode with its encoder's output under "features" (N,
+`feature_channels`, h, w); `heads` are the parameters of each task alone, and `last_shared` is the last module
+that all share.
+
 A `width` below 1 makes the same class with fewer channels, a `depth` below 1 with fewer blocks, for small
 scales. A `build` with the argument `classes` is given the classes' names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING
@@ -36,24 +41,31 @@ def names() -> list[str]:
 
 def build(
     module: str,
-    num_classes: int,
+    num_classes: int | Mapping[str, int],
     width: float = 1.0,
     depth: float = 1.0,
     classes: Sequence[str] | None = None,
     **given: object,
 ) -> nn.Module:
-    """A network by its file's name. Raises DejavuError for an unknown name, option or value."""
+    """A network by its file's name, for one task, or for several by a mapping from their names to channels.
+
+    Raises DejavuError for an unknown name, option or value, and for several tasks of a network for one.
+    """
     try:
         options.check("networks", module, given, "network")
     except ValueError as error:
         raise DejavuError(str(error)) from None
-    if num_classes < 1 or not 0 < width <= 1 or not 0 < depth <= 1:
+    if isinstance(num_classes, Mapping) and not options.does_several_tasks(module):
+        raise DejavuError(f"the network module '{module}' does one task, not {' and '.join(num_classes)}")
+    counts = num_classes.values() if isinstance(num_classes, Mapping) else [num_classes]
+    if min(counts) < 1 or not 0 < width <= 1 or not 0 < depth <= 1:
         raise DejavuError(
             "a network needs num_classes >= 1, 0 < width <= 1 and 0 < depth <= 1, "
-            f"not {num_classes}, {width} and {depth}"
+            f"not {min(counts)}, {width} and {depth}"
         )
     function = import_module(f"{__name__}.{module}").build
     if "classes" in signature(function).parameters:
+        assert isinstance(num_classes, int)
         given["classes"] = classes or [f"class {number}" for number in range(num_classes)]
     network = function(num_classes, width, depth, **given)
     if not isinstance(getattr(network, "stride", None), int):

@@ -16,6 +16,7 @@ from ..paths import Paths
 if TYPE_CHECKING:
     import torch
 
+    from ..batches import Batch
     from ..schema import Run
     from .work import Meaning
 
@@ -161,9 +162,7 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
     objective = build(run, meaning).to(device).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(objective, recipe.optimizer)
     numbers = generator(0, "plan")
-    images = torch.randn(recipe.batch_size, 3, *recipe.crop, generator=numbers).to(device)
-    images = images.to(memory_format=torch.channels_last)
-    target = random_target(run, len(meaning.classes), numbers).to(device)
+    batch = random_batch(run, len(meaning.classes), numbers, device)
     found: list[float] = []
     began = time.monotonic()
     for step in range(1 + STEPS):
@@ -171,7 +170,7 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
             break
         start = time.perf_counter()
         redact = generator(0, "redact", step)
-        learn(objective, optimizer, images, target, 1.0, redact, recipe.optimizer.clip)
+        learn(objective, optimizer, batch, 1.0, redact, generator(0, "gumbel", step), recipe.optimizer.clip)
         if device.type == "cuda":
             torch.cuda.synchronize()
         if step:
@@ -179,15 +178,29 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
     return found
 
 
-def random_target(run: Run, classes: int, numbers: torch.Generator) -> torch.Tensor:
-    """What the task learns, at random: squares of classes, as large as things are; or values of its range."""
+def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch.device) -> Batch:
+    """Random images of the run's recipe, and what its tasks learn from them."""
+    import torch
+
+    from ..batches import Batch
+
+    images = torch.randn(run.train.batch_size, 3, *run.train.crop, generator=numbers).to(device)
+    images = images.to(memory_format=torch.channels_last)
+    targets = {task: random_target(run, task, classes, numbers).to(device) for task in run.tasks}
+    wanted = targets if len(targets) > 1 else targets[run.tasks[0]]
+    second = (images, wanted) if run.consistency is not None else None
+    return Batch(images, wanted, second, None)
+
+
+def random_target(run: Run, task: str, classes: int, numbers: torch.Generator) -> torch.Tensor:
+    """What a task learns, at random: squares of classes, as large as things are; or values of its range."""
     import torch
 
     batch, (height, width) = run.train.batch_size, run.train.crop
-    if run.task == "semantic":
+    if task == "semantic":
         squares = torch.randint(classes, (batch, 1, 8, 8), generator=numbers).float()
         return torch.nn.functional.interpolate(squares, (height, width), mode="nearest")[:, 0].long()
-    if run.task == "depth":
+    if task == "depth":
         return 1 + torch.rand(batch, height, width, generator=numbers)
     normals = torch.randn(batch, 3, height, width, generator=numbers)
     return torch.nn.functional.normalize(normals, dim=1)

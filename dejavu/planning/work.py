@@ -20,11 +20,12 @@ from ..randomness import generator
 from .saved import Saved, Uninitialised, size_of, tensors_of
 
 if TYPE_CHECKING:
+    from ..batches import Batch
+    from ..objective import Objective
     from ..schema import Run
-    from ..training import Objective
 
 FLOAT = 4  # bytes
-STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps of each parameter
+STATES = {"sgd": 1, "adam": 2, "adamw": 2}  # values that an optimiser keeps of each parameter
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Step:
         recipe = run.train
         with torch.device("meta"), Uninitialised():
             self.objective = build(run, meaning).train()
-            self.images = torch.zeros(recipe.batch_size, 3, *recipe.crop)
-            self.target = _target(run.task, recipe.batch_size, recipe.crop)
+            self.batch = empty_batch(run)
+            self.images, self.target = self.batch.images, self.batch.target
         own = tensors_of(self.objective)
         self.saved, operations = Saved(own), Operations()
         seen: list[tuple[int, Any]] = []
@@ -105,6 +106,8 @@ class Step:
             loss.backward()
         hook.remove()
         forward, prediction = seen[0]
+        # Of XTC's two views, DejaVu regenerates the first.
+        prediction = tree_map_only(Tensor, lambda part: part[: recipe.batch_size], prediction)
         self.prediction = tree_map_only(Tensor, _leaf, prediction)
         parameters = _learning(self.objective)
         self.work = Work(
@@ -131,7 +134,8 @@ class Step:
         prediction is averaged, which costs next to nothing and has the same backward pass.
         """
         if not hasattr(self.objective.network, "criterion"):
-            return self.objective(self.images, self.target, 1.0, generator(0, "redact"))[0], True
+            numbers = generator(0, "redact"), generator(0, "gumbel")
+            return self.objective(self.batch, 1.0, *numbers).total, True
         parts = tree_leaves(self.objective.network(self.images))
         learnt = [part.mean() for part in parts if isinstance(part, Tensor) and part.requires_grad]
         return torch.stack(learnt).sum(), False
@@ -139,11 +143,11 @@ class Step:
     def with_method(self, run: Run) -> Work:
         """The step of the same network in a run's DejaVu."""
         from ..inference import build_method
-        from ..training import Objective
+        from ..objective import Objective
 
         with torch.device("meta"), Uninitialised():
             method = build_method(_bare(run), self.objective.network, self.meaning.classes).train()
-            objective = Objective(method, self.objective.criterion)
+            objective = Objective(method, self.objective.criterion, consistency=self.objective.consistency)
         if method.text is not None:  # prompts are read off labels, of which there are no values here
             words = " and ".join(self.meaning.classes[:5])
             method.text.prompts = lambda labels, *_: [words] * len(labels)  # type: ignore[method-assign]
@@ -208,11 +212,12 @@ def _convolution(out: Tensor, images: Tensor, weight: Tensor, transposed: bool) 
 
 def build(run: Run, meaning: Meaning) -> Objective:
     """What the run trains, from random weights: none are loaded or downloaded."""
-    from ..training import Data, build_objective
+    from ..batches import Data
+    from ..objective import build_objective
 
     # Only what the labels mean is asked of the data here, not the images.
     data = Data(
-        task=run.task,
+        tasks=run.tasks,
         train=None,  # type: ignore[arg-type]
         val=None,  # type: ignore[arg-type]
         classes=meaning.classes,
@@ -229,7 +234,20 @@ def _bare(run: Run) -> Run:
     return run.model_copy(update={"pretrained": False, "network": network})
 
 
-def _target(task: str, batch: int, crop: tuple[int, int]) -> Tensor:
-    if task == "normals":
-        return torch.zeros(batch, 3, *crop)
-    return torch.zeros(batch, *crop, dtype=torch.long if task == "semantic" else torch.float32)
+def empty_batch(run: Run) -> Batch:
+    """A batch of the run's recipe, of zeros."""
+    from ..batches import Batch
+
+    count, crop = run.train.batch_size, run.train.crop
+
+    def target(task: str) -> Tensor:
+        shape = (count, 3, *crop) if task == "normals" else (count, *crop)
+        return torch.zeros(shape, dtype=torch.long if task == "semantic" else torch.float32)
+
+    targets = {task: target(task) for task in run.tasks}
+    images, wanted = torch.zeros(count, 3, *crop), targets if len(targets) > 1 else targets[run.tasks[0]]
+    second = (images, wanted) if run.consistency is not None else None
+    known = None
+    if run.train.labelled != "full":  # one label of each image, in turn; on the CPU, since it is looked at
+        known = torch.eye(len(run.tasks), dtype=torch.bool, device="cpu").repeat(count, 1)[:count]
+    return Batch(images, wanted, second, known)

@@ -60,10 +60,10 @@ def count(params: Params, names: Sequence[str], scale: str) -> list[Counted]:
     """Each network of the named rows at its dataset's size, counted once."""
     from .evaluate import cost
 
-    found: dict[tuple[str, str, str], Counted] = {}
+    found: dict[tuple[str, str, tuple[str, ...]], Counted] = {}
     for name, row in chosen(params, names):
         run = params.run(name, scale)
-        one = found.setdefault((run.network.name, run.dataset, run.task), Counted(run.network.name, run))
+        one = found.setdefault((run.network.name, run.dataset, run.tasks), Counted(run.network.name, run))
         one.rows += [row.id if row else name] if (row.id if row else name) not in one.rows else []
         if row is not None:
             one.paper = {key: value for key, value in row.paper.items() if value and key in COSTS} | one.paper

@@ -64,8 +64,10 @@ def run(params: Params, name: str, scale: str, again: bool = False, protocol: st
         "count": report["splits"][report["evaluate"]]["count"],
         "config": run.as_dict(),
     }
+    if report.get("remarks"):  # what a reader of the table must know of the data
+        common["remarks"] = report["remarks"]
     drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
-    main, scores = METRICS[main_metric(run.task)], []
+    scores: dict[str, list[str]] = {main_metric(task): [] for task in run.tasks}
     for seed in run.seeds:
         trained = training_of(run, seed, report)
         found = (None if again else kept(params, run, seed, report)) or measured(params, run, seed, report)
@@ -77,12 +79,11 @@ def run(params: Params, name: str, scale: str, again: bool = False, protocol: st
             seconds=found["seconds"],
             train=trained,
         )
-        scores.append(f"{found['metrics'][main_metric(run.task)]:.{main.digits}f}")
+        for key, values in scores.items():
+            values.append(f"{found['metrics'][key]:.{METRICS[key].digits}f}")
     seeds = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
-    print(
-        f"{name} at scale {scale}: {seeds} measured on {common['count']} images, "
-        f"{main.name} {' '.join(scores)} {main.unit}"
-    )
+    said = [f"{METRICS[key].name} {' '.join(values)} {METRICS[key].unit}" for key, values in scores.items()]
+    print(f"{name} at scale {scale}: {seeds} measured on {common['count']} images, {', '.join(said)}")
 
 
 def measured(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +151,7 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
     from ..tasks import channels
 
     truths, classes = truth(run, split), report["classes"]
+    several = len(run.tasks) > 1
     weights = Paths(run.scale).weights(run.experiment, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
@@ -162,30 +164,34 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
         protocol=run.protocol,
         crop=run.train.crop,
         align_corners=run.train.align_corners,
-        sizes=[truth.shape[:2] for truth in truths],
+        sizes=[truth.shape[:2] for truth in truths[run.tasks[0]]],
     )
     predictions = track(predictions, len(split.images), f"{run.experiment} seed {seed}")
-    for name, expected, prediction in zip(split.names, truths, predictions, strict=True):
+    for number, (name, prediction) in enumerate(zip(split.names, predictions, strict=True)):
+        expected = {task: array[number] for task, array in truths.items()}
         try:
-            metrics.update(expected, prediction)
+            metrics.update(expected if several else expected[run.tasks[0]], prediction)
         except DejavuError as error:
             raise DejavuError(f"image '{name}' of the prepared '{run.dataset}': {error}") from None
     return metrics.compute()
 
 
-def truth(run: Run, split: Split) -> Array:
-    """The array of a split that a run's task is measured against.
+def truth(run: Run, split: Split) -> dict[str, Array]:
+    """The array of a split that each of a run's tasks is measured against.
 
     Raises DejavuError where the prepared dataset has none.
     """
     from ..tasks import TARGETS
 
-    found: Array | None = getattr(split, TARGETS[run.task], None)
-    if found is None:
-        raise DejavuError(
-            f"the prepared '{run.dataset}' has no {run.task}, which '{run.experiment}' is measured against: "
-            f"'{run.data.source}', which plays its part at scale {run.scale}, must bring it"
-        )
+    found: dict[str, Array] = {}
+    for task in run.tasks:
+        array: Array | None = getattr(split, TARGETS[task], None)
+        if array is None:
+            raise DejavuError(
+                f"the prepared '{run.dataset}' has no {task}, which '{run.experiment}' is measured against: "
+                f"'{run.data.source}', which plays its part at scale {run.scale}, must bring it"
+            )
+        found[task] = array
     return found
 
 

@@ -1,10 +1,10 @@
-"""What the panel of a table shows: predictions of pairs of networks, and one pair's regenerated images."""
+"""What the panel of segmentation shows: predictions of pairs of networks, one pair's regenerated images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
 from ..figures.pairs import Pair, evenly
@@ -66,11 +66,11 @@ def shown(split: Split) -> Shown:
 
 
 def resized(classes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """(H, W) classes at another size, each pixel the nearest one's."""
+    """Maps (H, W) or (H, W, C) at another size, each pixel the nearest one's."""
     import numpy as np
 
     rows, columns = (
-        (np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, classes.shape, strict=True)
+        (np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, classes.shape, strict=False)
     )
     return np.asarray(classes)[rows[:, None], columns]
 
@@ -84,7 +84,7 @@ def first_block(params: Params, scale: str, pair: Pair, images: Shown, classes: 
     seed = paired.seeds[0]
     weights, regenerator = paths.weights(pair.experiment, seed), paths.regenerator(pair.experiment, seed)
     method = load_method(paired, classes, weights, regenerator)
-    plain = baseline(params, scale, pair, images, classes)
+    plain = baseline(params, scale, pair, images.images, classes)
     ours = predictions(paired, method.network, images.images)
     pictures = regenerated(method, images.images, seed)
     rows = [
@@ -108,8 +108,8 @@ def further_block(
     for pair in pairs:
         run = params.run(pair.experiment, scale)
         weights = Paths(scale).weights(run.experiment, run.seeds[0])
-        network = load_network(run, channels(run.task, len(classes)), weights)
-        columns.append(baseline(params, scale, pair, images, classes))
+        network = load_network(run, channels(run.task, len(classes)), weights, classes)
+        columns.append(baseline(params, scale, pair, images.images, classes))
         columns.append(predictions(run, network, images.images))
     names = (*FIRST[:2], *FIRST[2:4] * len(pairs))
     groups = [("", 2), *((pair.title, 2) for pair in pairs)]
@@ -117,19 +117,20 @@ def further_block(
 
 
 def baseline(
-    params: Params, scale: str, pair: Pair, images: Shown, classes: Sequence[str]
-) -> list[np.ndarray]:
-    """What the pair's base says, trained with the seed that is shown of the pair."""
+    params: Params, scale: str, pair: Pair, images: Sequence[np.ndarray], classes: Sequence[str]
+) -> list[Any]:
+    """What the pair's base says of images (H, W, 3), trained with the seed that is shown of the pair."""
     from ..inference import load_network
     from ..tasks import channels
 
     run, seed = params.run(pair.base, scale), params.run(pair.experiment, scale).seeds[0]
-    network = load_network(run, channels(run.task, len(classes)), Paths(scale).weights(run.experiment, seed))
-    return predictions(run, network, images.images)
+    weights = Paths(scale).weights(run.experiment, seed)
+    network = load_network(run, channels(run.task, len(classes)), weights, classes)
+    return predictions(run, network, images)
 
 
-def predictions(run: Run, network: object, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Class maps (H, W) of images of any sizes, made as the run's protocol asks."""
+def predictions(run: Run, network: object, images: Sequence[np.ndarray]) -> list[Any]:
+    """What `predict` says of images (H, W, 3) of any sizes, as the run's protocol asks."""
     from ..inference import predict
 
     recipe = run.train
@@ -149,9 +150,9 @@ def predictions(run: Run, network: object, images: Sequence[np.ndarray]) -> list
 
 
 def regenerated(
-    method: DejaVu, images: Sequence[np.ndarray], seed: int
+    method: DejaVu, images: Sequence[np.ndarray], seed: int, redaction: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What redaction left of each image (H, W, 3), and what was regenerated from it."""
+    """What a redaction left of each image (H, W, 3), and what was regenerated from it."""
     import numpy as np
     import torch
 
@@ -162,7 +163,8 @@ def regenerated(
     with torch.inference_mode():
         for place, image in enumerate(images):
             inputs = normalise(torch.from_numpy(np.array(image))[None])
-            pictures = method.regenerate(inputs, method(inputs), generator(seed, "figure", place))
+            numbers = generator(seed, "figure", place)
+            pictures = method.regenerate(inputs, method(inputs), numbers, redaction)
             redacted, regenerated = (np.asarray(denormalise(picture))[0] for picture in pictures)
             found.append((redacted, regenerated))
     return found

@@ -8,6 +8,8 @@ from ..files import write_text
 from ..paths import Paths
 from ..schema import Params
 from ..tables import Origin, Result, csv_text, latex, markdown, measured_seeds, read_result, table_lines
+from ..tables.best import Best, best
+from ..tables.delta import asked, with_delta
 from ..tables.pairs import differences
 
 
@@ -19,6 +21,7 @@ def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
     """
     table, paths = params.get_table(name), Paths(scale)
     results = read_results(params, name, scale, partial)
+    split = ", ".join(sorted({result.split for result in results.values()}))
     for experiment, result in results.items():
         base = params.experiments[experiment].base
         unlike = base and differences(paths, experiment, base, result.seeds)
@@ -28,13 +31,15 @@ def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
                 f"the gain is not DejaVu's alone; train both again",
                 stacklevel=2,
             )
+    chosen = of_epoch(params, name, scale, results)
     path = paths.table(name, "csv")
     plain = [experiment for experiment in table.experiments if params.experiments[experiment].dejavu is None]
-    lines = table_lines(table, results, params.part(table.dataset, scale).source, scale, plain)
+    source = params.part(table.dataset, scale).source
+    lines = table_lines(table, chosen.results, source, scale, plain)
     write_text(path, csv_text(lines, table.metrics))
-    split = ", ".join(sorted({result.split for result in results.values()}))
-    seeds = {experiment: result.seeds for experiment, result in results.items()}
-    origin = Origin.of(params, name, scale, split, seeds)
+    seeds = {experiment: result.seeds for experiment, result in chosen.results.items()}
+    remarks = dict.fromkeys(text for result in results.values() for text in result.remarks)
+    origin = Origin.of(params, name, scale, split, seeds, chosen.epochs, tuple(remarks))
     write_text(paths.table(name, "md"), markdown(path, origin))
     write_text(paths.table(name, "tex"), latex(path, origin))
     ran = sum(line["status"] == "run" for line in lines)
@@ -44,10 +49,22 @@ def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
 def read_results(params: Params, name: str, scale: str, partial: bool) -> dict[str, Result]:
     """What was measured of the table's experiments; with `partial`, of those that were."""
     table, paths = params.get_table(name), Paths(scale)
-    size, found = params.cost_input(table.dataset), {}
+    size, metrics, found = params.cost_input(table.dataset), asked(params, name), {}
     for experiment in table.experiments:
         run = params.run(experiment, scale)
         seeds = measured_seeds(paths, run) if partial else run.seeds
         if seeds:
-            found[experiment] = read_result(paths, run, table.metrics, size, seeds)
+            found[experiment] = read_result(paths, run, metrics, size, seeds)
     return found
+
+
+def of_epoch(params: Params, name: str, scale: str, results: dict[str, Result]) -> Best:
+    """The numbers of the epoch that the table shows, with what is made of them."""
+    table = params.get_table(name)
+    if table.epoch == "last":
+        return Best(with_delta(params, table, results), ())
+    from ..datasets import reader, validate
+
+    source = params.part(table.dataset, scale).source
+    split = validate(reader(table.dataset, source, params.datasets.get(source)))
+    return best(params, name, scale, results, split)

@@ -51,7 +51,7 @@ def run(
     from ..training import train
     from .evaluate import keep
 
-    data = read_data(prepared, report, run.task)
+    data = read_data(prepared, report, run.tasks)
     for chosen in chosen_seeds:
         folder = run_folder(run, chosen, report)
         # An orphan of a killed engine may still be at it: it would write the same files.

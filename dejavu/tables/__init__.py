@@ -2,16 +2,17 @@
 
 - `results`: what `evaluate` measured, read back and checked
 - `lines`: results beside the paper's values, the only place where a number is computed or rounded
-- `forms`, `caption`: what Markdown, LaTeX and figures share: names, columns, cells and the setting
+- `delta`, `best`: what is made of the results of several rows, or of their logs: delta-MTL, best epochs
+- `forms`, `origin`, `caption`: what Markdown, LaTeX and figures share: names, columns, cells, the setting
 - `markdown`, `latex`: their spelling
 """
 
 from __future__ import annotations
 
-from .caption import Origin
 from .latex import latex
 from .lines import columns, csv_text, table_lines
 from .markdown import markdown
+from .origin import Origin
 from .results import Result, measured_seeds, read_result
 
 __all__ = [

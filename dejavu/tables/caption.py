@@ -2,118 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
-from ..schema import KeepAspect, Params, Recipe, Run, Table
 from .forms import TOLERANCE, UNEXPLAINED, Content, Layout, listed, rounded
-from .labels import dataset_name
+from .labels import DELTA, dataset_name, find
+from .origin import Origin, pixels
 
-RECIPES = 2  # different trainings that a line still has room for
 MANY = 5  # intervals: of so many, one that excludes 0 is no surprise any more
-OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a caption says beyond the CSV.
-
-    `dataset` is the paper's, `source` what was really used; sizes are (height, width) in pixels: `size`
-    of the images, `input` of those for which GMACs are counted. `split` is '' where it is not known.
-    `seeds` and `training` have an entry for each way in which rows were run: none, where none was.
-    """
-
-    title: str
-    dataset: str
-    source: str
-    split: str
-    scale: str
-    size: tuple[int, int] | KeepAspect
-    width: float
-    seeds: tuple[tuple[int, ...], ...]
-    training: tuple[str, ...]
-    input: tuple[int, int]
-    notes: tuple[str, ...] = ()
-    partial: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        params: Params,
-        name: str,
-        scale: str,
-        split: str,
-        measured: Mapping[str, tuple[int, ...]] | None = None,
-    ) -> Origin:
-        """That of the named table at a scale; `split` is the part of the data that was measured.
-
-        `measured` has the seeds that there are of each experiment that was run, where not all were.
-        """
-        table, size = params.get_table(name), params.get_scale(scale)
-        part = params.part(table.dataset, scale)
-        runs = [params.run(experiment, scale) for experiment in table.experiments]
-        if measured is None:
-            measured = {run.experiment: run.seeds for run in runs}
-        ran = [run for run in runs if run.experiment in measured]
-        return cls(
-            title=table.title,
-            dataset=table.dataset,
-            source=part.source,
-            split=split,
-            scale=scale,
-            size=part.size,
-            width=size.width,
-            seeds=tuple(sorted({measured[run.experiment] for run in ran}, key=len)),
-            training=_different(_training(run.train) for run in ran),
-            input=params.cost_input(table.dataset),
-            notes=table.notes,
-            partial=_partial(table, runs, measured),
-        )
-
-    @property
-    def data(self) -> str:
-        """The data actually used, e.g. 'CamVid test (stands in for Cityscapes)'."""
-        used = " ".join(filter(None, (dataset_name(self.source), self.split)))
-        return used if self.real else f"{used} (stands in for {dataset_name(self.dataset)})"
-
-    @property
-    def real(self) -> bool:
-        """Whether it is the paper's own dataset."""
-        return self.source == self.dataset
-
-    @property
-    def setting(self) -> str:
-        """Data, image size, network width, training and seeds in one line."""
-        width = "full-width networks" if self.width == 1 else f"width factor {self.width:g}"
-        training = listed(self.training, "or") if self.training else ""
-        training = training if len(self.training) <= RECIPES else "recipes by row"
-        return ", ".join(filter(None, (self.data, pixels(self.size), width, training, self._seeds)))
-
-    @property
-    def _seeds(self) -> str:
-        """'8 seeds (0-7)'; '3 or 8 seeds (of 0-7)' where rows differ."""
-        if not self.seeds:
-            return ""
-        counts, most = [str(len(seeds)) for seeds in self.seeds], self.seeds[-1]
-        word = "seed" if len(most) == 1 else "seeds"
-        return f"{listed(counts, 'or')} {word} ({'of ' if len(counts) > 1 else ''}{_span(most)})"
-
-
-def pixels(size: tuple[int, int] | KeepAspect) -> str:
-    """Height × width; of images that keep their shape, their shorter side.
-
-    >>> pixels((96, 128)), pixels(KeepAspect(short=64, long=256))
-    ('96×128', '64 pixels on the short side')
-    """
-    return (
-        f"{size.short} pixels on the short side" if isinstance(size, KeepAspect) else f"{size[0]}×{size[1]}"
-    )
 
 
 def caption(origin: Origin, content: Content) -> list[str]:
     """What a reader must know before comparing numbers, as sentences; the first is the setting."""
     layout = Layout.of(content)
-    sentences = [f"Scale {origin.scale}: {origin.setting}."]
+    sentences = [f"Scale {origin.scale}: {origin.setting}.", *_chosen(origin)]
     if content.ran:
         sentences.append("Ours: mean ± sample standard deviation over seeds.")
     if any(line[f"{metric}_gain"] for line in content.ran for metric in content.metrics):
@@ -122,7 +21,12 @@ def caption(origin: Origin, content: Content) -> list[str]:
             "confidence interval (Student's t); bold where the interval excludes 0."
         )
         sentences += _fewer_pairs(content)
-    sentences += [*chance(content), *_cost(origin, content, layout), *_paper(origin, layout)]
+    sentences += [
+        *_relative(origin, content),
+        *chance(content),
+        *_cost(origin, content, layout),
+        *_paper(origin, layout),
+    ]
     if any(line["status"] != "run" for line in content.lines.values()):
         known = "nothing of ours is there" if origin.partial else "only the paper's value is known"
         sentences.append(f"Not run: {known}.")
@@ -135,6 +39,43 @@ def _what_to(content: Content) -> str:
     bases = [content.lines.get(line["base"], line) for line in paired]
     alike = all(line["params_m"] == base["params_m"] for line, base in zip(paired, bases, strict=True))
     return "the same network without DejaVu" if alike else "the row's base, a network without DejaVu"
+
+
+def _chosen(origin: Origin) -> list[str]:
+    """Of best epochs: how they were chosen, out of how many, and that this flatters."""
+    if not origin.epochs:
+        return []
+    counts = listed(
+        [f"{measured} measured epochs (of {trained})" for measured, trained in origin.epochs], "or"
+    )
+    several = f"the highest {find(DELTA).name} there (of one task: with its own best value)"
+    return [
+        f"{origin.loud}: of each seed the one of {counts} with "
+        f"{several if origin.single else 'the best value there'}, as the public code (MTPSL) does. Numbers "
+        "that were chosen by looking at the test are optimistic, the more so the more epochs were measured: "
+        "compare them with none of the last epoch."
+    ]
+
+
+def _relative(origin: Origin, content: Content) -> list[str]:
+    """What delta-MTL is a mean of, and relative to which rows."""
+    scored = [line for line in content.ran if line.get(f"{DELTA}_mean")]
+    if not scored:
+        return []
+    what = listed([find(metric).name for metric, _ in origin.single])
+    lines = [content.lines.get(key) for _, key in origin.single]
+    names = [
+        f"'{content.name(line)}'" if line else key
+        for (_, key), line in zip(origin.single, lines, strict=True)
+    ]
+    said = (
+        f"{find(DELTA).name}: the mean of the relative changes of {what}, each so signed that more is "
+        f"better, against learning each task alone ({listed(names)}; same seed, last epoch)."
+    )
+    fewest = min((int(line["seeds"]) for line in lines if line), default=0)
+    if lines.count(None) < len(lines) and any(int(line["seeds"]) > fewest for line in scored):
+        said += " Seeds that these lack do not count there."
+    return [said]
 
 
 def _fewer_pairs(content: Content) -> list[str]:
@@ -205,40 +146,9 @@ def _cost(origin: Origin, content: Content, layout: Layout) -> list[str]:
 def _paper(origin: Origin, layout: Layout) -> list[str]:
     if not layout.paper:
         return []
-    if origin.real and origin.width == 1:
+    if origin.real and origin.widths == origin.depths == (1.0,):
         return [f"Paper: the value as printed there, on {dataset_name(origin.dataset)}."]
     return [
         f"Paper: the value as printed there, on the real {dataset_name(origin.dataset)} with full-size "
         "images and networks, so its level is not comparable with ours."
     ]
-
-
-def _training(recipe: Recipe) -> str:
-    """'15 epochs of batch 8 with AdamW'."""
-    count, unit = (recipe.epochs, "epoch") if recipe.epochs else (recipe.iterations or 0, "step")
-    length = f"{count:,} {unit}{'s' if count > 1 else ''}"
-    return f"{length} of batch {recipe.batch_size} with {OPTIMIZERS[recipe.optimizer.name]}"
-
-
-def _partial(table: Table, runs: Sequence[Run], measured: Mapping[str, tuple[int, ...]]) -> str:
-    """How many of the rows there are; '' where all are."""
-    fewer = {run.experiment for run in runs if len(measured.get(run.experiment, ())) < len(run.seeds)}
-    rows = [row.experiment for row in table.rows if row.experiment]
-    there = [name for name in rows if name in measured]
-    short = sum(name in fewer for name in there)
-    if not fewer:
-        return ""
-    text = f"Unfinished: {len(there)} of {len(rows)} rows that have an experiment were run"
-    return f"{text}, {short} of them with a part of their seeds." if short else f"{text}."
-
-
-def _different(texts: Iterable[str]) -> tuple[str, ...]:
-    """Each once, in order."""
-    return tuple(dict.fromkeys(texts))
-
-
-def _span(seeds: tuple[int, ...]) -> str:
-    """'0-4' for a range, '0, 7' otherwise."""
-    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ", ".join(map(str, seeds))

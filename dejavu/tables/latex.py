@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from .caption import Origin, caption
+from .caption import caption
 from .forms import NOT_RUN, Cell, Content, Layout, Marked, cell, read_content
 from .labels import head
+from .origin import Origin
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -22,6 +23,7 @@ SPECIAL = {
     "—": "---",
     "–": "--",
     "γ": r"$\gamma$",
+    "Δ": r"$\Delta$",
     "→": r"$\rightarrow$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",

@@ -37,7 +37,7 @@ def table_lines(
     """One line for each row of the table, in its order.
 
     `results` holds the experiments that were measured; `source` is the dataset that was really used. A row
-    without a result is 'not run': it has the paper's value and nothing of ours. Metrics of another task
+    without a result is 'not run': it has the paper's value and nothing of ours. Metrics of other tasks
     than a row's own stay empty. A row with a base is a DejaVu row, unless its experiment is in `plain`.
     """
     by_id = {
@@ -54,22 +54,25 @@ def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scal
     line = dict.fromkeys(columns(table.metrics), "")
     line |= {"id": row.id, "method": row.method, "backbone": row.backbone, "base": row.base or ""}
     line |= {"dataset": source, "scale": scale}
-    line |= {f"paper_{key}": _printed(row.paper.get(key)) for key in (*table.metrics, *COSTS)}
+    line |= {f"paper_{key}": _paper(table, row, key) for key in (*table.metrics, *COSTS)}
     line |= {"note": row.note or ""}
     if ours is None:
         return line | {"seeds": "0", "status": "not run"}
-    for metric in ours.metrics:
-        line |= _measured(metric, ours, base)
+    for metric in table.metrics:
+        line |= _measured(metric, ours.metrics.get(metric, {}), base.metrics.get(metric, {}) if base else {})
     line |= {"gmacs": _digits(ours.gmacs), "params_m": _digits(ours.params_m)}
     return line | {"seeds": str(len(ours.seeds)), "status": "run"}
 
 
-def _measured(metric: str, ours: Result, base: Result | None) -> Line:
-    mean, deviation = summary(ours.metrics[metric].values())
+def _measured(metric: str, ours: Mapping[int, float], base: Mapping[int, float]) -> Line:
+    """The cells of one metric, of a row's values by seed and its base's."""
+    if not ours:
+        return {}
+    mean, deviation = summary(ours.values())
     cells = {f"{metric}_mean": _digits(mean), f"{metric}_std": _digits(deviation)}
-    if base is None or not set(ours.seeds) & set(base.seeds):
+    if not ours.keys() & base.keys():
         return cells
-    gain = paired_difference(ours.metrics[metric], base.metrics[metric])
+    gain = paired_difference(ours, base)
     cells |= {f"{metric}_gain": _digits(gain.mean)}
     return cells | {f"{metric}_gain_lo": _digits(gain.low), f"{metric}_gain_hi": _digits(gain.high)}
 
@@ -81,6 +84,14 @@ def _digits(value: float | None) -> str:
     ('0.0000', '')
     """
     return "" if value is None else f"{value:z.4f}"
+
+
+def _paper(table: Table, row: Row, key: str) -> str:
+    """The paper's value with as many decimals as others of its column: YAML forgets zeros at the end."""
+    texts = [_printed(one.paper.get(key)) for one in table.rows]
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    text = _printed(row.paper.get(key))
+    return f"{row.paper[key]:.{decimals}f}" if text and isinstance(row.paper[key], float) else text
 
 
 def _printed(value: float | None) -> str:

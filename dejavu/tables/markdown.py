@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .caption import Origin, caption, pixels
+from .caption import caption
 from .forms import Cell, Layout, Marked, cell, read_content
 from .labels import head
+from .origin import Origin, pixels
 
 
 def markdown(csv_path: str | Path, origin: Origin) -> str:
@@ -23,7 +24,8 @@ def markdown(csv_path: str | Path, origin: Origin) -> str:
         rows.append([*row, *(_marked(cell) for cell in layout.cost_cells(content, line))])
     body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     costs = f"; GMACs at {pixels(origin.input)}" if layout.cost else ""
-    summary = f"**Scale {origin.scale}**: {origin.setting}{costs}."
+    loud = f" **{origin.loud}: see below.**" if origin.loud else ""
+    summary = f"**Scale {origin.scale}**: {origin.setting}{costs}.{loud}"
     notes = "\n".join(f"- {_escaped(sentence)}" for sentence in caption(origin, content)[1:])
     return f"### {_escaped(origin.title)}\n\n{_escaped(summary)}\n\n{body}\n\n{notes}\n"
 

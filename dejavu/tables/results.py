@@ -11,16 +11,16 @@ from ..errors import DejavuError, nearest
 from ..files import read_json
 from ..paths import Paths
 from ..schema import Run
-from .labels import of_task
+from .labels import of_tasks
 
 
 @dataclass(frozen=True)
 class Result:
     """One experiment's numbers.
 
-    `metrics[metric][seed]` in the metric's own unit, of the metrics of the experiment's task only; `gmacs`
+    `metrics[metric][seed]` in the metric's own unit, of the metrics of the experiment's tasks only; `gmacs`
     and `params_m` (millions) of the network as it is deployed, at full size; `split` is the part of the
-    data that was measured.
+    data that was measured, and `remarks` are what must be known of it.
     """
 
     metrics: dict[str, dict[int, float]]
@@ -28,6 +28,7 @@ class Result:
     gmacs: float
     params_m: float
     split: str
+    remarks: tuple[str, ...] = ()
 
 
 def measured_seeds(paths: Paths, run: Run) -> tuple[int, ...]:
@@ -42,20 +43,21 @@ def read_result(
     size: tuple[int, int],
     seeds: tuple[int, ...] | None = None,
 ) -> Result:
-    """Read, of the table's metrics, those of the run's task, for exactly the run's seeds, or those given.
+    """Read, of these metrics, those of the run's tasks, for exactly the run's seeds, or those given.
 
     `size` is the (height, width) at which the table counts the cost. Raises DejavuError that names the
     file when one is missing, belongs to something else, or was counted at another size.
     """
     seeds = run.seeds if seeds is None else seeds
     command = f"make it with `dejavu evaluate {run.experiment} --scale {run.scale}`"
-    values: dict[str, dict[int, float]] = {metric: {} for metric in of_task(metrics, run.task)}
+    values: dict[str, dict[int, float]] = {metric: {} for metric in of_tasks(metrics, *run.tasks)}
     if not values:
         raise DejavuError(
-            f"experiment '{run.experiment}' has the task '{run.task}', which none of the table's metrics "
-            f"({', '.join(metrics)}) measures"
+            f"experiment '{run.experiment}' has the task '{', '.join(run.tasks)}', which none of the table's "
+            f"metrics ({', '.join(metrics)}) measures"
         )
     constants: set[tuple[float, float, str]] = set()
+    remarks: dict[str, None] = {}
     for seed in seeds:
         path = paths.metrics(run.experiment, seed)
         content = read_json(path, command)
@@ -67,13 +69,14 @@ def read_result(
             raise DejavuError(f"{path}: the cost was counted at {counted}, the table's input is {list(size)}")
         gmacs, params_m = (_number(path, content, ("cost", key)) for key in ("gmacs", "params_m"))
         constants.add((gmacs, params_m, str(content.get("split", ""))))
+        remarks |= dict.fromkeys(map(str, content.get("remarks", ())))
     if len(constants) > 1:
         raise DejavuError(
             f"the seeds of '{run.experiment}' at scale {run.scale} differ in cost or split "
             f"({sorted(constants)}): {command} again"
         )
     ((gmacs, params_m, split),) = constants
-    return Result(values, seeds, gmacs, params_m, split)
+    return Result(values, seeds, gmacs, params_m, split, tuple(remarks))
 
 
 def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, dict[str, float | None]]:

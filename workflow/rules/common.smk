@@ -84,19 +84,26 @@ def seeds_of_rows(wildcards):
     return json.dumps({row: seeds_of(row, wildcards.scale) for row in rows})
 
 
+def made_from(wildcards):
+    """What a table is made from: metrics, and logs where it reports the best epoch instead of the last."""
+    table = PARAMS.tables[wildcards.table]
+    files = every_seed(METRICS, wildcards, table.experiments)
+    return files + (every_seed(LEARNING_CURVE, wildcards, table.experiments) if table.epoch == "best" else [])
+
+
 def drawn_from(wildcards):
     """What the figures of a table are drawn from: it depends on their kinds."""
     table = PARAMS.tables[wildcards.table]
     files = []
     if "curves" in table.figures:
         files += every_seed(LEARNING_CURVE, wildcards, table.experiments)
-    if "panel" in table.figures:
+    if {"panel", "teaser"} & set(table.figures):
         files += every_seed(WEIGHTS, wildcards, table.experiments)
         files += every_seed(REGENERATOR, wildcards, [row for row in table.experiments if row in DEJAVUS])
         files.append(data_of(wildcards.scale, table.dataset))
     if "classes" in table.figures:
         files += every_seed(METRICS, wildcards, table.experiments)
-    if {"gains", "tradeoff"} & set(table.figures):
+    if {"gains", "tradeoff", "bands"} & set(table.figures):
         files.append(TABLE.format(scale=wildcards.scale, table=wildcards.table, form="csv"))
     return files
 

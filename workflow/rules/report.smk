@@ -1,18 +1,19 @@
 # What the runs of a table's rows come to. A row without an experiment costs no job: it shows the paper's value.
 #
 # In:  results/<scale>/metrics/<experiment>/seed<N>.json                              tables
+#      results/<scale>/logs/<experiment>/seed<N>.csv                                  tables of the best epoch
 #      results/<scale>/logs/<experiment>/seed<N>.csv                                  figures: curves
 #      checkpoints/<scale>/<experiment>/seed<N>{,.regenerator}.safetensors,
-#      data/<scale>/prepared/<dataset>/report.json                                    figures: panel
+#      data/<scale>/prepared/<dataset>/report.json                                    figures: panel, teaser
 #      results/<scale>/metrics/<experiment>/seed<N>.json                              figures: classes
-#      results/<scale>/tables/<table>.csv                                             figures: gains, tradeoff
+#      results/<scale>/tables/<table>.csv                                             figures: gains, tradeoff, bands
 # Out: results/<scale>/tables/<table>.{csv,md,tex}
 #      results/<scale>/figures/<table>_<kind>.png, of the kinds that params.yaml lists for the table
 
 
 rule tables:
     input:
-        lambda w: every_seed(METRICS, w, PARAMS.tables[w.table].experiments),
+        made_from,
     output:
         expand(TABLE, form=FORMS, allow_missing=True),
     log:

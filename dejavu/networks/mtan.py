@@ -1,0 +1,149 @@
+"""MTAN (Liu, Johns, Davison: End-to-End Multi-Task Learning with Attention, CVPR 2019) on SegNet.
+
+Each task looks at the shared trunk through masks of its own, one for each stage. Layout: lorenmt/mtan. A
+single task has one set of masks, which the paper calls STAN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .parts import segnet_blocks as parts
+from .parts.sizes import cut, pad
+
+SEVERAL_TASKS = True
+
+
+def build(
+    num_classes: int | Mapping[str, int],
+    width: float = 1.0,
+    depth: float = 1.0,
+    *,
+    unit: bool = True,
+) -> MTAN:
+    """Build MTAN.
+
+    Args:
+        num_classes: K of a single task, or each task's channels, such as {"semantic": 13, "depth": 1}.
+        width: scales every channel count; rounded to the nearest whole number, at least 4.
+        depth: scales the number of convolutions of a stage, at least one. All five stages stay, and with
+            them the strides and the masks: fewer would make another class.
+        unit: undo ImageNet's normalisation first, because the public code gives images in [0, 1].
+    """
+    network = MTAN(num_classes, width, depth, unit)
+    parts.start(network)
+    return network
+
+
+class MTAN(nn.Module):
+    """SegNet's trunk, whose stages each task masks, and a 3x3 and a 1x1 convolution for each task.
+
+    A mask is made of what the task saw in the stage before and of the trunk in front of what is masked. What
+    brings the masked features to the next stage is shared, too. Inputs whose sides are no multiples of 32 are
+    padded with their border, and the predictions cropped. Semantic predictions are logits, depth is in
+    metres, normals are of any length.
+
+    Attributes:
+        heads: each task's own parameters: masks and prediction; a single task is called "out".
+        last_shared: the last convolution of the trunk's decoder.
+        feature_channels: F of the features that training mode returns.
+    """
+
+    stride = 1
+
+    def __init__(
+        self, num_classes: int | Mapping[str, int], width: float = 1.0, depth: float = 1.0, unit: bool = True
+    ) -> None:
+        super().__init__()
+        channels = parts.outputs(num_classes)
+        self.several = not isinstance(num_classes, int)
+        self.unit = parts.Unit() if unit else nn.Identity()
+        self.trunk = parts.Trunk(width, depth)
+        filters = self.trunk.filters
+        self.feature_channels = filters[-1]
+        coarser, finer = (*filters[1:], filters[-1]), (filters[0], *filters[:-1])
+        self.down = nn.ModuleList(map(parts.convolution, filters, coarser))
+        self.up = nn.ModuleList(map(parts.convolution, reversed(filters), reversed(finer)))
+        self.heads = nn.ModuleDict({task: Attention(filters, count) for task, count in channels.items()})
+
+    @property
+    def last_shared(self) -> nn.Module:
+        """The last module of the trunk."""
+        return self.trunk.last
+
+    def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
+        """Predictions of normalised images (N, 3, H, W): (N, K, H, W), of several tasks by their names.
+
+        Of several tasks, in training mode, also "features": the trunk's bottleneck (N, F, H/32, W/32),
+        rounded up.
+        """
+        size = (images.shape[-2], images.shape[-1])
+        heads = cast("dict[str, Attention]", dict(self.heads.items()))
+        x, places = self.unit(pad(images, parts.MULTIPLE)), []
+        seen: dict[str, Tensor] = {}  # what each task has of the trunk, masked, on its way
+        for i, (stage, down) in enumerate(zip(self.trunk.encoder, self.down, strict=True)):
+            first, last = stage(x)
+            for task, head in heads.items():
+                masked = head.encoder[i](first, seen.get(task)) * last
+                seen[task] = F.max_pool2d(down(masked), 2)
+            x, place = parts.pool(last)
+            places.append(place)
+        features = x
+        for i, (stage, up) in enumerate(zip(self.trunk.decoder, self.up, strict=True)):
+            unpooled = parts.unpool(x, places.pop())
+            x = stage(unpooled)[1]
+            for task, head in heads.items():
+                seen[task] = head.decoder[i](unpooled, up(_double(seen[task]))) * x
+        found = {}
+        for task, head in heads.items():
+            maps = parts.predict({task: head.head}, seen[task], joined=self.training)
+            found[task] = cut(maps[task], size, self.stride)
+        if not self.several:
+            return found[parts.ALONE]
+        return found | {"features": features} if self.training else found
+
+
+class Attention(nn.Module):
+    """What a task has of its own: a mask for each stage, and its prediction.
+
+    Args:
+        filters: of the encoder's stages.
+        channels: of the prediction.
+    """
+
+    def __init__(self, filters: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        finer = (filters[0], *filters[:-1])
+        encoder = [Mask(filters[0], filters[0]), *(Mask(2 * count, count) for count in filters[1:])]
+        decoder = [Mask(count + fine, fine) for count, fine in zip(filters, finer, strict=True)]
+        self.encoder = nn.ModuleList(encoder)
+        self.decoder = nn.ModuleList(reversed(decoder))
+        self.head = parts.head(filters[0], channels)
+
+
+class Mask(nn.Module):
+    """A mask between 0 and 1 from two 1x1 convolutions."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 1),
+            nn.BatchNorm2d(outputs),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, shared: Tensor, seen: Tensor | None) -> Tensor:
+        """Shared features and, behind the first stage, the task's own, (N, c, h, w) each, to (N, C, h, w)."""
+        return self.layers(shared if seen is None else torch.cat((shared, seen), 1))
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)

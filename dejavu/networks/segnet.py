@@ -1,0 +1,89 @@
+"""SegNet with one shared trunk and a head for each task, as VICO-UoE/MTPSL trains it on NYUD-v2 ("standard").
+
+25.06 M parameters and 68.6 GMACs at 288x384 for 13 classes, depth and normals. A single task has the same
+trunk and one head; the public code's single-task networks carry two more heads, which nothing teaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from .parts import segnet_blocks as parts
+from .parts.sizes import cut, pad
+
+SEVERAL_TASKS = True
+
+
+def build(
+    num_classes: int | Mapping[str, int],
+    width: float = 1.0,
+    depth: float = 1.0,
+    *,
+    unit: bool = True,
+) -> SegNet:
+    """Build SegNet.
+
+    Args:
+        num_classes: K of a single task, or each task's channels, such as {"semantic": 13, "depth": 1}.
+        width: scales every channel count; rounded to the nearest whole number, at least 4.
+        depth: scales the number of convolutions of a stage, at least one. All five stages stay, and with
+            them the strides: fewer would make another class.
+        unit: undo ImageNet's normalisation first, because the public code gives images in [0, 1].
+    """
+    network = SegNet(num_classes, width, depth, unit)
+    parts.start(network)
+    return network
+
+
+class SegNet(nn.Module):
+    """Five stages down and five up, which all tasks share, and a 3x3 and a 1x1 convolution for each task.
+
+    Inputs whose sides are no multiples of 32 are padded with their border, and the predictions cropped.
+    Semantic predictions are logits, depth is in metres, normals are of any length.
+
+    Attributes:
+        heads: each task's own parameters; a single task is called "out".
+        last_shared: the last convolution of the decoder.
+        feature_channels: F of the features that training mode returns.
+    """
+
+    stride = 1
+
+    def __init__(
+        self, num_classes: int | Mapping[str, int], width: float = 1.0, depth: float = 1.0, unit: bool = True
+    ) -> None:
+        super().__init__()
+        channels = parts.outputs(num_classes)
+        self.several = not isinstance(num_classes, int)
+        self.unit = parts.Unit() if unit else nn.Identity()
+        self.trunk = parts.Trunk(width, depth)
+        self.feature_channels = self.trunk.filters[-1]
+        filters = self.trunk.filters[0]
+        self.heads = nn.ModuleDict({task: parts.head(filters, count) for task, count in channels.items()})
+
+    @property
+    def last_shared(self) -> nn.Module:
+        """The last module that all tasks share."""
+        return self.trunk.last
+
+    def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
+        """Predictions of normalised images (N, 3, H, W): (N, K, H, W), of several tasks by their names.
+
+        Of several tasks, in training mode, also "features": the bottleneck (N, F, H/32, W/32), rounded up.
+        """
+        size = (images.shape[-2], images.shape[-1])
+        x, places = self.unit(pad(images, parts.MULTIPLE)), []
+        for stage in self.trunk.encoder:
+            x, place = parts.pool(stage(x)[1])
+            places.append(place)
+        features = x
+        for stage, place in zip(self.trunk.decoder, reversed(places), strict=True):
+            x = stage(parts.unpool(x, place))[1]
+        # Deployed, and counted, is the published network; in training the heads are taken together.
+        maps = parts.predict(dict(self.heads.items()), x, joined=self.training)
+        found = {task: cut(one, size, self.stride) for task, one in maps.items()}
+        if not self.several:
+            return found[parts.ALONE]
+        return found | {"features": features} if self.training else found

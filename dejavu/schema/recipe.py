@@ -1,0 +1,175 @@
+"""How a network is trained, and how it is asked afterwards."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict, create_model, model_validator
+
+from .section import Count, Decay, Flag, Name, NotNegative, Positive, Section, Share, Size, Width
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adam", "adamw"]
+    lr: Positive
+    momentum: Share = 0.9
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    weight_decay: NotNegative = 0.0
+    backbone: Positive = 1.0
+    """Factor of the learning rate of the network's `backbone`."""
+    head: Positive = 1.0
+    """Factor of the learning rate of all of the network but its `backbone`."""
+    decay_norms: Flag = True
+    """false: no weight decay of norms, biases and embeddings."""
+    clip: Positive | None = None
+    """Largest norm of the gradient of the whole base network, regenerator left out."""
+
+
+class Schedule(Section):
+    name: Literal["poly", "one_cycle", "constant", "step"]
+    power: Positive = 0.9
+    warmup: Share = 0.0
+    """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
+    every: Count | None = None
+    """step: after so many epochs the learning rate is multiplied by `factor`, again and again."""
+    factor: Positive = 0.5
+
+    @model_validator(mode="after")
+    def _step_has_a_length(self) -> Schedule:
+        if (self.name == "step") != (self.every is not None):
+            raise ValueError("every, a number of epochs, belongs to the schedule step: give both or neither")
+        return self
+
+
+class Ohem(Section):
+    """Online hard example mining: only pixels that the network is not sure of are learnt from."""
+
+    threshold: Share = 0.7
+    """Pixels whose own class has less than this probability are kept."""
+    min_kept: Count = 100_000
+    """At least so many pixels of a batch are kept, the hardest ones."""
+
+
+class Rmi(Section):
+    """Region mutual information beside the pixels' loss (Zhao et al., NeurIPS 2019)."""
+
+    weight: Share = 0.5
+    """Its share; the pixels' loss has the rest."""
+    radius: Count = 3
+    """Side of the square of pixels that is one point."""
+    pool: Count = 4
+    """Labels and probabilities are averaged over squares of this side first."""
+
+
+class Photometric(Section):
+    """Photometric distortion: how far an image may be changed, each drawn for each image."""
+
+    brightness: Share = 0.0
+    """Share of white that is added or taken away."""
+    contrast: Share = 0.0
+    """All values are multiplied by 1 - contrast to 1 + contrast."""
+    saturation: Share = 0.0
+    """Likewise the saturation."""
+    hue: Share = 0.0
+    """Largest share of a full turn of hues."""
+    probability: Share = 0.5
+    """Of each of the four."""
+
+
+class Recipe(Section):
+    """How a network is trained, the same for a baseline and its DejaVu row."""
+
+    epochs: Count | None = None
+    iterations: Count | None = None
+    """Instead of epochs."""
+    batch_size: Count
+    crop: Size
+    scale_range: tuple[Positive, Positive] = (1.0, 1.0)
+    scale_choices: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Instead of a range: scales of which each is drawn as often."""
+    flip: Flag = True
+    photometric: Photometric | None = None
+    cat_max_ratio: Annotated[float, Strict(), Field(gt=0, le=1)] = 1.0
+    """Crops in which one class has a larger share are drawn anew, ten times at most."""
+    class_uniform: Share = 0.0
+    """Share of the images that are drawn by class, each as often, with a crop around a pixel of it."""
+    optimizer: Optimizer
+    schedule: Schedule
+    class_weights: tuple[Positive, ...] | None = None
+    align_corners: Flag = False
+    """Of the upsampling of logits to the labels' size, in the loss and in evaluation."""
+    ohem: Ohem | None = None
+    rmi: Rmi | None = None
+    auxiliary: dict[Name, NotNegative] = {}
+    """Weights of the losses of the network's auxiliary outputs, by their names."""
+    labelled: Literal["full", "onelabel", "randomlabels"] = "full"
+    """Of several tasks: whether each training image has the labels of all, of one, or of some."""
+    coarse: tuple[Name, ...] = ()
+    """The auxiliary outputs that are told the dataset's categories instead of its classes (HS3)."""
+    evaluations: Count = 1
+    """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Recipe:
+        if self.scale_range[0] > self.scale_range[1]:
+            raise ValueError(f"scale_range must be [smallest, largest], not {list(self.scale_range)}")
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("epochs or iterations must be given, and not both")
+        if self.scale_choices is not None and self.scale_range != (1.0, 1.0):
+            raise ValueError("scale_range and scale_choices exclude each other: leave one of them out")
+        for key in ("class_weights", "ohem"):
+            if self.rmi is not None and getattr(self, key) is not None:
+                raise ValueError(f"{key} weighs cross-entropy, which rmi replaces: leave one of them out")
+        for name in self.coarse:
+            if name not in self.auxiliary:
+                raise ValueError(f"coarse names '{name}', which has no weight in auxiliary")
+        return self
+
+    def steps(self, images: int) -> int:
+        """Steps of the whole training on so many images."""
+        return self.iterations or (self.epochs or 0) * (images // self.batch_size)
+
+
+KEYS = frozenset(Recipe.model_fields)
+
+
+def _optional(section: type[Section]) -> dict[str, Any]:
+    """The fields of a section, each of which may be left out or be null."""
+    return {key: (field.annotation | None, None) for key, field in section.model_fields.items()}  # type: ignore[operator]
+
+
+class Overrides(create_model("_Overrides", __base__=Section, **_optional(Recipe))):  # type: ignore[misc]
+    """The keys of a recipe that a scale or an experiment sets anew; null puts a key back to its default."""
+
+    def over(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """A recipe's keys with these laid over them."""
+        given = {key: value for key, value in self.model_dump(exclude_unset=True).items() if key in KEYS}
+        merged = recipe | given
+        if given.get("epochs"):
+            merged.pop("iterations", None)
+        if given.get("iterations"):
+            merged.pop("epochs", None)
+        return {key: value for key, value in merged.items() if value is not None}
+
+
+class AtScale(Overrides):
+    """What a scale makes of a recipe: other values, and how large and how often it is run."""
+
+    seeds: Count | None = None
+    """How many of the scale's seeds."""
+    width: Width | None = None
+    """Of the networks, instead of the scale's."""
+    depth: Width | None = None
+
+
+class Protocol(Section):
+    """How trained networks are asked: of the whole image once, if nothing else is said."""
+
+    slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
+    """A window of the recipe's crop slides by this share of it; where windows overlap, the mean counts."""
+    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    """The image is seen at each of these sizes; probabilities are averaged."""
+    flip: Flag = False
+    """The mirrored image is seen, too."""
+    multiple: Count | None = None
+    """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""

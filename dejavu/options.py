@@ -8,6 +8,7 @@ regenerator is known as soon as it is written. The constructors check again, wit
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ HERE = Path(__file__).parent
 Fraction = float  # 0 < value < 1
 Positive = int  # value >= 1
 Edge = float  # 0 <= value <= 1
+AboveZero = float  # value > 0
+AtLeastZero = float  # value >= 0
 BandList = Sequence[Sequence[float]]  # [low, high] pairs, 0 <= low < high <= 1
 
 # Options of which the first must be below the second, where something offers both.
@@ -192,6 +195,10 @@ def _fault(value: Any, annotation: ast.expr | None) -> str | None:
         return "must be a number between 0 and 1"
     if "Edge" in allowed and not (number and 0 <= value <= 1):
         return "must be a number from 0 to 1"
+    if "AboveZero" in allowed and not (number and 0 < value < math.inf):
+        return "must be a number above 0"
+    if "AtLeastZero" in allowed and not (number and 0 <= value < math.inf):
+        return "must be a number of at least 0"
     if "BandList" in allowed:
         return band_fault(value)
     if "Positive" in allowed and not (isinstance(value, int) and number and value >= 1):

@@ -287,10 +287,10 @@ BAD = [
     ("dwa", {"temperature": 0}, "balance.temperature: must be a number above 0, not 0"),
     ("dwa", {"temperature": -1.0}, "balance.temperature: must be a number above 0, not -1.0"),
     ("dwa", {"temperature": float("nan")}, "balance.temperature: must be a number above 0, not nan"),
-    ("dwa", {"temperature": "2"}, "balance.temperature: must be a number, not '2'"),
+    ("dwa", {"temperature": "2"}, "balance.temperature: must be a number above 0, not '2'"),
     ("gradnorm", {"alpha": -0.1}, "balance.alpha: must be a number of at least 0, not -0.1"),
     ("gradnorm", {"lr": 0.0}, "balance.lr: must be a number above 0, not 0.0"),
-    ("gradnorm", {"lr": True}, "balance.lr: must be a number, not True"),
+    ("gradnorm", {"lr": True}, "balance.lr: must be a number above 0, not True"),
     ("mgda", {"normalise": "l1"}, "balance.normalise: must be one of none, l2, loss, loss+, not 'l1'"),
 ]
 

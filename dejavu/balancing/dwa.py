@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..options import AboveZero
 from .base import WeightedSum, check_range
 
 
@@ -23,7 +24,7 @@ class DWA(WeightedSum):
     Source: Liu, Johns and Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019, section 3.3.
     """
 
-    def __init__(self, tasks: Sequence[str], network: nn.Module, temperature: float = 2.0) -> None:
+    def __init__(self, tasks: Sequence[str], network: nn.Module, temperature: AboveZero = 2.0) -> None:
         super().__init__(tasks, network)
         check_range("temperature", temperature, 0)
         self.temperature = temperature

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from ..errors import DejavuError
+from ..options import AboveZero, AtLeastZero
 from .base import WeightedSum, check_range
 
 # No weight falls below it. The paper sets no limit; but a task whose gradient is far too long would be given
@@ -41,7 +42,7 @@ class GradNorm(WeightedSum):
     """
 
     def __init__(
-        self, tasks: Sequence[str], network: nn.Module, alpha: float = 1.5, lr: float = 0.025
+        self, tasks: Sequence[str], network: nn.Module, alpha: AtLeastZero = 1.5, lr: AboveZero = 0.025
     ) -> None:
         super().__init__(tasks, network)
         check_range("alpha", alpha, 0, open_end=False)

@@ -1,6 +1,6 @@
 """A training step of the full-size multi-task SegNet against the plainest loop that is right.
 
-    python benchmarks/mtl_step.py [--size 288 384] [--batch 2] [--width 1.0] [--steps 5] [--device cpu]
+    python benchmarks/mtl_step.py [--size 288 384] [--batch 2] [--width 1.0] [--steps 5]
 
 Both loops train the same network from the same weights on the same images. The plain one does what short
 scripts do: it reads and augments image after image in the main thread, takes the loss of one image after the

@@ -136,7 +136,9 @@ def _only_for_segmentation(run: Run, where: str) -> None:
     recipe, task = run.train, " and ".join(run.tasks)
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
-    used["protocol"] = run.protocol.model_dump(exclude_defaults=True)
+    used["protocol"] = run.protocol.model_dump(exclude_defaults=True, exclude={"depth"})
+    if run.protocol.depth is not None and "depth" not in run.tasks:
+        raise ValueError(f"{where}.protocol: says how depth is scored, and the task is {task}")
     if len(run.tasks) > 1:
         used |= {"auxiliary": recipe.auxiliary, "align_corners": recipe.align_corners}
     for key, value in used.items():

@@ -144,6 +144,9 @@ FAULTS = [
     ("datasets.cityscapes.cost_input", "512x1024", ["datasets.cityscapes.cost_input"]),
     ("datasets.cityscapes.cost_input", None, ["datasets.cityscapes.cost_input", "tables."]),
     ("tables.cityscapes.metrics", ["mio"], ["tables.cityscapes.metrics", "'miou'"]),
+    ("protocols.kitti.depth.maximum", 0.0001, ["protocols.kitti.depth", "above minimum"]),
+    ("protocols.kitti.depth.crop", "grag", ["protocols.kitti.depth.crop", "'garg'"]),
+    ("experiments.hrnet18.protocol", "kitti", ["experiments.hrnet18.protocol", "how depth is scored"]),
     # Several tasks
     ("experiments.mtl.task", ["semantic", "semantic", "depth"], ["experiments.mtl.task", "twice"]),
     ("experiments.mtl.task", ["semantic"], ["experiments.mtl.task"]),

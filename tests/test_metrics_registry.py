@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dejavu import config
 from dejavu.errors import DejavuError
 from dejavu.metrics import METRICS, TASKS, collect, main_metric
+from dejavu.metrics.depth import DepthMetrics
+
+PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
 
 CLASSES = ("sky", "road", "car")
 MEASURED = [key for key, metric in METRICS.items() if metric.task in TASKS]  # others are made of these
@@ -141,3 +146,26 @@ def test_importing_the_package_is_light() -> None:
     code = "import sys, dejavu.metrics; print(sorted({'numpy', 'torch', 'scipy'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_depth_is_collected_as_the_protocol_says() -> None:
+    """Of KITTI's: caps, crop and median scaling reach the metrics, of several tasks, too."""
+    said = PARAMS.protocols["kitti"].depth
+    assert said is not None
+    options = said.model_dump(exclude_none=True)
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.uniform(1, 100, (2, 60, 80))
+    expected = DepthMetrics(1e-3, 80.0, "garg", median_scaling=True)
+    found, several = (collect(task, depth=options) for task in ("depth", ["depth", "normals"]))
+    normals = rng.normal(size=(60, 80, 3))
+    expected.update(truth, prediction)
+    found.update(truth, prediction)
+    several.update({"depth": truth, "normals": normals}, {"depth": prediction, "normals": normals})
+    assert found.compute() == expected.compute() != metrics_of_all_pixels(truth, prediction)
+    assert several.compute()["abs_rel"] == expected.compute()["abs_rel"]
+
+
+def metrics_of_all_pixels(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+    everywhere = DepthMetrics()
+    everywhere.update(truth, prediction)
+    return everywhere.compute()

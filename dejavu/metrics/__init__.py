@@ -114,11 +114,17 @@ class Several:
         return found
 
 
-def collect(task: str | Sequence[str], classes: Sequence[str] = (), ignore_index: int = 255) -> Collector:
+def collect(
+    task: str | Sequence[str],
+    classes: Sequence[str] = (),
+    ignore_index: int = 255,
+    depth: Mapping[str, Any] | None = None,
+) -> Collector:
     """An empty collector for a task, or for several, under the protocol of the tables.
 
-    Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling. `classes` and
-    `ignore_index` are for semantic segmentation. Raises DejavuError for a task that has no metrics.
+    Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling; `depth` has other
+    arguments of `DepthMetrics`, such as KITTI's. `classes` and `ignore_index` are for semantic segmentation.
+    Raises DejavuError for a task that has no metrics.
 
     >>> metrics = collect("depth")
     >>> metrics.update([[2.0, 0.0]], [[1.5, 9.0]])
@@ -126,7 +132,7 @@ def collect(task: str | Sequence[str], classes: Sequence[str] = (), ignore_index
     0.5
     """
     if not isinstance(task, str):
-        return Several({one: collect(one, classes, ignore_index) for one in task})
+        return Several({one: collect(one, classes, ignore_index, depth) for one in task})
     if task == "semantic":
         from .semantic import SemanticMetrics
 
@@ -134,7 +140,7 @@ def collect(task: str | Sequence[str], classes: Sequence[str] = (), ignore_index
     if task == "depth":
         from .depth import DepthMetrics
 
-        return DepthMetrics()
+        return DepthMetrics(**(depth or {}))
     if task == "normals":
         from .normals import NormalMetrics
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 from .data import Folder, KeepAspect, Part, Source
 from .method import Balance, Consistency, Cycle, Method, Perceptual, Redaction, TextSupervision
 from .params import Experiment, Network, Params, Row, Scale, Table
-from .recipe import AtScale, Ohem, Optimizer, Overrides, Photometric, Protocol, Recipe, Rmi, Schedule
+from .recipe import (
+    AtScale,
+    DepthScoring,
+    Ohem,
+    Optimizer,
+    Overrides,
+    Photometric,
+    Protocol,
+    Recipe,
+    Rmi,
+    Schedule,
+)
 from .run import LATER, Run, RunNetwork
 from .section import Name, Named, Section
 
@@ -18,6 +29,7 @@ __all__ = [
     "Balance",
     "Consistency",
     "Cycle",
+    "DepthScoring",
     "Experiment",
     "Folder",
     "KeepAspect",

@@ -162,6 +162,24 @@ class AtScale(Overrides):
     depth: Width | None = None
 
 
+class DepthScoring(Section):
+    """Which pixels depth is scored at, and how; nothing said is NYUD-v2's way, every pixel as it is."""
+
+    minimum: NotNegative = 0.0
+    """Metres; only true depths above it are scored, and predictions are lifted to it."""
+    maximum: Positive | None = None
+    """Metres; only true depths below it are scored, and predictions are cut to it."""
+    crop: Literal["none", "garg", "eigen"] = "none"
+    median_scaling: Flag = False
+    """Each image's prediction is brought to the median of the truth."""
+
+    @model_validator(mode="after")
+    def _caps_are_ordered(self) -> DepthScoring:
+        if self.maximum is not None and self.maximum <= self.minimum:
+            raise ValueError(f"maximum must be above minimum, not {self.maximum:g} and {self.minimum:g}")
+        return self
+
+
 class Protocol(Section):
     """How trained networks are asked: of the whole image once, if nothing else is said."""
 
@@ -173,3 +191,5 @@ class Protocol(Section):
     """The mirrored image is seen, too."""
     multiple: Count | None = None
     """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
+    depth: DepthScoring | None = None
+    """How depth is scored."""

@@ -66,6 +66,8 @@ class Run(Section):
         without["network"] = _unsaid(self.network, LATER)
         if self.protocol == Protocol():
             without["protocol"] = True
+        elif self.protocol.depth is None:
+            without["protocol"] = {"depth"}
         return self.model_dump(mode="json", exclude=without)
 
 

@@ -156,7 +156,9 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
     network = network.to(memory_format=torch.channels_last).to(device)
-    metrics = collect(run.task, classes, report["ignore_index"])
+    scoring = run.protocol.depth
+    caps = None if scoring is None else scoring.model_dump(exclude_none=True)
+    metrics = collect(run.task, classes, report["ignore_index"], caps)
     predictions = predict(
         network,
         split.images,

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on from here", 130)
+        return _say("interrupted; the same command goes on from what was saved last, once a minute", 130)
     except OSError as error:
         if error.strerror is None:
             raise

@@ -150,13 +150,17 @@ def test_csv_numbers_are_those_worked_out_by_hand(work: Path) -> None:
     stage.run(make_params(), "main", "tiny")
     lines = read()
     plain, paired, sure = lines["a"], lines["b"], lines["c"]
-    assert (plain["miou_mean"], plain["miou_std"], plain["seeds"]) == ("62.0000", "2.0000", "3")
+    assert (plain["miou_mean"], plain["miou_std"], plain["seeds"]) == ("62.000000", "2.000000", "3")
     assert [plain[f"miou_gain{end}"] for end in ("", "_lo", "_hi")] == ["", "", ""]
-    assert (paired["miou_mean"], paired["miou_std"], paired["miou_gain"]) == ("64.0000", "3.0000", "2.0000")
-    assert (paired["miou_gain_lo"], paired["miou_gain_hi"]) == (f"{2 - HALF:.4f}", f"{2 + HALF:.4f}")
+    assert (paired["miou_mean"], paired["miou_std"], paired["miou_gain"]) == (
+        "64.000000",
+        "3.000000",
+        "2.000000",
+    )
+    assert (paired["miou_gain_lo"], paired["miou_gain_hi"]) == (f"{2 - HALF:.6f}", f"{2 + HALF:.6f}")
     assert (sure["miou_gain_lo"], sure["miou_gain_hi"]) == (
-        f"{1.1 - HALF / 10:.4f}",
-        f"{1.1 + HALF / 10:.4f}",
+        f"{1.1 - HALF / 10:.6f}",
+        f"{1.1 + HALF / 10:.6f}",
     )
     assert (plain["gmacs"], plain["params_m"], plain["paper_gmacs"]) == ("19.2436", "3.9384", "19")
     assert (plain["paper_miou"], paired["paper_miou"], paired["paper_gmacs"]) == (
@@ -178,7 +182,7 @@ def test_a_line_that_was_not_run_has_nothing_of_ours(work: Path) -> None:
 def test_one_seed_has_neither_spread_nor_interval(work: Path) -> None:
     stage.run(make_params(seeds=[4]), "main", "tiny")
     line = read()["b"]
-    assert (line["seeds"], line["miou_mean"], line["miou_gain"]) == ("1", "67.0000", "3.0000")
+    assert (line["seeds"], line["miou_mean"], line["miou_gain"]) == ("1", "67.000000", "3.000000")
     assert (line["miou_std"], line["miou_gain_lo"], line["miou_gain_hi"]) == ("", "", "")
     text = Paths("tiny").table("main", "md").read_text()
     assert "| 78.85 | 67.00 | +3.00 |" in text and "1 seed (4)" in text
@@ -188,7 +192,7 @@ def test_every_metric_of_the_table_gets_its_columns(work: Path) -> None:
     stage.run(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
     line = read()["b"]
     assert list(line) == columns(["miou", "pixel_accuracy"])
-    assert (line["pixel_accuracy_mean"], line["pixel_accuracy_gain"]) == ("91.6667", "0.0000")
+    assert (line["pixel_accuracy_mean"], line["pixel_accuracy_gain"]) == ("91.666667", "0.000000")
     assert line["paper_pixel_accuracy"] == ""
 
 
@@ -252,10 +256,10 @@ def test_a_row_has_the_metrics_of_its_task_only(work: Path) -> None:
     assert list(lines["s"]) == columns(["miou", "depth_aerr"])
     filled = [{key for key in line if key.endswith("_mean") and line[key]} for line in lines.values()]
     assert filled == [{"miou_mean"}] * 2 + [{"depth_aerr_mean"}] * 2
-    assert [lines["d1"][f"depth_aerr_{key}"] for key in ("mean", "gain")] == ["0.4900", "-0.0600"]
+    assert [lines["d1"][f"depth_aerr_{key}"] for key in ("mean", "gain")] == ["0.490000", "-0.060000"]
     assert [line["seeds"] for line in lines.values()] == ["3", "3", "2", "2"]
     half = 12.706204736 * 0.02 / 2**0.5 / 2**0.5  # t with one degree of freedom, deviation 0.02 / sqrt 2
-    assert lines["d1"]["depth_aerr_gain_hi"] == f"{-0.06 + half:.4f}"
+    assert lines["d1"]["depth_aerr_gain_hi"] == f"{-0.06 + half:.6f}"
 
 
 def test_readable_forms_have_the_columns_that_say_something(work: Path) -> None:

@@ -45,9 +45,9 @@ def test_rows_of_some_seeds_have_those_and_their_gain_the_common_ones(work: Path
     stage.run(make_params(), "main", "tiny", partial=True)
     plain, paired, sure = (read()[row] for row in "abc")
     assert [line["seeds"] for line in (plain, paired, sure)] == ["2", "3", "2"]
-    assert plain["miou_mean"] == "63.0000"  # of seeds 1 and 4
-    assert paired["miou_gain"] == f"{(2 + 3) / 2:.4f}"  # of the same
-    assert (sure["miou_gain"], sure["miou_gain_lo"]) == ("1.1000", "")  # seed 1 is all that both have
+    assert plain["miou_mean"] == "63.000000"  # of seeds 1 and 4
+    assert paired["miou_gain"] == f"{(2 + 3) / 2:.6f}"  # of the same
+    assert (sure["miou_gain"], sure["miou_gain_lo"]) == ("1.100000", "")  # seed 1 is all that both have
     assert "3 of 3 rows that have an experiment were run, 2 of them with a part of their seeds." in text()
     assert "| Seeds |" in text() and "2 or 3 seeds (of 0, 1, 4)" in text()
 
@@ -85,7 +85,7 @@ def test_a_base_with_more_seeds_than_its_row_is_paired_on_the_common_ones(work: 
     stage.run(params, "main", "tiny")
     row, half = read()["b"], 12.706204736 * 0.5  # t with one degree of freedom; deviation 1 / sqrt 2
     assert (row["seeds"], read()["a"]["seeds"]) == ("2", "3")
-    assert (row["miou_mean"], row["miou_gain"]) == ("62.5000", "1.5000")
+    assert (row["miou_mean"], row["miou_gain"]) == ("62.500000", "1.500000")
     assert float(row["miou_gain_hi"]) == pytest.approx(1.5 + half, abs=1e-4)
     assert "Where a row and its base have different seeds, the gain is that of the common ones." in text()
     assert "Unfinished" not in text()

@@ -196,7 +196,7 @@ def test_the_score_is_of_the_seeds_that_there_are_alone(work: Path) -> None:
     stage.run(make_params(), "nyud", "tiny", partial=True)
     scores = by_seed("mtl")
     assert float(read()["mtl"]["delta_mtl_mean"]) == pytest.approx((scores[0] + scores[1]) / 2, abs=5e-5)
-    assert (read()["mtl"]["seeds"], read()["mtl"]["miou_mean"]) == ("3", "40.1667")
+    assert (read()["mtl"]["seeds"], read()["mtl"]["miou_mean"]) == ("3", "40.166667")
     assert "Seeds that these lack do not count there." in text()
     for seed in (0, 1):
         Paths("tiny").metrics("alone_d", seed).unlink()
@@ -273,7 +273,7 @@ def test_all_metrics_are_of_the_one_epoch_that_was_chosen(work: Path) -> None:
     for seed in SEEDS:
         write_log("mtl", seed, {2: (44.0, 0.70, 29.0), 4: (42.0, 0.50, 24.0), 6: (41.0, 0.60, 26.0)})
     line = best()["mtl"]
-    assert [line[f"{metric}_mean"] for metric in METRICS] == ["42.0000", "0.5000", "24.0000"]
+    assert [line[f"{metric}_mean"] for metric in METRICS] == ["42.000000", "0.500000", "24.000000"]
 
 
 def test_of_one_task_the_own_best_epoch_counts(work: Path) -> None:
@@ -281,7 +281,7 @@ def test_of_one_task_the_own_best_epoch_counts(work: Path) -> None:
         write_log("alone_s", seed, {1: (30.0,), 2: (45.0,), 6: (40.0,)})
         write_log("alone_d", seed, {1: (0.9,), 2: (0.5,), 6: (0.6,)})
     lines = best()
-    assert (lines["alone_s"]["miou_mean"], lines["alone_d"]["depth_aerr_mean"]) == ("45.0000", "0.5000")
+    assert (lines["alone_s"]["miou_mean"], lines["alone_d"]["depth_aerr_mean"]) == ("45.000000", "0.500000")
     assert lines["alone_s"]["delta_mtl_mean"] == ""
 
 

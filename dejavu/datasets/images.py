@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,18 @@ def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str =
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     unknown = [int(value) for value in present if lookup[value] < 0]
     if unknown:
-        allowed = f"{min(table)}..{max(table)}"
         raise DejavuError(
-            f"{path} has label value {unknown[0]}, which is outside the class list ({allowed}){remedy}"
+            f"{path} has label value {unknown[0]}, which is outside the class list ({_spans(table)}){remedy}"
         )
     return lookup.astype(np.uint8)[values]
+
+
+def _spans(values: Iterable[int]) -> str:
+    """Whole numbers as spans: '0..10, 255'."""
+    found: list[list[int]] = []
+    for value in sorted(values):
+        if found and value == found[-1][1] + 1:
+            found[-1][1] = value
+        else:
+            found.append([value, value])
+    return ", ".join(f"{low}..{high}" if low < high else str(low) for low, high in found)

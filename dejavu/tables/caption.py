@@ -140,7 +140,8 @@ def _cost(origin: Origin, content: Content, layout: Layout) -> list[str]:
     if not content.ran:
         return []
     gmacs, params_m = (rounded(content.ran[0][key], 2) for key in ("gmacs", "params_m"))
-    return [f"Cost of every row alike, {at}: {gmacs} GMACs, {params_m} million parameters."]
+    rows = "every row that was run, alike" if origin.partial else "every row alike"
+    return [f"Cost of {rows}, {at}: {gmacs} GMACs, {params_m} million parameters."]
 
 
 def _paper(origin: Origin, layout: Layout) -> list[str]:

@@ -60,7 +60,7 @@ def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scal
         return line | {"seeds": "0", "status": "not run"}
     for metric in table.metrics:
         line |= _measured(metric, ours.metrics.get(metric, {}), base.metrics.get(metric, {}) if base else {})
-    line |= {"gmacs": _digits(ours.gmacs), "params_m": _digits(ours.params_m)}
+    line |= {"gmacs": _digits(ours.gmacs, 4), "params_m": _digits(ours.params_m, 4)}
     return line | {"seeds": str(len(ours.seeds)), "status": "run"}
 
 
@@ -77,13 +77,13 @@ def _measured(metric: str, ours: Mapping[int, float], base: Mapping[int, float])
     return cells | {f"{metric}_gain_lo": _digits(gain.low), f"{metric}_gain_hi": _digits(gain.high)}
 
 
-def _digits(value: float | None) -> str:
-    """Four decimals: finer than any seed's noise, and the same bytes from any machine.
+def _digits(value: float | None, decimals: int = 6) -> str:
+    """Fixed decimals, the same bytes from any machine; so many that forms, which round again, round right.
 
-    >>> _digits(-0.00001), _digits(None)
-    ('0.0000', '')
+    >>> _digits(-0.0000001), _digits(None)
+    ('0.000000', '')
     """
-    return "" if value is None else f"{value:z.4f}"
+    return "" if value is None else f"{value:z.{decimals}f}"
 
 
 def _paper(table: Table, row: Row, key: str) -> str:

@@ -81,7 +81,7 @@ def run(params: Params, name: str, scale: str, again: bool = False, protocol: st
         )
         for key, values in scores.items():
             values.append(f"{found['metrics'][key]:.{METRICS[key].digits}f}")
-    seeds = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
+    seeds = "1 seed" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds"
     said = [f"{METRICS[key].name} {' '.join(values)} {METRICS[key].unit}" for key, values in scores.items()]
     print(f"{name} at scale {scale}: {seeds} measured on {common['count']} images, {', '.join(said)}")
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .metrics import METRICS, main_metric
+from .metrics import DELTA, METRICS, main_metric
 from .naming import known
 
 if TYPE_CHECKING:
     from .schema import Experiment, Params, Row, Table
-
-DELTA = "delta_mtl"
 
 
 def check(params: Params, where: str, table: Table) -> None:
@@ -24,7 +22,8 @@ def check(params: Params, where: str, table: Table) -> None:
     for metric in table.metrics:
         known(metric, METRICS, f"{where}.metrics", "metric")
     _single(params, where, table)
-    _best(where, table)
+    if table.epoch == "best" and (fault := not_logged(table)):
+        raise ValueError(f"{where}.metrics: {fault}")
     for row in table.rows:
         at = f"{where}.rows.{row.id}"
         if row is not rows[row.id]:
@@ -72,13 +71,15 @@ def _alike(alone: Experiment, row: Experiment) -> bool:
     return (alone.network, alone.recipe, alone.train) == (row.network, row.recipe, row.train)
 
 
-def _best(where: str, table: Table) -> None:
-    for metric in table.metrics if table.epoch == "best" else ():
+def not_logged(table: Table) -> str | None:
+    """What is wrong with the metrics of a table of the best epoch, which the logs have; None if nothing."""
+    for metric in table.metrics:
         if metric != DELTA and metric != main_metric(METRICS[metric].task):
-            raise ValueError(
-                f"{where}.metrics: the logs, which 'epoch: best' reads, have no {metric}, but "
-                f"{main_metric(METRICS[metric].task)}"
+            return (
+                f"the logs, which 'epoch: best' reads, have no {metric}, but "
+                f"{main_metric(METRICS[metric].task)} of that task"
             )
+    return None
 
 
 def _row(params: Params, at: str, table: Table, row: Row, rows: dict[str, Row]) -> None:

@@ -13,6 +13,7 @@ from .style import DPI, MUTED, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 GAP = 8  # white pixels between two pictures
 LEFT, HEAD = 34, 84  # pixels: left of the pictures, and above the first block
@@ -71,18 +72,10 @@ def draw_panel(
     blocks: Sequence[Block], palette: np.ndarray, classes: Sequence[str], title: str, subtitle: str
 ) -> Figure:
     """The blocks below each other, with title, names, and the classes that occur."""
-    from matplotlib.patches import Patch
-
     cell = widest_picture(blocks)
     composed = [compose(block, palette, cell) for block in blocks]
     seen = classes_in(blocks)
-    patches = [
-        Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
-        for i in range(len(classes))
-        if i in seen
-    ]
-    if any(value >= len(classes) for value in seen):
-        patches.append(Patch(facecolor="black", label="ignored"))
+    patches = class_patches(palette, classes, seen)
     widest = max(picture.shape[1] for picture, _ in composed)
     lines = -(-len(patches) // max(1, widest // 165))  # a class name is about 165 pixels long
     foot = 28 * lines + 22
@@ -122,6 +115,20 @@ def classes_in(blocks: Sequence[Block]) -> set[int]:
     """All classes of all maps."""
     maps = [picture for block in blocks for row in block.rows for picture in row if picture.ndim == 2]
     return {int(value) for picture in maps for value in np.unique(picture)}
+
+
+def class_patches(palette: np.ndarray, classes: Sequence[str], seen: set[int]) -> list[Patch]:
+    """The entries of a key: the classes that are seen, in their colours, and what is ignored."""
+    from matplotlib.patches import Patch
+
+    patches = [
+        Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
+        for i in range(len(classes))
+        if i in seen
+    ]
+    if any(value >= len(classes) for value in seen):
+        patches.append(Patch(facecolor="black", label="ignored"))
+    return patches
 
 
 def write_names(figure: Figure, block: Block, heights: Sequence[int], cell: int, top: int) -> None:

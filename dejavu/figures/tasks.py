@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .colours import COLOURMAP, UNKNOWN, colour_depth, colour_normals, depth_limits, has_unknown, sphere
-from .panel import GAP, HEAD, LEFT, Block, classes_in, compose, widest_picture, write_names
+from .panel import GAP, HEAD, LEFT, Block, class_patches, classes_in, compose, widest_picture, write_names
 from .style import DPI, MUTED, new_figure, style
 
 if TYPE_CHECKING:
@@ -159,16 +159,8 @@ def _classes(
     tall: int,
 ) -> None:
     """The classes that occur, in their colours; `place` is the key's upper left corner in pixels."""
-    from matplotlib.patches import Patch
-
     width, height = figure.get_size_inches() * DPI
-    patches = [
-        Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
-        for i in range(len(classes))
-        if i in seen
-    ]
-    if any(value >= len(classes) for value in seen):
-        patches.append(Patch(facecolor="black", label="ignored"))
+    patches = class_patches(palette, classes, seen)
     figure.legend(
         handles=patches,
         loc="upper left",

@@ -63,6 +63,9 @@ TASKS = ("semantic", "depth", "normals")
 """The tasks that are measured; what `METRICS` has of others is made of their numbers."""
 
 
+DELTA = "delta_mtl"  # is not measured of a row, but made of the numbers of several: tables/delta.py
+
+
 def main_metric(task: str) -> str:
     """The metric that learning curves show of a task: the first of it in `METRICS`.
 

@@ -182,14 +182,12 @@ def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch
     """Random images of the run's recipe, and what its tasks learn from them."""
     import torch
 
-    from ..batches import Batch
+    from .work import batch_of
 
     images = torch.randn(run.train.batch_size, 3, *run.train.crop, generator=numbers).to(device)
     images = images.to(memory_format=torch.channels_last)
     targets = {task: random_target(run, task, classes, numbers).to(device) for task in run.tasks}
-    wanted = targets if len(targets) > 1 else targets[run.tasks[0]]
-    second = (images, wanted) if run.consistency is not None else None
-    return Batch(images, wanted, second, None)
+    return batch_of(run, images, targets)
 
 
 def random_target(run: Run, task: str, classes: int, numbers: torch.Generator) -> torch.Tensor:

@@ -236,18 +236,23 @@ def _bare(run: Run) -> Run:
 
 def empty_batch(run: Run) -> Batch:
     """A batch of the run's recipe, of zeros."""
-    from ..batches import Batch
-
     count, crop = run.train.batch_size, run.train.crop
 
     def target(task: str) -> Tensor:
         shape = (count, 3, *crop) if task == "normals" else (count, *crop)
         return torch.zeros(shape, dtype=torch.long if task == "semantic" else torch.float32)
 
-    targets = {task: target(task) for task in run.tasks}
-    images, wanted = torch.zeros(count, 3, *crop), targets if len(targets) > 1 else targets[run.tasks[0]]
+    return batch_of(run, torch.zeros(count, 3, *crop), {task: target(task) for task in run.tasks})
+
+
+def batch_of(run: Run, images: Tensor, targets: dict[str, Tensor]) -> Batch:
+    """These images and targets as the run's training is given them: XTC sees them twice."""
+    from ..batches import Batch
+
+    wanted = targets if len(targets) > 1 else targets[run.tasks[0]]
     second = (images, wanted) if run.consistency is not None else None
     known = None
     if run.train.labelled != "full":  # one label of each image, in turn; on the CPU, since it is looked at
-        known = torch.eye(len(run.tasks), dtype=torch.bool, device="cpu").repeat(count, 1)[:count]
+        every = torch.eye(len(run.tasks), dtype=torch.bool, device="cpu")
+        known = every.repeat(len(images), 1)[: len(images)]
     return Batch(images, wanted, second, known)

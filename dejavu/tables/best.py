@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import DejavuError
-from ..metrics import main_metric
+from ..metrics import DELTA, main_metric
 from ..paths import Paths
-from ..schema import Params, Table
+from ..schema import Params
+from ..table_references import not_logged
 from .delta import references, score
-from .labels import DELTA, find
+from .labels import find
 from .results import Result
 
 Epochs = dict[int, dict[str, float]]
@@ -50,7 +51,8 @@ def best(params: Params, name: str, scale: str, results: Mapping[str, Result], v
             f"tables.{name}.epoch: 'best' takes what the logs have of the split '{validate}', and the rows "
             f"are measured on '{min(splits)}': write 'last'"
         )
-    _check_metrics(name, table)
+    if fault := not_logged(table):
+        raise DejavuError(f"tables.{name}.metrics: {fault}")
     found, counts = {}, set()
     for experiment, result in results.items():
         tasks = params.experiments[experiment].tasks
@@ -71,15 +73,6 @@ def best(params: Params, name: str, scale: str, results: Mapping[str, Result], v
             }
             found[experiment] = replace(result, metrics=metrics, seeds=tuple(chosen))
     return Best(found, tuple(sorted(counts)))
-
-
-def _check_metrics(name: str, table: Table) -> None:
-    for metric in table.metrics:
-        if metric != DELTA and metric != main_metric(find(metric).task):
-            raise DejavuError(
-                f"tables.{name}.metrics: the logs, which 'epoch: best' reads, have no {metric}, but "
-                f"{main_metric(find(metric).task)} of that task"
-            )
 
 
 def choose(epochs: Epochs, single: Mapping[str, float] | None = None) -> dict[str, float]:

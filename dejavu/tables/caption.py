@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..metrics import DELTA
 from .forms import TOLERANCE, UNEXPLAINED, Content, Layout, listed, rounded
-from .labels import DELTA, dataset_name, find
+from .labels import dataset_name, find
 from .origin import Origin, pixels
 
 MANY = 5  # intervals: of so many, one that excludes 0 is no surprise any more

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..errors import DejavuError
-from ..metrics import main_metric
+from ..metrics import DELTA, main_metric
 from ..schema import Params, Table
-from .labels import DELTA, find
+from .labels import find
 from .results import Result
 
 Values = Mapping[str, float]

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from ..errors import DejavuError, nearest
 from ..metrics import METRICS, Metric
 
-DELTA = "delta_mtl"  # is not measured of a row, but made of the numbers of several: delta.py
 # A dataset that is not here is shown by its key in params.yaml.
 DATASETS = {
     "ade20k": "ADE20K",

@@ -1,13 +1,17 @@
 """A training step of the full-size multi-task SegNet against the plainest loop that is right.
 
-    python benchmarks/mtl_step.py [--size 288 384] [--batch 2] [--width 1.0] [--steps 5]
+    python benchmarks/mtl_step.py [--size 288 384] [--batch 2] [--width 1.0] [--steps 5] [--profile]
 
-Both loops train the same network from the same weights on the same images. The plain one does what short
-scripts do: it reads and augments image after image in the main thread, takes the loss of one image after the
-other, leaves memory as it comes, and measures every step on the CPU. Ours is what `dejavu train` runs. They
-take turns, so that a busy machine slows both alike, and the medians are compared: on CPU of processor time,
-which others disturb less than the clock on the wall. Waiting is the share of our time on the wall in which a
-step waits for its batch.
+All loops start from the same weights. The plain one does what the public code of multi-task learning on
+NYUD-v2 does (VICO-UoE/MTPSL, nyu_mtl_sl.py): a loader without workers reads an image's four files and
+augments them in the main thread, the network runs as published (a head after the other, torch's unpooling,
+memory as it comes), losses are taken of one image after the other, and every step is measured on the CPU, one
+image and class at a time. `plain, our network` is the same loop around our form of the network: what is left
+of the gain is the loop's. Ours is what `dejavu train` runs.
+
+They take turns, so that a busy machine slows all alike, and the medians are compared: on CPU of processor
+time, which others disturb less than the clock on the wall. Waiting is the share of our time on the wall in
+which a step waits for its batch. `--profile` prints what one step of each is made of.
 """
 
 from __future__ import annotations
@@ -22,13 +26,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader, Dataset
 
 from dejavu import config
-from dejavu.augment import MEAN, STD
 from dejavu.batches import Batches, Data
 from dejavu.datasets.store import Split
+from dejavu.networks.segnet import SegNet
 from dejavu.objective import Objective, build_objective
 from dejavu.optimisation import build_optimizer
 from dejavu.randomness import generator
@@ -37,6 +43,8 @@ from dejavu.training import choose_device, learn
 
 CLASSES = 13
 IMAGES = 16
+KINDS = ("image", "label", "depth", "normal")  # a file of each for every image
+NAMED = 6  # operations that a profile names
 
 
 def main() -> None:
@@ -45,27 +53,89 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     run, device = make_run(arguments), choose_device()
     with tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder), tuple(arguments.size))
         objective = build_objective(run, 0, data).to(device).train()
-        plain = PlainLoop(copy.deepcopy(objective.network), run, data, device)
-        loop = OurLoop(objective, run, data, device)
-        seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-        for turn in range(1 + arguments.steps):
-            for name, step in (("plain", plain.step), ("ours", loop.step)):
-                taken = timed(step, device)
-                if turn:  # the first takes memory and chooses kernels
-                    seconds[name].append(taken)
-    middle = {name: statistics.median(found) for name, found in seconds.items()}
-    size = "x".join(map(str, arguments.size))
-    threads = torch.get_num_threads()
-    print(f"{size}, batch {arguments.batch}, width {arguments.width:g}, {device}, {threads} thread(s)")
+        network = objective.network
+        assert isinstance(network, SegNet)
+        published, same = Published(copy.deepcopy(network)), copy.deepcopy(network)
+        same.unit = nn.Identity()  # it is given images in [0, 1]
+        compare(published, same, device)
+        ours = OurLoop(objective, run, data, device)
+        loops: dict[str, Callable[[], None]] = {
+            "plain": PlainLoop(published, run, Path(folder), device).step,
+            "plain, our network": PlainLoop(same, run, Path(folder), device).step,
+            "ours": ours.step,
+        }
+        seconds = take_turns(loops, arguments.steps, device)
+        size = "x".join(map(str, arguments.size))
+        threads = torch.get_num_threads()
+        print(f"{size}, batch {arguments.batch}, width {arguments.width:g}, {device}, {threads} thread(s)")
+        tell(seconds)
+        print(f"waiting for data: {100 * ours.waited / ours.seconds:.2f} % of our time")
+        if arguments.profile:
+            for name, step in loops.items():
+                print(f"\n{name}: {spent(step)}")
+
+
+def compare(published: Published, ours: SegNet, device: torch.device) -> None:
+    """Raise AssertionError unless both forms of the network say the same and learn the same from it."""
+    torch.set_deterministic_debug_mode("default")
+    images = torch.rand(2, 3, 64, 64, device=device)
+    found = [answers(copy.deepcopy(network), images) for network in (published, ours)]
+    for theirs, own in zip(*found, strict=True):
+        torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-4)
+
+
+def answers(network: Published | SegNet, images: Tensor) -> list[Tensor | None]:
+    """A network's predictions of images, and the gradients of its heads."""
+    out = network(images)
+    maps = [out[task] for task in network.heads]
+    torch.cat(maps, 1).square().mean().backward()
+    return [*maps, *(parameter.grad for parameter in network.heads.parameters())]
+
+
+def take_turns(
+    loops: dict[str, Callable[[], None]], steps: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of each loop's steps, behind one in which memory is taken and kernels are chosen."""
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for turn in range(1 + steps):
+        for name, step in loops.items():
+            taken = timed(step, device)
+            if turn:
+                seconds[name].append(taken)
+    return seconds
+
+
+def tell(seconds: dict[str, list[float]]) -> None:
+    """Print medians, and how much faster ours is: of the medians, and from turn to turn."""
     for name, found in seconds.items():
-        print(f"{name}: {middle[name]:.3f} s a step ({min(found):.3f} to {max(found):.3f})")
-    print(f"ours is {middle['plain'] / middle['ours']:.2f} x as fast")
-    print(f"waiting for data: {100 * loop.waited / loop.seconds:.2f} % of our time")
+        middle = statistics.median(found)
+        print(f"{name}: {middle:.3f} s a step ({min(found):.3f} to {max(found):.3f})")
+    ours = seconds["ours"]
+    for name, found in seconds.items():
+        if name != "ours":
+            ratios = [theirs / own for theirs, own in zip(found, ours, strict=True)]
+            print(
+                f"ours is {statistics.median(found) / statistics.median(ours):.2f} x as fast as {name}; "
+                f"turn by turn {min(ratios):.2f} to {max(ratios):.2f}, median {statistics.median(ratios):.2f}"
+            )
+
+
+def spent(step: Callable[[], None]) -> str:
+    """The shares of a step's processor time of the operations that take most of it."""
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        step()
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    total = sum(row.self_cpu_time_total for row in rows)
+    shares = [(row.key.removeprefix("aten::"), row.self_cpu_time_total / total) for row in rows]
+    rest = sum(share for _, share in shares[NAMED:])
+    named = ", ".join(f"{key} {100 * share:.1f} %" for key, share in shares[:NAMED])
+    return f"{named}, others {100 * rest:.1f} % of {total / 1e6:.2f} s"
 
 
 def make_run(arguments: argparse.Namespace) -> Run:
@@ -77,7 +147,8 @@ def make_run(arguments: argparse.Namespace) -> Run:
 
 
 def make_data(folder: Path, size: tuple[int, int]) -> Data:
-    """Random images and targets in files, mapped into memory as prepared datasets are."""
+    """Random images and targets: prepared, in files that are mapped into memory, and as MTAN's release has
+    them, below `folder`."""
     random = np.random.default_rng(0)
     normals = random.normal(size=(IMAGES, *size, 3))
     arrays = {
@@ -88,6 +159,11 @@ def make_data(folder: Path, size: tuple[int, int]) -> Data:
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
+    for number in range(IMAGES):
+        image, label, depth, normal = (array[number].astype(np.float32) for array in arrays.values())
+        for kind, values in zip(KINDS, (image / 255, label, depth[..., None], normal), strict=True):
+            (folder / kind).mkdir(exist_ok=True)
+            np.save(folder / kind / f"{number}.npy", values)
     mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in arrays}
     split = Split(names=[str(number) for number in range(IMAGES)], **mapped)
     classes = [f"class {number}" for number in range(CLASSES)]
@@ -116,6 +192,7 @@ class OurLoop:
         self.waited, self.seconds, self.steps = 0.0, 0.0, 0
 
     def step(self) -> None:
+        choose_device()  # which asks for the same bits again
         start = time.perf_counter()
         number, batch = next(self.batches)
         waited = time.perf_counter() - start
@@ -126,24 +203,73 @@ class OurLoop:
             self.seconds += time.perf_counter() - start
 
 
-class PlainLoop:
-    """The yardstick."""
+class Published(nn.Module):
+    """The same network as it was published: a head after the other, torch's unpooling, images in [0, 1]."""
 
-    def __init__(self, network: torch.nn.Module, run: Run, data: Data, device: torch.device) -> None:
-        self.network = network.to(memory_format=torch.contiguous_format)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=run.train.optimizer.lr)
-        self.split, self.size, self.batch, self.device = (
-            data.train,
-            run.train.crop,
-            run.train.batch_size,
-            device,
+    def __init__(self, network: SegNet) -> None:
+        super().__init__()
+        self.trunk, self.heads = network.trunk, network.heads
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        places = []
+        for stage in self.trunk.encoder:
+            x, place = F.max_pool2d(stage(x)[1], 2, return_indices=True)
+            places.append(place)
+        for stage in self.trunk.decoder:
+            x = stage(F.max_unpool2d(x, places.pop(), [2, 2]))[1]
+        return {task: head(x) for task, head in self.heads.items()}
+
+
+class Files(Dataset):
+    """Images and targets, each read and augmented when it is asked for."""
+
+    def __init__(self, folder: Path, scales: tuple[float, ...]) -> None:
+        self.folder, self.scales, self.random = folder, scales, np.random.default_rng(0)
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        """Image (3, H, W) in [0, 1], label (H, W), depth (H, W), normals (3, H, W)."""
+        image, label, depth, normal = (
+            torch.from_numpy(np.load(self.folder / kind / f"{number}.npy")) for kind in KINDS
         )
-        self.scales, self.random, self.at = run.train.scale_choices or (1.0,), np.random.default_rng(0), 0
+        image, label, depth, normal = (
+            part.permute(2, 0, 1)[None] for part in (image, label[..., None], depth, normal)
+        )
+        size = (image.shape[2], image.shape[3])
+        scale = self.scales[self.random.integers(len(self.scales))]
+        height, width = (int(side / scale) for side in size)
+        top, left = (
+            self.random.integers(full - part + 1) for full, part in zip(size, (height, width), strict=True)
+        )
+        window = (slice(None), slice(None), slice(top, top + height), slice(left, left + width))
+        image, normal = (
+            F.interpolate(part[window], size, mode="bilinear", align_corners=True)[0]
+            for part in (image, normal)
+        )
+        label, depth = (F.interpolate(part[window], size, mode="nearest")[0, 0] for part in (label, depth))
+        return image, label, depth / scale, normal
+
+
+class PlainLoop:
+    """The yardstick, of a network that is given images in [0, 1]."""
+
+    def __init__(self, network: nn.Module, run: Run, folder: Path, device: torch.device) -> None:
+        self.network, self.device = network.to(memory_format=torch.contiguous_format), device
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=run.train.optimizer.lr)
+        files = Files(folder, run.train.scale_choices or (1.0,))
+        self.loader = DataLoader(files, run.train.batch_size, shuffle=True, num_workers=0, drop_last=True)
+        self.batches: Iterator[list[Tensor]] = iter(())
 
     def step(self) -> None:
-        images, labels, depths, normals = (torch.stack(part) for part in zip(*self.read(), strict=True))
-        images, labels = images.to(self.device), labels.to(self.device)
-        depths, normals = depths.to(self.device), normals.to(self.device)
+        torch.set_deterministic_debug_mode("default")  # torch's unpooling is refused otherwise
+        batch = next(self.batches, None)
+        if batch is None:
+            self.batches = iter(self.loader)
+            batch = next(self.batches)
+        images, labels, depths, normals = (part.to(self.device) for part in batch)
+        labels = labels.long()
         out = self.network(images)
         vectors = out["normals"] / out["normals"].norm(dim=1, keepdim=True)
         total = torch.zeros((), device=self.device)
@@ -157,53 +283,32 @@ class PlainLoop:
         self.optimizer.zero_grad()
         (total / len(images)).backward()
         self.optimizer.step()
-        self.measure(
-            {key: value.detach().cpu() for key, value in out.items()},
-            labels.cpu(),
-            depths.cpu(),
-            normals.cpu(),
-        )
+        found = {"semantic": out["semantic"], "depth": out["depth"], "normals": vectors}
+        for number in range(len(images)):
+            guess = {task: part[number].detach().cpu() for task, part in found.items()}
+            measure(guess, labels[number].cpu(), depths[number].cpu(), normals[number].cpu())
 
-    def read(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """The next images, each scaled and cropped by itself."""
-        found = []
-        for _ in range(self.batch):
-            number, self.at = self.at % IMAGES, self.at + 1
-            image = torch.from_numpy(np.array(self.split.images[number])).permute(2, 0, 1).float() / 255
-            image = (image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-            label = torch.from_numpy(np.array(self.split.labels[number]))[None].float()
-            depth = torch.from_numpy(np.array(self.split.depth[number]))[None]
-            normal = torch.from_numpy(np.array(self.split.normals[number])).permute(2, 0, 1).float()
-            scale = self.scales[self.random.integers(len(self.scales))]
-            height, width = (int(side / scale) for side in self.size)
-            top, left = (
-                self.random.integers(full - part + 1)
-                for full, part in zip(self.size, (height, width), strict=True)
-            )
-            window = (slice(None), slice(top, top + height), slice(left, left + width))
-            image = F.interpolate(image[window][None], self.size, mode="bilinear", align_corners=True)[0]
-            label, depth, normal = (
-                F.interpolate(part[window][None], self.size, mode="nearest")[0]
-                for part in (label, depth, normal)
-            )
-            found.append((image, label[0].long(), depth[0] / scale, normal))
-        return found
 
-    def measure(self, out: dict[str, Tensor], labels: Tensor, depths: Tensor, normals: Tensor) -> list[float]:
-        """Metrics of every image of the batch, class by class."""
-        found = []
-        for number in range(len(labels)):
-            guess, truth = out["semantic"][number].argmax(0), labels[number]
-            for one in range(CLASSES):
-                both = ((guess == one) & (truth == one)).sum()
-                found.append(float(both / ((guess == one) | (truth == one)).sum().clamp(min=1)))
-            known = depths[number] > 0
-            found.append(float((out["depth"][number, 0] - depths[number]).abs()[known].mean()))
-            there = normals[number].abs().sum(0) > 0
-            cosine = (F.normalize(out["normals"][number], dim=0) * normals[number]).sum(0)[there]
-            angles = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
-            found += [float(angles.mean()), float(angles.median())]
-        return found
+def measure(guess: dict[str, Tensor], truth: Tensor, depth: Tensor, normal: Tensor) -> list[float]:
+    """An image's metrics, class by class: mIoU, pixel accuracy, depth errors, and angles.
+
+    Logits (K, H, W), depth (1, H, W) and unit vectors (3, H, W) against (H, W), (H, W) and (3, H, W).
+    """
+    classes = guess["semantic"].argmax(0)
+    overlaps = []
+    for one in range(CLASSES):
+        union = ((classes == one) | (truth == one)).sum()
+        if union > 0:
+            overlaps.append(float(((classes == one) & (truth == one)).sum() / union))
+    known = depth > 0
+    off, true = (guess["depth"][0] - depth).abs()[known], depth[known]
+    cosine = (guess["normals"] * normal).sum(0)[normal.abs().sum(0) > 0]
+    angles = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
+    return [
+        *(sum(overlaps) / len(overlaps), float((classes == truth).sum() / (truth != 255).sum())),
+        *(float(off.mean()), float((off / true).mean()), float(angles.mean()), float(angles.median())),
+        *(float((angles < limit).float().mean()) for limit in (11.25, 22.5, 30)),
+    ]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from .errors import DejavuError
@@ -23,11 +24,15 @@ STAGES = {
     "prepare": ("dataset", "check the raw files and write the compact form that training reads"),
     "train": ("experiment", "train every seed of an experiment; a killed run goes on where it was"),
     "evaluate": ("experiment", "measure the trained seeds of an experiment"),
+    "predict": (
+        "experiment",
+        "write what trained seeds predict, as files for `dejavu score` and other tools",
+    ),
     "tables": ("table", "write a table as CSV, Markdown and LaTeX"),
     "figures": ("table", "draw the figures that params.yaml lists for a table"),
 }
 # Arguments that only some stages have; the stage's `run` takes them by their names.
-EXTRA = ("seed", "checkpoint_seconds", "tensorboard", "partial", "again", "protocol")
+EXTRA = ("seed", "out", "checkpoint_seconds", "tensorboard", "partial", "again", "protocol")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
                 "--protocol",
                 metavar="NAME",
                 help="try another of params.yaml's protocols: metrics are printed, and no file is written",
+            )
+        elif command == "predict":
+            stage.add_argument("--seed", type=int, help="of this seed only; default: all of the scale's")
+            stage.add_argument(
+                "--out", type=Path, metavar="DIR", help="default: predictions/SCALE/EXPERIMENT"
             )
         elif kind == "table":
             stage.add_argument(

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import DejavuError
+from .segments import VOID
 from .windows import Windows, anchors, draw_windows
 
 # ImageNet's, which every backbone here was published with. Zero is the mean pixel after normalisation.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+THIN = 0.5  # below this scale bilinear interpolation leaves pixels out, and an image is averaged first
 REDRAWS = 10  # of a window in which one class has too large a share
 
 
@@ -58,13 +60,14 @@ def augment(
 ) -> tuple[Tensor, Any]:
     """Random scale, random crop and random horizontal flip, drawn for each image.
 
-    images (N, 3, H, W) float and the task's target: labels (N, H, W) integer, depth (N, H, W) or normals
-    (N, 3, H, W) -> the same at the size of `crop`. Of several tasks, targets are a mapping by their names,
-    and all are cut alike. Images of many sizes, and their targets, are lists of N without the first
-    dimension. Scales are drawn from `scale_range`, or are one of `scale_choices`. What lies outside the image
-    is 0 (the mean pixel) and `ignore_index` or 0 (unknown). An image that is magnified shows things nearer:
-    depth is divided by the scale. Flipped normals point the other way in x. Random numbers come from a CPU
-    `generator`, so that they are the same on every device.
+    images (N, 3, H, W) float and the task's target: labels (N, H, W) integer, panoptic codes (N, H, W)
+    integer, depth (N, H, W) or normals (N, 3, H, W) -> the same at the size of `crop`. Of several tasks,
+    targets are a mapping by their names, and all are cut alike. Images of many sizes, and their targets, are
+    lists of N without the first dimension. Scales are drawn from `scale_range`, or are one of
+    `scale_choices`. What lies outside the image is 0 (the mean pixel) and `ignore_index`, void or 0
+    (unknown). An image that is magnified shows things nearer: depth is divided by the scale. Flipped normals
+    point the other way in x. Random numbers come from a CPU `generator`, so that they are the same on every
+    device.
 
     Of labels only: a window in which one class has more than `cat_max_ratio` of the pixels that are not
     ignored, or all are ignored, is moved, ten times at most; and where `classes` (N,) names a class, not -1,
@@ -83,16 +86,27 @@ def augment(
     if cat_max_ratio < 1:
         windows = _vary(windows, target, crop, ignore_index, cat_max_ratio, generator)
     targets = {task: target} if isinstance(task, str) else {name: target[name] for name in task}
-    if isinstance(images, Tensor):
+    if isinstance(images, Tensor) and bool((windows.scale >= THIN).all()):
         sampled, seen = _resample(images, targets, windows, crop, ignore_index)
     else:
         parts = [
-            _resample(image[None], _one(targets, number), windows[number], crop, ignore_index)
+            _resample(
+                _thinned(image, windows[number]), _one(targets, number), windows[number], crop, ignore_index
+            )
             for number, image in enumerate(images)
         ]
         sampled = torch.cat([image for image, _ in parts])
         seen = {name: torch.cat([truths[name] for _, truths in parts]) for name in targets}
     return sampled, seen[task] if isinstance(task, str) else seen
+
+
+def _thinned(image: Tensor, window: Windows) -> Tensor:
+    """An image (3, H, W) as N = 1, averaged to its size in the crop where that is far below its own."""
+    scale = float(window.scale)
+    if scale >= THIN:
+        return image[None]
+    height, width = (max(1, round(side * scale)) for side in image.shape[1:])
+    return F.adaptive_avg_pool2d(image[None], (height, width))
 
 
 def _one(targets: Mapping[str, Any], number: int) -> dict[str, Tensor]:
@@ -113,8 +127,8 @@ def _resample(
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     seen = {}
     for task, target in targets.items():
-        if task == "semantic":
-            seen[task] = _labels(target, grid, ignore_index)
+        if task in ("semantic", "panoptic"):
+            seen[task] = _labels(target, grid, ignore_index if task == "semantic" else VOID)
         elif task == "depth":
             scale = windows.scale.float().to(images.device)
             seen[task] = _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]

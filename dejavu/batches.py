@@ -36,6 +36,8 @@ class Data:
     ignore_index: int
     categories: Sequence[str] | None = None
     """For each class the category that it belongs to, where the dataset has them."""
+    things: Sequence[bool] = ()
+    """For each class whether it is of things, where the dataset is panoptic."""
 
     @property
     def num_classes(self) -> int:
@@ -64,6 +66,7 @@ def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("s
         classes=report["classes"],
         ignore_index=report["ignore_index"],
         categories=report.get("categories"),
+        things=report.get("things", ()),
     )
 
 
@@ -207,8 +210,13 @@ class Batches:
 
 def _taken(array: Array, chosen: np.ndarray) -> Tensor | list[Tensor]:
     if isinstance(array, np.ndarray):
-        return torch.from_numpy(array[chosen])
-    return [torch.from_numpy(np.array(array[int(number)])) for number in chosen]
+        return _tensor(array[chosen])
+    return [_tensor(np.array(array[int(number)])) for number in chosen]
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """torch does little with uint16, which panoptic codes are."""
+    return torch.from_numpy(array.astype(np.int32) if array.dtype == np.uint16 else array)
 
 
 def _first(normals: Tensor) -> Tensor:

@@ -192,7 +192,8 @@ class DejaVu(nn.Module):
             generator: of the redaction's random numbers. Without one they come from `seed` and the number of
                 calls; the global random state is left alone.
             progress: share of the training that is done, within 0 and 1: a warm-up needs it.
-            labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts (N, H, W).
+            labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts: class ids
+                (N, H, W), or of a panoptic task the codes of segments.py.
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
         ramp = self._ramp(progress)
@@ -278,7 +279,7 @@ class DejaVu(nn.Module):
                 "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
                 "regeneration_loss one of them"
             )
-        return self.text.prompts(labels)
+        return self.text.prompts(labels >> 8 if self.tasks == ("panoptic",) else labels)
 
     def _attention(self, prediction: Any) -> Shared | None:
         if self.shared is None:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import (
     LambdaLR,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
     OneCycleLR,
     PolynomialLR,
     SequentialLR,
@@ -173,6 +174,9 @@ def build_scheduler(
     rest: LRScheduler
     if config.name == "step":
         rest = LambdaLR(optimizer, [_stairs(group, config, per_epoch) for group in optimizer.param_groups])
+    elif config.name == "multistep":
+        drops = [round(share * total) - warm for share in config.at]
+        rest = MultiStepLR(optimizer, drops, gamma=config.factor)
     elif config.name == "poly":
         rest = PolynomialLR(optimizer, total_iters=max(1, total - warm), power=config.power)
     else:

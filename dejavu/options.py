@@ -65,6 +65,14 @@ def does_several_tasks(module: str) -> bool:
     )
 
 
+def only_task(module: str) -> str | None:
+    """The task of a network that does that one only: `TASK = "panoptic"` in its module; else None."""
+    for node in _tree(HERE / "networks" / f"{module}.py").body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TASK":
+            return str(ast.literal_eval(node.value))
+    return None
+
+
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     """Check `given` options of a named network, redaction, regenerator or balancer.
 

@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .augment import normalise
+from .datasets.sizes import fitted
 from .errors import DejavuError
-from .predictions import as_tensor, part
+from .fusion import DEFAULT, fuse
+from .predictions import Queries, as_tensor, part, read
 from .schema import Protocol
 from .sliding import Ask, Size, resize, slide
 
@@ -36,15 +38,17 @@ def predict(
     sizes: Sequence[Size] | np.ndarray | None = None,
     batch_size: int = 8,
     device: torch.device | str | None = None,
+    things: Sequence[bool] = (),
 ) -> Iterator[Any]:
     """Predictions, in order, of images (N, H, W, 3) uint8, or of N of (H, W, 3) of many sizes.
 
-    Class maps (H, W) uint8, depth (H, W) float32 in metres, or normals (H, W, 3) float32 of unit length, or
-    of several tasks, which are seen whole, a mapping of these by their names: at the image's size, or at the
-    height and width that `sizes` (N, 2) has for it, where labels have others. `crop` is the window of sliding
-    protocols; `align_corners` says how the network's maps are enlarged. Whole images of one size are shown in
-    batches, all others one by one (and windows in batches). The network's mode is left as it is: give it in
-    evaluation mode.
+    Class maps (H, W) uint8, panoptic codes (H, W) uint16 (segments.py), depth (H, W) float32 in metres, or
+    normals (H, W, 3) float32 of unit length, or of several tasks, which are seen whole, a mapping of these by
+    their names: at the image's size, or at the height and width that `sizes` (N, 2) has for it, where labels
+    have others. `crop` is the window of sliding protocols; `align_corners` says how the network's maps are
+    enlarged, `things` which classes of a panoptic network are of things. Whole images of one size are shown
+    in batches, all others one by one (and windows in batches). The network's mode is left as it is: give it
+    in evaluation mode.
 
     Raises DejavuError where the protocol is not made for the task or lacks its crop.
     """
@@ -62,6 +66,18 @@ def predict(
         answer = network(batch)
         return {name: as_tensor(part(name, answer, task), name) for name in task}
 
+    def answers(batch: Tensor, wanted: Sequence[Size]) -> list[Any]:
+        """What is predicted for each of images (N, 3, H, W)."""
+        size = (batch.shape[2], batch.shape[3])
+        if task == "panoptic":
+            return _panoptic(network, resize(batch, _fitted(size, protocol)), wanted, things, protocol)
+        found = {
+            name: _finished(name, some, size, wanted, align_corners) for name, some in maps(batch).items()
+        }
+        if isinstance(task, str):
+            return list(found[task])
+        return [{name: arrays[place] for name, arrays in found.items()} for place in range(len(wanted))]
+
     @torch.inference_mode()
     def predictions() -> Iterator[Any]:
         together = batch_size if isinstance(images, np.ndarray) and not asked_of(protocol) else 1
@@ -70,17 +86,20 @@ def predict(
             batch = torch.from_numpy(np.array([images[number] for number in numbers])).to(device)
             size = (batch.shape[1], batch.shape[2])
             wanted = [size if sizes is None else _size(sizes[number]) for number in numbers]
-            found = {
-                name: _finished(name, some, size, wanted, align_corners)
-                for name, some in maps(normalise(batch)).items()
-            }
-            for place in range(len(wanted)):
-                if isinstance(task, str):
-                    yield found[task][place]
-                else:
-                    yield {name: arrays[place] for name, arrays in found.items()}
+            yield from answers(normalise(batch), wanted)
 
     return predictions()
+
+
+def _panoptic(
+    network: nn.Module, images: Tensor, wanted: Sequence[Size], things: Sequence[bool], protocol: Protocol
+) -> list[np.ndarray]:
+    """Panoptic maps of images (N, 3, H, W), each at the size that is wanted."""
+    queries = read("panoptic", network(images))
+    assert isinstance(queries, Queries)
+    shown, way = (images.shape[2], images.shape[3]), protocol.panoptic or DEFAULT
+    singles = zip(queries.classes.split(1), queries.masks.split(1), strict=True)
+    return [fuse(Queries(*one), shown, size, things, way) for one, size in zip(singles, wanted, strict=True)]
 
 
 def _finished(
@@ -101,13 +120,13 @@ def _size(row: Sequence[int] | np.ndarray) -> Size:
 
 
 def asked_of(protocol: Protocol) -> list[str]:
-    """What a protocol asks beside the whole image once; how depth is scored is none of that."""
-    return list(protocol.model_dump(exclude_defaults=True, exclude={"depth"}))
+    """What a protocol asks beside the whole image once; what is made of the answers is none of that."""
+    return list(protocol.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"}))
 
 
 def check(protocol: Protocol, task: str | Sequence[str], crop: Size | None) -> None:
     """Raise DejavuError where a task cannot be evaluated by a protocol, or sliding lacks its window."""
-    asked = asked_of(protocol)
+    asked = [key for key in asked_of(protocol) if (key, task) != ("fit", "panoptic")]
     if asked and task != "semantic":
         raise DejavuError(
             f"protocol: '{asked[0]}' is for semantic segmentation only, and the task is "
@@ -140,17 +159,23 @@ def show(
     size = (images.shape[2], images.shape[3])
     mirrors = (False, True) if protocol.flip else (False,)
     views = [(scale, mirrored) for scale in protocol.scales for mirrored in mirrors]
+    base = _fitted(size, protocol)
     if views == [(1.0, False)]:
-        return look(resize(images, sides(size, 1.0, protocol.multiple)))
+        return look(resize(images, sides(base, 1.0, protocol.multiple)))
     total: Tensor | None = None
     for scale, mirrored in views:
-        seen = resize(images, sides(size, scale, protocol.multiple))
+        seen = resize(images, sides(base, scale, protocol.multiple))
         logits = look(seen.flip(-1)).flip(-1) if mirrored else look(seen)
         logits = resize(logits, (seen.shape[2], seen.shape[3]), align_corners)
         probabilities = resize(logits, size, align_corners).softmax(1)
         total = probabilities if total is None else total.add_(probabilities)
     assert total is not None
     return total / len(views)
+
+
+def _fitted(size: Size, protocol: Protocol) -> Size:
+    """Height and width at which an image is seen at scale 1."""
+    return size if protocol.fit is None else fitted(size, protocol.fit)
 
 
 def sides(size: Size, scale: float, multiple: int | None) -> Size:

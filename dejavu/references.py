@@ -52,8 +52,10 @@ def _scales(params: Params) -> None:
                     f"{where}.data.{dataset}: synthetic scenes need 'train' and 'val', how many of them, "
                     "and datasets.synthetic.seed"
                 )
-        for recipe in scale.train:
+        for recipe, layer in scale.train.items():
             known(recipe, params.recipes, f"{where}.train", "recipe")
+            if layer.protocol is not None:
+                known(layer.protocol, params.protocols, f"{where}.train.{recipe}.protocol", "protocol")
 
 
 def _experiment(params: Params, name: str, row: Experiment) -> None:
@@ -88,6 +90,12 @@ def _several_tasks(params: Params, where: str, row: Experiment) -> None:
     if len(set(row.tasks)) < len(row.tasks):
         raise ValueError(f"{where}.task: names a task twice")
     module = params.networks[row.network].module
+    if several and "panoptic" in row.tasks:
+        raise ValueError(f"{where}.task: panoptic is learnt alone, and not with {' and '.join(row.tasks)}")
+    if (only := options.only_task(module)) != ("panoptic" if row.task == "panoptic" else None):
+        able = [name for name, one in params.networks.items() if options.only_task(one.module) == "panoptic"]
+        does = f"does {only} segmentation" if only else f"does not: {', '.join(able) or 'no network'} would"
+        raise ValueError(f"{where}.network: the task is {row.task}, and '{row.network}' {does}")
     if several and not options.does_several_tasks(module):
         able = [name for name, one in params.networks.items() if options.does_several_tasks(one.module)]
         raise ValueError(f"{where}.network: '{row.network}' does one task; {', '.join(able)} do several")
@@ -104,7 +112,7 @@ def _losses(where: str, row: Experiment) -> None:
     assert method is not None
     if method.detach and method.cycle is not None:
         raise ValueError(f"{where}.dejavu.detach: the control has no gradient, and a cycle has one")
-    if method.text is not None and "semantic" not in row.tasks:
+    if method.text is not None and not {"semantic", "panoptic"} & set(row.tasks):
         raise ValueError(f"{where}.dejavu.text: prompts are made of classes, which {row.task} has not")
     for redaction in method.redactions:
         for task in redaction.tasks or ():
@@ -136,7 +144,11 @@ def _only_for_segmentation(run: Run, where: str) -> None:
     recipe, task = run.train, " and ".join(run.tasks)
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
-    used["protocol"] = run.protocol.model_dump(exclude_defaults=True, exclude={"depth"})
+    used["protocol"] = run.protocol.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"})
+    if run.task == "panoptic":
+        used["protocol"].pop("fit", None)
+    if run.protocol.panoptic is not None and run.task != "panoptic":
+        raise ValueError(f"{where}.protocol: says how queries become segments, and the task is {task}")
     if run.protocol.depth is not None and "depth" not in run.tasks:
         raise ValueError(f"{where}.protocol: says how depth is scored, and the task is {task}")
     if len(run.tasks) > 1:

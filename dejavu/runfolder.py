@@ -30,21 +30,16 @@ HERE = Path(__file__).parent
 CODE = (
     *("arguments.py", "attention.py", "augment.py", "balancing/*.py", "batches.py", "checks.py", "clip.py"),
     *("conditioning.py", "consistency/*.py"),
-    *(
-        "cycle.py",
-        "datasets/ragged.py",
-        "datasets/store.py",
-        "frozen.py",
-        "inference.py",
-        "losses.py",
-        "method.py",
-        "networks/**/*.py",
-    ),
+    *("cycle.py", "datasets/ragged.py", "datasets/store.py", "frozen.py", "fusion.py", "inference.py"),
+    *("losses.py", "method.py", "networks/**/*.py"),
     *("objective.py", "optimisation.py", "partial_labels.py", "perceptual.py", "photometric.py"),
     *("predictions.py", "protocols.py"),
-    *("randomness.py", "redaction/*.py", "regeneration.py", "sampling.py", "sliding.py"),
+    *("randomness.py", "redaction/*.py", "regeneration.py", "sampling.py", "segments.py", "sliding.py"),
     *("supervision/*.py", "tasks.py", "text.py", "training.py", "validation.py", "weights.py", "windows.py"),
 )
+
+# A dataset's arrays (datasets/store.py), in the order of their checksums.
+KINDS = ("images", "labels", "panoptic", "depth", "normals")
 
 # What a checkpoint holds beside its marks.
 STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
@@ -81,7 +76,7 @@ def checksums(splits: dict[str, Any]) -> dict[str, list[str]]:
     """Of the arrays of each split, and of the sizes of images where these differ."""
     found = {}
     for name, split in splits.items():
-        arrays = [split[kind] for kind in ("images", "labels", "depth", "normals") if kind in split]
+        arrays = [split[kind] for kind in KINDS if kind in split]
         found[name] = [array["sha256"] for array in arrays]
         found[name] += [array["sizes"]["sha256"] for array in arrays if "sizes" in array]
     return found

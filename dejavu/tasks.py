@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import DejavuError
 from .metrics import main_metric
 from .predictions import as_tensor
 
-TARGETS = {"semantic": "labels", "depth": "depth", "normals": "normals"}
+TARGETS = {"semantic": "labels", "panoptic": "panoptic", "depth": "depth", "normals": "normals"}
 """The array of a prepared dataset that each task learns from."""
 MAIN_METRIC = {task: main_metric(task) for task in TARGETS}
 """What learning curves show of each task."""
@@ -26,7 +27,7 @@ def channels(tasks: str | Sequence[str], num_classes: int) -> int | dict[str, in
     >>> channels(["semantic", "depth"], 13)
     {'semantic': 13, 'depth': 1}
     """
-    counts = {"semantic": num_classes, "depth": 1, "normals": 3}
+    counts = {"semantic": num_classes, "panoptic": num_classes, "depth": 1, "normals": 3}
     return counts[tasks] if isinstance(tasks, str) else {task: counts[task] for task in tasks}
 
 
@@ -37,7 +38,11 @@ def task_loss(
 
     Args:
         target: labels (N, H, W); depth (N, H, W) in metres, 0 is unknown; normals (N, 3, H, W), 0 is unknown.
+
+    Raises DejavuError for a panoptic prediction, whose loss is that of its network.
     """
+    if task == "panoptic":
+        raise DejavuError("a panoptic prediction's loss is its network's own: give the network a `criterion`")
     maps = as_tensor(prediction, task)
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # under autocast they are bfloat16
     if task == "semantic":

@@ -28,6 +28,7 @@ def validate(network: nn.Module, data: Data, align_corners: bool = False) -> dic
         data.val.images,
         data.tasks if len(data.tasks) > 1 else data.tasks[0],
         align_corners=align_corners,
+        things=data.things,
         sizes=[truth.shape[:2] for truth in first],
     )
     for number, prediction in enumerate(predictions):
@@ -45,7 +46,9 @@ class _Score:
         # Of a segmentation mIoU alone: the boundaries, which `collect` measures too, are dear.
         semantic = task == "semantic"
         self.metrics: Any = (
-            ConfusionMatrix(data.num_classes, data.ignore_index) if semantic else collect(task)
+            ConfusionMatrix(data.num_classes, data.ignore_index)
+            if semantic
+            else collect(task, data.classes, data.ignore_index, things=data.things)
         )
 
     def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:

@@ -205,7 +205,19 @@ def tasks_curves_figure() -> Figure:
     return draw_curves(groups, "Title", "Scale demo, data", panels(["semantic", "depth", "normals"]))
 
 
+def weighed_curves_figure() -> Figure:
+    """Rows of depth and normals: two that weigh them and one that does not, and XTC beside its DejaVu row."""
+    more = {"val_depth_aerr": np.array([0.8, 0.7, 0.6]), "val_normal_merr": np.array([31.0, 30.0, 28.0])}
+    plain = {key: value for key, value in log().items() if key != "val_miou"} | more
+    halves = {"weight_depth": np.array([1.0, 0.5, 0.25]), "weight_normals": np.array([1.0, 1.5, 1.75])}
+    weighed = [Curve("DWA", [plain | halves]), Curve("MGDA", [plain | halves]), Curve("MTAN", [plain])]
+    xtc = plain | {"loss_consistency": np.array([4.0, 3.0, 2.0])}
+    pair = [Curve("XTC", [xtc]), Curve("XTC + DejaVu", [xtc | {"loss_dejavu": np.array([0.3, 0.2, 0.1])}])]
+    groups = [Group("weighed", weighed), Group("XTC", pair)]
+    return draw_curves(groups, "Title", "Scale demo, data", panels(["depth", "normals"]))
+
+
 FIGURES: list[Callable[[], Figure]] = [
     *(curves_figure, panel_figure, gains_figure, tradeoff_figure, classes_figure, many_classes_figure),
-    *(bands_figure, tasks_figure, teaser_figure, tasks_curves_figure),
+    *(bands_figure, tasks_figure, teaser_figure, tasks_curves_figure, weighed_curves_figure),
 ]

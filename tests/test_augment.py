@@ -283,3 +283,35 @@ def test_options_of_labels_are_refused_where_they_cannot_be() -> None:
             augment(images, depth, task="depth", generator=generator(0, "augment"), **common, **options)
     with pytest.raises(DejavuError, match="image 1 of the batch was drawn for class 3"):
         choose([torch.full((8, 8), 3), torch.zeros(8, 8)], (4, 4), classes=[3, 3])
+
+
+def test_what_is_far_smaller_is_averaged_first() -> None:
+    """Stripes of one pixel are grey from afar: bilinear interpolation alone would take black ones or white."""
+    stripes = torch.zeros(1, 3, 64, 64)
+    stripes[..., ::2] = 1.0
+    labels = torch.zeros(1, 64, 64, dtype=torch.long)
+    seen, _ = run(stripes, labels, crop=(16, 16), scale_range=(0.25, 0.25))
+    torch.testing.assert_close(seen[..., 1:-1], torch.full((1, 3, 16, 14), 0.5), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.49, 0.5, 0.8])
+def test_averaging_moves_nothing(scale: float) -> None:
+    """A ramp stays the same ramp, whether it was averaged first or not."""
+    ramp = torch.linspace(0, 1, 80).expand(1, 3, 60, 80).contiguous()
+    seen, _ = run(ramp, torch.zeros(1, 60, 80, dtype=torch.long), (12, 16), (scale, scale))
+    column = seen[0, 0, 6]
+    slope = (column[1:] - column[:-1]).mean()
+    assert float(slope) == pytest.approx(1 / 79 / scale, rel=0.05)
+
+
+def test_panoptic_codes_are_cut_as_labels_are() -> None:
+    """Large numbers stay exact, and what is outside of the image is void."""
+    images, labels = batch()
+    codes = labels.to(torch.int32) * 256 + 65535 - 256 * 200
+    options = dict(crop=(20, 60), scale_range=(0.4, 1.6), flip=True, ignore_index=255)
+    seen, cut = augment(images, codes, task="panoptic", generator=generator(0, "augment", 0), **options)
+    same, expected = augment(images, labels, task="semantic", generator=generator(0, "augment", 0), **options)
+    assert torch.equal(seen, same) and cut.dtype == torch.int64
+    outside = expected == 255
+    assert outside.any() and (cut[outside] == 65535).all()
+    assert torch.equal(cut[~outside], expected[~outside] * 256 + 65535 - 256 * 200)

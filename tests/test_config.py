@@ -147,6 +147,18 @@ FAULTS = [
     ("protocols.kitti.depth.maximum", 0.0001, ["protocols.kitti.depth", "above minimum"]),
     ("protocols.kitti.depth.crop", "grag", ["protocols.kitti.depth.crop", "'garg'"]),
     ("experiments.hrnet18.protocol", "kitti", ["experiments.hrnet18.protocol", "how depth is scored"]),
+    # Panoptic segmentation
+    ("experiments.mask2former_swint_coco.network", "hrnet18", ["network", "does not", "maskformer_swint"]),
+    ("experiments.hrnet18.network", "maskformer_swint", ["hrnet18.network", "does panoptic segmentation"]),
+    ("experiments.mtl.task", ["panoptic", "depth"], ["experiments.mtl.task", "learnt alone"]),
+    ("experiments.mask2former_swint_coco.protocol", "slide", ["protocol is for segmentation"]),
+    ("protocols.whole", {"panoptic": {"threshold": 0.5}}, ["protocol", "queries become segments"]),
+    ("protocols.coco_800.fit.short", 2000, ["protocols.coco_800.fit", "at most long"]),
+    ("protocols.coco_800.panoptic", {"overlap": 1.5}, ["protocols.coco_800.panoptic.overlap"]),
+    ("scales.demo.train.mask2former_swint_coco.protocol", "whol", ["protocol", "'whole'"]),
+    ("recipes.mask2former_swint_coco.schedule.at", [], ["recipes.mask2former_swint_coco.schedule", "at"]),
+    ("recipes.mask2former_swint_coco.schedule.at", [0.9, 0.8], ["schedule", "at must rise"]),
+    ("recipes.hrnet_cityscapes.schedule.at", [0.5], ["recipes.hrnet_cityscapes.schedule", "multistep"]),
     # Several tasks
     ("experiments.mtl.task", ["semantic", "semantic", "depth"], ["experiments.mtl.task", "twice"]),
     ("experiments.mtl.task", ["semantic"], ["experiments.mtl.task"]),

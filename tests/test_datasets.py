@@ -31,7 +31,7 @@ WITH_CLASSES = [name for name in datasets.names() if datasets.find(name).TASK ==
 @pytest.mark.parametrize("name", datasets.names())
 def test_a_dataset_says_what_its_labels_mean(name: str) -> None:
     module = datasets.find(name)
-    assert (len(module.CLASSES) > 0) == (module.TASK == "semantic")
+    assert (len(module.CLASSES) > 0) == (module.TASK in ("semantic", "panoptic"))
     assert len(set(module.CLASSES)) == len(module.CLASSES) == len(module.PALETTE) < datasets.IGNORE
     assert len({tuple(colour) for colour in module.PALETTE}) == len(module.PALETTE)
     assert all(np.shape(colour) == (3,) for colour in module.PALETTE)
@@ -84,6 +84,8 @@ def test_a_dataset_can_read_the_targets_that_it_names(name: str) -> None:
     assert wanted[0] == "labels" and set(wanted) <= set(store.KINDS)
     assert ("depth" in wanted) == hasattr(module, "decode_depth")
     assert ("normals" in wanted) == hasattr(module, "decode_normals")
+    assert ("panoptic" in wanted) == hasattr(module, "decode_panoptic") == hasattr(module, "THINGS")
+    assert len(datasets.things(module) or module.CLASSES) == len(module.CLASSES)
     assert module.TASK == "semantic" or module.TASK in wanted
 
 

@@ -19,11 +19,13 @@ from figure_samples import (
     tasks_curves_figure,
     tasks_figure,
     teaser_figure,
+    weighed_curves_figure,
 )
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dejavu.errors import DejavuError
 from dejavu.figures.bands import FINDING, bands, draw_bands, level
 from dejavu.figures.colours import (
     COLOURMAP,
@@ -34,6 +36,7 @@ from dejavu.figures.colours import (
     has_unknown,
     sphere,
 )
+from dejavu.figures.curves import read_log
 from dejavu.figures.gains import BETTER, OPEN, SINGLE
 from dejavu.figures.panel import GAP
 from dejavu.figures.style import save
@@ -181,6 +184,48 @@ def test_curves_of_several_tasks_have_a_plot_for_each_main_metric() -> None:
     said = [[text.get_text() for text in plot.texts] for plot in plots[6:8]]
     assert said == [["no DejaVu row"], ["not measured"]]
     assert plots[8].lines[0].get_xydata().tolist() == [[2, 0.7], [3, 0.6]]
+
+
+def test_weights_and_xtcs_loss_stand_below_what_they_belong_to() -> None:
+    """Four plots a line; the rows' logs have weights of both tasks, XTC's its loss."""
+    plots = weighed_curves_figure().axes
+    assert len(plots) == 4 * 4
+    drawn = {place: plot.get_ylabel() for place, plot in enumerate(plots) if plot.lines}
+    assert [place for place in drawn if 4 <= place < 8] == [6, 7]  # the plots below the two metrics
+    assert (drawn[6], drawn[7]) == ("weight of the\ndepth loss", "weight of the\nsurface normals loss")
+    assert [line.get_label() for line in plots[6].lines] == ["DWA", "MGDA"]  # MTAN weighs nothing
+    assert plots[6].lines[0].get_xydata().tolist() == [[1, 1.0], [2, 0.5], [3, 0.25]]
+    assert [place for place in drawn if place >= 12] == [13]  # below the DejaVu loss
+    assert drawn[13] == "XTC loss, weighted" and len(plots[13].lines) == 2
+    assert plots[13].lines[0].get_ydata().tolist() == [4.0, 3.0, 2.0]
+    titles = [plot.get_title(loc="left") for plot in plots[::4]]
+    assert titles == ["weighed", "", "XTC", ""]
+    assert plots[6].lines[1].get_color() == plots[2].lines[1].get_color()  # one legend serves both lines
+
+
+def test_the_legend_of_many_curves_stands_where_no_loss_is_drawn() -> None:
+    plots = weighed_curves_figure().axes
+    named = {place for place, plot in enumerate(plots) if plot.get_legend() is not None}
+    assert named == {1, 8}  # beside the three curves, and among the two
+    figure = plots[0].figure
+    figure.canvas.draw()
+    legend = plots[1].get_legend()
+    (said,) = plots[1].texts
+    assert legend is not None
+    assert not legend.get_window_extent().overlaps(said.get_window_extent())
+
+
+def test_weights_are_read_where_a_log_has_them(tmp_path: Path) -> None:
+    head, line = "epoch,loss_task,loss_dejavu,val_depth_aerr", "1,2.0,,0.5"
+    plain, more = tmp_path / "a.csv", tmp_path / "b.csv"
+    plain.write_text(f"{head}\n{line}\n")
+    more.write_text(f"{head},weight_depth,loss_consistency\n{line},0.25,3\n")
+    assert not {"weight_depth", "loss_consistency"} & set(read_log(plain, "x", ["depth"]))
+    found = read_log(more, "x", ["depth"])
+    assert (found["weight_depth"].tolist(), found["loss_consistency"].tolist()) == ([0.25], [3.0])
+    more.write_text(f"{head},weight_depth\n{line},much\n")
+    with pytest.raises(DejavuError, match="b.csv is not a training log"):
+        read_log(more, "x", ["depth"])
 
 
 # ------------------------------------------------ the band study

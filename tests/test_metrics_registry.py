@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,19 @@ from dejavu import config
 from dejavu.errors import DejavuError
 from dejavu.metrics import METRICS, TASKS, collect, main_metric
 from dejavu.metrics.depth import DepthMetrics
+from dejavu.segments import VOID
 
 PARAMS = config.load(Path(__file__).parents[1] / "params.yaml")
 
 CLASSES = ("sky", "road", "car")
+THINGS = (False, True, True)
 MEASURED = [key for key, metric in METRICS.items() if metric.task in TASKS]  # others are made of these
-OF_CLASSES = {"iou"}  # in results files beside the metrics: a number a class
+OF_CLASSES = {"iou", "classes"}  # in results files beside the metrics: numbers a class
+UNKNOWN = {"semantic": 255, "panoptic": VOID, "depth": 0, "normals": 0}  # what says: no ground truth here
+
+
+def empty(task: str | Sequence[str]) -> Any:
+    return collect(task, CLASSES, things=THINGS)
 
 
 def pair(task: str, error: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -30,6 +39,11 @@ def pair(task: str, error: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray
         truth = rng.integers(0, len(CLASSES), hole.shape)
         wrong = (truth + rng.integers(1, len(CLASSES), hole.shape)) % len(CLASSES)
         return np.where(hole, 255, truth), np.where(rng.random(hole.shape) < error, wrong, truth)
+    if task == "panoptic":  # a segment a row, six of a class and more; of some, more is wrong
+        row = np.arange(20)[:, None]
+        truth = np.broadcast_to(row % 3 * 256 + row // 3, hole.shape)
+        wrong = rng.random(hole.shape) < error * np.array([0.3, 0.6, 1.0, 1.7])[row // 3 % 4]
+        return np.where(hole, VOID, truth), np.where(wrong, (truth // 256 + 1) % 3 * 256 + 9, truth)
     if task == "depth":
         truth = rng.uniform(1, 9, hole.shape)
         return np.where(hole, 0, truth), truth * np.exp(error * rng.standard_normal(hole.shape))
@@ -39,7 +53,7 @@ def pair(task: str, error: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray
 
 
 def values(task: str, error: float) -> dict:
-    metrics = collect(task, CLASSES)
+    metrics = empty(task)
     metrics.update(*pair(task, error))
     return metrics.compute()
 
@@ -68,7 +82,7 @@ def test_a_perfect_prediction_has_the_best_value_there_is(key: str) -> None:
 def test_a_batch_counts_as_its_images_one_by_one(task: str) -> None:
     """To the bit; and so does a mask that says nothing."""
     pairs = [pair(task, 0.3, seed) for seed in range(3)]
-    one_by_one, batch, masked = (collect(task, CLASSES) for _ in range(3))
+    one_by_one, batch, masked = (empty(task) for _ in range(3))
     for truth, prediction in pairs:
         one_by_one.update(truth, prediction)
     truths, predictions = (np.stack([pair[side] for pair in pairs]) for side in (0, 1))
@@ -81,10 +95,10 @@ def test_a_batch_counts_as_its_images_one_by_one(task: str) -> None:
 def test_what_a_mask_leaves_out_counts_as_if_it_had_no_ground_truth(task: str) -> None:
     truth, prediction = pair(task, 0.3)
     keep = np.random.default_rng(1).random(truth.shape[:2]) < 0.6
-    masked, without = collect(task, CLASSES), collect(task, CLASSES)
+    masked, without = empty(task), empty(task)
     masked.update(truth, prediction, mask=keep)
     chosen = keep if truth.ndim == 2 else keep[..., None]
-    without.update(np.where(chosen, truth, 255 if task == "semantic" else 0), prediction)
+    without.update(np.where(chosen, truth, UNKNOWN[task]), prediction)
     assert masked.compute() == without.compute()
 
 
@@ -92,23 +106,23 @@ def test_what_a_mask_leaves_out_counts_as_if_it_had_no_ground_truth(task: str) -
 @pytest.mark.parametrize("mask", [np.ones((20, 29), bool), np.ones((20, 30), int)], ids=["size", "integers"])
 def test_a_mask_of_another_form_is_refused(task: str, mask: np.ndarray) -> None:
     with pytest.raises(DejavuError, match=r"the mask is \w+ \(20, .*bool \(20, 30\) is needed"):
-        collect(task, CLASSES).update(*pair(task, 0.3), mask=mask)
+        empty(task).update(*pair(task, 0.3), mask=mask)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_update_with_a_bad_image_counts_nothing_of_its_batch(task: str) -> None:
-    metrics = collect(task, CLASSES)
+    metrics = empty(task)
     metrics.update(*pair(task, 0.3))
     before = metrics.compute()
     truths, predictions = (np.stack([pair(task, 0.3, seed)[side] for seed in (1, 2)]) for side in (0, 1))
-    predictions[1] = 77 if task == "semantic" else np.nan
+    predictions[1] = {"semantic": 77, "panoptic": 77 * 256}.get(task, np.nan)
     with pytest.raises(DejavuError):
         metrics.update(truths, predictions)
     assert metrics.compute() == before
 
 
 def test_several_tasks_are_collected_at_once() -> None:
-    several, alone = collect(TASKS, CLASSES), {task: collect(task, CLASSES) for task in TASKS}
+    several, alone = empty(TASKS), {task: empty(task) for task in TASKS}
     for seed in range(2):
         pairs = {task: pair(task, 0.3, seed) for task in TASKS}
         several.update(*({task: sides[side] for task, sides in pairs.items()} for side in (0, 1)))
@@ -122,7 +136,7 @@ def test_several_tasks_are_collected_at_once() -> None:
 def test_several_tasks_name_the_one_at_fault() -> None:
     truth, prediction = ({task: pair(task, 0.3)[side] for task in TASKS} for side in (0, 1))
     with pytest.raises(DejavuError, match="the prediction has no 'normals'"):
-        collect(TASKS, CLASSES).update(truth, {"semantic": 0, "depth": 0})
+        empty(TASKS).update(truth, {"semantic": 0, "panoptic": 0, "depth": 0})
     with pytest.raises(DejavuError, match="^depth: the prediction's shape"):
         collect(["normals", "depth"]).update(truth, prediction | {"depth": prediction["depth"][1:]})
     with pytest.raises(DejavuError, match="did you mean 'depth'"):
@@ -130,7 +144,7 @@ def test_several_tasks_name_the_one_at_fault() -> None:
 
 
 def test_the_main_metrics_are_those_of_the_table() -> None:
-    assert [main_metric(task) for task in TASKS] == ["miou", "depth_aerr", "normal_merr"]
+    assert [main_metric(task) for task in TASKS] == ["miou", "pq", "depth_aerr", "normal_merr"]
 
 
 def test_names_in_print_differ() -> None:

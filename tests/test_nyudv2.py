@@ -298,7 +298,7 @@ def test_downloads_and_preparations_can_be_repeated_to_the_byte(rendered: Path) 
         *(
             f"{split}{end}"
             for split in nyudv2.SPLITS
-            for end in (".txt", *(f"_{k}.npy" for k in store.KINDS))
+            for end in (".txt", *(f"_{k}.npy" for k in ("images", *nyudv2.TARGETS)))
         ),
     }
 

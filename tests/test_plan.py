@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dejavu import config, schema
+from dejavu import config, schema, segments
 from dejavu.__main__ import main
 from dejavu.batches import Batch
 from dejavu.errors import DejavuError
+from dejavu.optimisation import build_optimizer
 from dejavu.planning import data, plan, speed
 from dejavu.planning.plan import Basis, Planner, Speeds, choose
 from dejavu.planning.saved import Saved, tensors_of
@@ -23,6 +24,7 @@ from dejavu.planning.speed import Speed
 from dejavu.planning.work import Meaning, Operations, Step, Work, build, count, empty_batch
 from dejavu.randomness import generator
 from dejavu.stages import plan as stage
+from dejavu.training import learn
 
 ROOT = Path(__file__).parents[1]
 N, H, W = 2, 8, 12
@@ -246,6 +248,79 @@ def test_a_method_counted_beside_its_network_is_the_whole_objective(params: sche
     assert found.parameters == sum(parameter.numel() for parameter in objective.parameters())
 
 
+@pytest.mark.parametrize("name", ["dwa", "gradnorm", "mgda"])
+def test_weighing_tasks_is_counted_as_torch_counts_it(params: schema.Params, name: str) -> None:
+    """A real step with values on the processor, whatever backward passes the balancer makes."""
+    run = params.run(name, "smoke")
+    objective = build(run, MEANING).train()
+    batch = speed.random_batch(run, len(MEANING.classes), generator(0, "plan"), torch.device("cpu"))
+    optimizer = build_optimizer(objective, run.train.optimizer)
+    with FlopCounterMode(display=False) as torchs:
+        learn(objective, optimizer, batch, 1.0, generator(0, "redact"), generator(0, "gumbel"))
+    found = count(run, MEANING)
+    assert found.flops == torchs.get_total_flops() and found.loss
+
+
+def test_mgda_is_a_backward_pass_and_a_gradient_for_each_task(params: schema.Params) -> None:
+    """By hand: three passes instead of one, and the products of three gradients of the trunk."""
+    plain, mgda = (count(params.run(name, "smoke"), MEANING) for name in ("mtl", "mgda"))
+    network = build(params.run("mgda", "smoke"), MEANING).network
+    trunk = sum(parameter.numel() for parameter in network.trunk.parameters())
+    assert mgda.flops - plain.flops == 2 * (plain.flops - plain.forward) + 2 * 3 * 3 * trunk
+    assert (mgda.saved, mgda.state) == (plain.saved, plain.state)
+    own = mgda.weights - plain.weights  # of the balancer: three weights
+    assert own == 3 * 4 and mgda.memory - plain.memory == 2 * 4 * plain.deployed + own
+
+
+def test_gradnorm_looks_at_the_last_shared_convolution_alone(params: schema.Params) -> None:
+    """By hand: for each task the gradient of that layer's weights, and of what the heads are shown."""
+    run = params.run("gradnorm", "smoke")
+    plain, found = count(params.run("mtl", "smoke"), MEANING), count(run, MEANING)
+    network = build(run, MEANING).network
+    height, width = (32 * math.ceil(side / 32) for side in run.train.crop)  # SegNet pads
+    places = run.train.batch_size * height * width
+    outputs = len(MEANING.classes) + 1 + 3
+    heads = 9 * network.last_shared.out_channels * outputs  # one convolution in training
+    extra = 3 * 2 * places * (network.last_shared.weight.numel() + heads)
+    assert found.flops - plain.flops == extra
+    assert found.memory - plain.memory < 100  # some numbers for each task
+
+
+@pytest.mark.filterwarnings("ignore:grad and param do not obey")  # the order in memory of a step in one
+def test_what_mgda_adds_a_method_to_has_a_pass_of_its_own(params: schema.Params) -> None:
+    """Counted beside the network, and in one with it."""
+    run = params.run("mtl_dejavu", "smoke").model_copy(
+        update={"balance": params.run("mgda", "smoke").balance}
+    )
+    with torch.device("meta"):
+        objective = build(run, MEANING).train()
+        batch = empty_batch(run)
+    operations, saved = Operations(), Saved(tensors_of(objective))
+    assert objective.balancer is not None
+    with operations, saved.counting():
+        losses = objective(batch, 1.0, generator(0, "redact"), generator(0, "gumbel"))
+        objective.balancer.backward(losses.tasks, losses.added)
+    found = count(run, MEANING)
+    assert (found.flops, found.saved) == (operations.total, saved.bytes)
+
+
+def test_rows_of_one_network_that_are_trained_otherwise_are_counted_apart(
+    params: schema.Params, work: Path
+) -> None:
+    planner = Planner(params, "smoke")
+    names = ("mtl", "dwa", "gradnorm", "mgda", "xtc", "mtl_onelabel", "xtc_onelabel")
+    assert len({planner.key(params.run(name, "smoke")) for name in names}) == len(names)
+    cooler = schema.Balance(name="dwa", temperature=1.0)
+    run = params.run("dwa", "smoke")
+    assert planner.key(run.model_copy(update={"balance": cooler})) == planner.key(run)
+
+
+def test_of_xtcs_two_views_one_is_told(params: schema.Params) -> None:
+    """The step has both, the cost of an image one."""
+    plain, both = (count(params.run(name, "smoke"), MEANING) for name in ("mtl", "xtc"))
+    assert both.forward == pytest.approx(plain.forward, rel=1e-3) and both.flops > 2 * plain.flops
+
+
 def test_images_and_disk_are_those_of_the_prepared_data_or_as_published(
     params: schema.Params, work: Path
 ) -> None:
@@ -408,6 +483,8 @@ def test_random_targets_are_what_the_task_learns(params: schema.Params) -> None:
     numbers = torch.Generator().manual_seed(0)
     labels = speed.random_target(params.run("hrnet18", "smoke"), "semantic", 19, numbers)
     assert labels.shape == (4, 64, 64) and set(labels.unique().tolist()) <= set(range(19))
+    codes = speed.random_target(params.run("hrnet18", "smoke"), "panoptic", 19, numbers).numpy()
+    assert set(segments.classes_of(codes).ravel().tolist()) <= set(range(19)) and codes.max() > 256
     normals = speed.random_target(params.run("normals", "smoke"), "normals", 13, numbers)
     assert normals.shape == (4, 3, 48, 64) and torch.allclose(normals.norm(dim=1), torch.ones(()))
     depth = speed.random_target(params.run("depth", "smoke"), "depth", 13, numbers)

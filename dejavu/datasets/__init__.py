@@ -33,14 +33,16 @@ class Pair(NamedTuple):
     label: Path
     depth: Path | None = None
     normals: Path | None = None
+    panoptic: Path | None = None
 
 
 class Dataset(Protocol):
     """What a dataset module exposes. `raw` is the folder of its raw files.
 
     A module may also define what the functions below give defaults for: TARGETS (`targets`), VALIDATE
-    (`validate`), CATEGORIES (`categories`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE (`meaning`), and
-    decode_image (`image_of`). One without classes has none in CLASSES, and labels that are ignored.
+    (`validate`), CATEGORIES (`categories`), THINGS (`things`), SYNTHETIC_CLASSES and SYNTHETIC_PALETTE
+    (`meaning`), and decode_image (`image_of`). One without classes has none in CLASSES, and labels that are
+    ignored.
     """
 
     TASK: str
@@ -86,11 +88,24 @@ class Geometry(Dataset, Protocol):
         """
 
 
+class Panoptic(Dataset, Protocol):
+    """What a dataset module exposes besides when its TARGETS have panoptic maps."""
+
+    THINGS: Sequence[bool]
+    """which classes can be counted, in the order of CLASSES; the others are stuff"""
+
+    def decode_panoptic(self, pair: Pair) -> np.ndarray:
+        """A pair's codes in the convention of segments.py, uint16 (H, W); `labels_of` makes labels of them.
+
+        Raises DejavuError with the file and the segment when they do not fit each other.
+        """
+
+
 def names() -> list[str]:
     """The datasets there are: the modules here that define `pairs`.
 
     >>> names()
-    ['ade20k', 'camvid', 'cityscapes', 'kitti', 'nyudv2']
+    ['ade20k', 'camvid', 'cityscapes', 'coco_panoptic', 'kitti', 'nyudv2']
     """
     return options.modules("datasets")
 
@@ -161,6 +176,20 @@ def targets(module: Dataset) -> tuple[str, ...]:
     return tuple(getattr(module, "TARGETS", ("labels",)))
 
 
+def labels_of(codes: np.ndarray) -> np.ndarray:
+    """Train ids, uint8 (H, W), of a panoptic map's codes (H, W): 255 where it is void or a crowd.
+
+    >>> import numpy as np
+    >>> labels_of(np.array([[512, 513, 767, 65535]], np.uint16)).tolist()
+    [[2, 2, 255, 255]]
+    """
+    from ..segments import classes_of, is_crowd
+
+    labels = classes_of(codes)
+    labels[is_crowd(codes)] = IGNORE
+    return labels
+
+
 def validate(module: Dataset) -> str:
     """The split that learning curves are drawn on. No checkpoint is chosen by it.
 
@@ -192,4 +221,14 @@ def categories(module: Dataset, source: str) -> list[str] | None:
     if source == "synthetic" and hasattr(module, "SYNTHETIC_CLASSES"):
         return None
     found = getattr(module, "CATEGORIES", None)
+    return None if found is None else list(found)
+
+
+def things(module: Dataset) -> list[bool] | None:
+    """Which classes can be counted; None where the dataset does not say it.
+
+    >>> (things(find("coco_panoptic")) or []).count(True), things(find("camvid"))
+    (80, None)
+    """
+    found = getattr(module, "THINGS", None)
     return None if found is None else list(found)

@@ -2,11 +2,12 @@
 
 `<split>_images.npy` uint8 (N, H, W, 3), `<split>_labels.npy` uint8 (N, H, W) of train ids with
 255 = ignored, `<split>.txt` the names, and `report.json`, which is written last. Datasets that have
-them add `<split>_depth.npy` float32 (N, H, W) in metres with 0 = none and `<split>_normals.npy`
-float16 (N, H, W, 3), unit vectors (convention: normals.py) with the 0-vector = none.
+them add `<split>_depth.npy` float32 (N, H, W) in metres with 0 = none, `<split>_normals.npy`
+float16 (N, H, W, 3), unit vectors (convention: normals.py) with the 0-vector = none, and
+`<split>_panoptic.npy` uint16 (N, H, W), codes of classes and segments (convention: dejavu/segments.py).
 
 Where images keep their aspect ratio (params.yaml's `size` is {short, long}), each of these arrays is flat,
-with the items' sizes beside it (ragged.py). Labels, depth and normals of the splits that are measured then
+with the items' sizes beside it (ragged.py). Labels and other targets of the splits that are measured then
 keep their files' size; those of other splits have their image's.
 """
 
@@ -54,6 +55,8 @@ class Split(NamedTuple):
     """float32 (N, H, W), metres along z, 0 = none; None where the dataset has no depth"""
     normals: Array | None = None
     """float16 (N, H, W, 3), unit vectors, 0-vector = none; None where the dataset has no normals"""
+    panoptic: Array | None = None
+    """uint16 (N, H, W), codes of segments.py; None where the dataset has no segments"""
 
 
 KINDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
@@ -61,6 +64,7 @@ KINDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "labels": (np.uint8, ()),
     "depth": (np.float32, ()),
     "normals": (np.float16, (3,)),
+    "panoptic": (np.uint16, ()),
 }
 """The arrays that there may be: their type, and what follows (N, H, W) in their shape."""
 
@@ -72,7 +76,8 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
     size, unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and
     ignored_share. Where the dataset has more than labels, `targets` names what, and each split has a part for
     each of them; where curves are not drawn on `val`, `validate` is the split (see `validation_split`); where
-    classes have categories, `categories` has that of each class, in the order of `classes`.
+    classes have categories, `categories` has that of each class, in the order of `classes`; where there are
+    panoptic maps, `things` has for each class whether it can be counted.
     Raises DejavuError with the command that makes it.
     """
     prepared = Path(prepared)
@@ -105,6 +110,8 @@ def _whole(report: Any) -> bool:
         "ignore_index": int,
         "evaluate": str,
     }
+    if "panoptic" in _kinds(report):
+        keys["things"] = list
     if not holds(report, keys | {"splits": dict}):
         return False
     array: dict[str, Any] = {"shape": list, "dtype": str, "sha256": str}
@@ -121,9 +128,9 @@ def _whole(report: Any) -> bool:
     )
 
 
-def _kinds(report: dict[str, Any]) -> list[str]:
+def _kinds(report: Any) -> list[str]:
     """The arrays that the splits of a report have."""
-    targets = report.get("targets", ["labels"])
+    targets = report.get("targets", ["labels"]) if isinstance(report, dict) else ()
     return [kind for kind in KINDS if kind == "images" or kind in targets]
 
 

@@ -1,7 +1,8 @@
 """Synthetic scenes, written in the raw layout of the dataset that they stand in for.
 
 What a scene looks like is `scenes/`'s affair; `render` here is its entry point. Scene numbers of the
-splits never meet: training takes the even ones, validation (or test) the odd ones.
+splits never meet: training takes the even ones, validation (or test) the odd ones. COCO's panoptic layout is
+synthetic_coco.py's.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from .sizes import Size
 
 __all__ = [
-    "ADE20K_VALUES", "STREET_13", "Scene", "cityscapes_instances", "remove", "remove_ade20k", "remove_nyudv2",
-    "render", "scene_index", "scene_size", "street_13", "write_ade20k", "write_cityscapes", "write_nyudv2",
+    "ADE20K_VALUES", "MARK", "STREET_13", "Scene", "check", "cityscapes_instances", "drop_empty",
+    "refuse_what_is_real", "remove", "remove_ade20k", "remove_nyudv2", "render", "render_all", "scene_index",
+    "scene_size", "street_13", "write_ade20k", "write_cityscapes", "write_nyudv2",
 ]  # fmt: skip
 
 _FOLDERS = ("leftImg8bit", "gtFine")
-_CITY = "rendered"
+MARK = "rendered"
 """by which the scenes are known from the real Cityscapes, and their files from those of NYU Depth v2"""
 _QUALITY: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
@@ -125,10 +127,10 @@ def write_cityscapes(raw: Path, seed: int | None, size: Size, counts: Mapping[st
     Returns the paths of the files below `raw`, sorted. Raises DejavuError rather than write into a
     folder that holds the real Cityscapes.
     """
-    _check(seed, counts)
+    check(seed, counts)
     remove(raw)
-    _make_sure_that_none_is_real(raw, _FOLDERS)
-    return _render_all(raw, seed, size, counts, _cityscapes_files)
+    refuse_what_is_real(raw, _FOLDERS)
+    return render_all(raw, seed, size, counts, _cityscapes_files)
 
 
 def write_nyudv2(raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None]) -> list[str]:
@@ -137,12 +139,12 @@ def write_nyudv2(raw: Path, seed: int | None, size: Size, counts: Mapping[str, i
     Depth is that of a model at `MODEL_SCALE`, normals are the renderer's own. Returns the paths of the files
     below `raw`, sorted. Raises DejavuError rather than write into a folder that holds the real data.
     """
-    _check(seed, counts)
+    check(seed, counts)
     remove_nyudv2(raw)
-    _make_sure_that_none_is_real(raw, [name for split in counts for name in (split, f"{split}.txt")])
-    files = _render_all(raw, seed, size, counts, _nyudv2_files)
+    refuse_what_is_real(raw, [name for split in counts for name in (split, f"{split}.txt")])
+    files = render_all(raw, seed, size, counts, _nyudv2_files)
     for split, count in counts.items():
-        names = [f"{_CITY}_{scene_index(split, n):06d}\n" for n in range(count or 0)]
+        names = [f"{MARK}_{scene_index(split, n):06d}\n" for n in range(count or 0)]
         (raw / f"{split}.txt").write_text("".join(names), encoding="utf-8")
         files.append(f"{split}.txt")
     return sorted(files)
@@ -154,28 +156,28 @@ def write_ade20k(raw: Path, seed: int | None, size: Size, counts: Mapping[str, i
     Returns the paths of the files below `raw`, sorted. Raises DejavuError rather than write into a folder
     that holds the real data.
     """
-    _check(seed, counts)
+    check(seed, counts)
     remove_ade20k(raw)
-    _make_sure_that_none_is_real(raw, ("images", "annotations"))
-    return _render_all(raw, seed, size, counts, _ade20k_files)
+    refuse_what_is_real(raw, ("images", "annotations"))
+    return render_all(raw, seed, size, counts, _ade20k_files)
 
 
 def remove(raw: Path) -> None:
     """Delete the scenes that `write_cityscapes` made in `raw`; anything else stays."""
     for folder in [raw / name / split for name in _FOLDERS for split in _OFFSET]:
-        if not folder.parent.is_symlink() and (folder / _CITY).is_dir():
-            shutil.rmtree(folder / _CITY)
-            _drop_empty(folder, folder.parent)
+        if not folder.parent.is_symlink() and (folder / MARK).is_dir():
+            shutil.rmtree(folder / MARK)
+            drop_empty(folder, folder.parent)
 
 
 def remove_nyudv2(raw: Path) -> None:
     """Delete the scenes that `write_nyudv2` made in `raw`; anything else stays."""
     for split in ("train", "test"):
-        for path in [*raw.glob(f"{split}/*/{_CITY}_*.png")]:
+        for path in [*raw.glob(f"{split}/*/{MARK}_*.png")]:
             path.unlink()
-        _drop_empty(*(raw / split).glob("*/"), raw / split)
+        drop_empty(*(raw / split).glob("*/"), raw / split)
         listing = raw / f"{split}.txt"
-        if listing.is_file() and listing.read_bytes().startswith(_CITY.encode()):
+        if listing.is_file() and listing.read_bytes().startswith(MARK.encode()):
             listing.unlink()
 
 
@@ -183,18 +185,20 @@ def remove_ade20k(raw: Path) -> None:
     """Delete the scenes that `write_ade20k` made in `raw`; anything else stays."""
     for kind in (raw / "images", raw / "annotations"):
         if not kind.is_symlink():
-            for path in [*kind.glob(f"*/{_CITY}_*")]:
+            for path in [*kind.glob(f"*/{MARK}_*")]:
                 path.unlink()
-            _drop_empty(*kind.glob("*/"), kind)
+            drop_empty(*kind.glob("*/"), kind)
 
 
-def _drop_empty(*folders: Path) -> None:
+def drop_empty(*folders: Path) -> None:
+    """Delete those of the folders that hold nothing."""
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def _check(seed: int | None, counts: Mapping[str, int | None]) -> None:
+def check(seed: int | None, counts: Mapping[str, int | None]) -> None:
+    """Raise DejavuError with the key of params.yaml that scenes need and do not have."""
     for split, count in counts.items():
         if not count:
             key = "train" if split == "train" else "val"
@@ -203,13 +207,14 @@ def _check(seed: int | None, counts: Mapping[str, int | None]) -> None:
         raise DejavuError("synthetic data needs a seed: set datasets.synthetic.seed in params.yaml")
 
 
-def _make_sure_that_none_is_real(raw: Path, names: Sequence[str]) -> None:
+def refuse_what_is_real(raw: Path, names: Sequence[str]) -> None:
+    """Raise DejavuError when `raw` has one of `names`, after rendered scenes were removed."""
     for name in names:
         if (raw / name).exists() or (raw / name).is_symlink():
             raise DejavuError(f"{raw / name} was not rendered: move it away before scenes are written there")
 
 
-def _render_all(
+def render_all(
     raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None], files: Files
 ) -> list[str]:
     """Render and store all scenes; returns the paths of their files below `raw`, sorted."""
@@ -218,7 +223,7 @@ def _render_all(
     written: list[str] = []
     for split, index in track(items, total=len(items), description="render"):
         scene = render(seed, index, scene_size(seed, index, size))
-        stored = files(split, f"{_CITY}_{index:06d}", scene)
+        stored = files(split, f"{MARK}_{index:06d}", scene)
         for name, array in stored.items():  # plainly: the manifest, written last, says that all are whole
             (raw / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(raw / name, **_QUALITY[Path(name).suffix])
@@ -227,7 +232,7 @@ def _render_all(
 
 
 def _cityscapes_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
-    stem = f"{split}/{_CITY}/{name}_000019"
+    stem = f"{split}/{MARK}/{name}_000019"
     return {
         f"leftImg8bit/{stem}_leftImg8bit.png": scene.image,
         f"gtFine/{stem}_gtFine_labelIds.png": scene.semantic,

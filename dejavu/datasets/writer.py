@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..files import sha256
+from ..segments import CROWD, VOID
 from . import IGNORE
 from .ragged import RaggedWriter, sizes_file
 from .store import KINDS
@@ -57,6 +58,7 @@ class Writer:
         self.pixels = np.zeros(256, np.int64)
         self.known = dict.fromkeys(targets[1:], 0)
         self.depths: list[float] = []
+        self.segments = {"count": 0, "crowds": 0}
         self.raw_sizes: list[Shape] = []
 
     def put(self, item: dict[str, np.ndarray], raw_size: Shape) -> None:
@@ -66,10 +68,15 @@ class Writer:
         self.pixels += np.bincount(item["labels"].ravel(), minlength=256)
         self.raw_sizes.append(raw_size)
         for kind in self.known:
-            self.known[kind] += int(item[kind].reshape(*item["labels"].shape, -1).any(axis=-1).sum())
+            self.known[kind] += _known(kind, item[kind])
         if "depth" in self.known:
             known = item["depth"][item["depth"] > 0]
             self.depths += [float(known.min()), float(known.max())] if known.size else []
+        if "panoptic" in self.known:
+            codes = np.unique(item["panoptic"])
+            codes = codes[codes != VOID]
+            self.segments["count"] += len(codes)
+            self.segments["crowds"] += int((codes & 255 == CROWD).sum())
 
     def abandon(self) -> None:
         """Let go of files that will not be finished."""
@@ -86,6 +93,8 @@ class Writer:
                 "min": round(min(self.depths), 4),
                 "max": round(max(self.depths), 4),
             }
+        if "panoptic" in self.known:
+            said["panoptic"]["segments"] = self.segments
         self.names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         shares = self.pixels / self.pixels.sum()
         return said | {
@@ -94,6 +103,13 @@ class Writer:
             "pixel_shares": {name: round(float(shares[n]), 6) for n, name in enumerate(classes)},
             "ignored_share": round(float(shares[IGNORE]), 6),
         }
+
+
+def _known(kind: str, array: np.ndarray) -> int:
+    """The pixels (H, W) of which something is said."""
+    if kind == "panoptic":
+        return int((array != VOID).sum())
+    return int(array.reshape(*array.shape[:2], -1).any(axis=-1).sum())
 
 
 def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import segments
 from .colours import COLOURMAP, UNKNOWN, colour_depth, colour_normals, depth_limits, has_unknown, sphere
 from .panel import GAP, HEAD, LEFT, Block, class_patches, classes_in, compose, widest_picture, write_names
 from .style import DPI, MUTED, new_figure, style
@@ -20,7 +21,12 @@ from .style import DPI, MUTED, new_figure, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = {"semantic": "segmentation", "depth": "depth", "normals": "surface normals"}
+NAMES = {
+    "semantic": "segmentation",
+    "panoptic": "panoptic segmentation",
+    "depth": "depth",
+    "normals": "surface normals",
+}
 PANEL = {
     "input": "image",
     "ground truth": "truth",
@@ -30,6 +36,8 @@ PANEL = {
     "regenerated": "regenerated",
 }
 """The paper's six columns, and which of `Seen` each shows."""
+PANOPTIC = {name: PANEL[name] for name in ("input", "ground truth", "baseline", "DejaVu")}
+"""Of a panoptic table the paper shows these."""
 TEASER = {
     "initial prediction": "before",
     "redacted input": "redacted",
@@ -41,7 +49,12 @@ KEY, COLUMN, LINE = 190, 130, 24  # pixels: width of a key, of a further column,
 BETWEEN = 14  # pixels between blocks
 BALL = 110  # pixels: the key of normals
 BAR = (16, 300)  # pixels: width, and the most height, of the key of depth
-ROOM = {"semantic": 0, "depth": 170, "normals": 200}  # pixels that a key needs, however low the pictures are
+ROOM = {
+    "semantic": 0,
+    "panoptic": 0,
+    "depth": 170,
+    "normals": 200,
+}  # pixels that a key needs, however low the pictures are
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,8 @@ class Seen:
     """One image and all that is shown of it.
 
     `image`, `redacted`, `regenerated`: (H, W, 3) uint8 RGB. `truth`, `before` (the baseline's prediction) and
-    `after` (DejaVu's): classes (H, W) uint8; depth (H, W) in metres, 0 = unknown; or normals (H, W, 3), unit
-    vectors, 0-vector = unknown.
+    `after` (DejaVu's): classes (H, W) uint8; panoptic codes (H, W) uint16; depth (H, W) in metres, 0 =
+    unknown; or normals (H, W, 3), unit vectors, 0-vector = unknown.
     """
 
     name: str
@@ -81,13 +94,15 @@ class Part:
         return depth_limits([seen.truth for seen in self.images])
 
 
-def block(part: Part, columns: Mapping[str, str]) -> Block:
+def block(part: Part, columns: Mapping[str, str], palette: np.ndarray) -> Block:
     """A task's pictures in their colours; classes stay classes, which the panel colours."""
 
     def coloured(seen: Seen, name: str) -> np.ndarray:
         picture: np.ndarray = getattr(seen, name)
         if name not in ("truth", "before", "after") or part.task == "semantic":
             return picture
+        if part.task == "panoptic":
+            return segments.colour_segments(picture, palette)
         return colour_depth(picture, part.limits) if part.task == "depth" else colour_normals(picture)
 
     rows = [[coloured(seen, name) for name in columns.values()] for seen in part.images]
@@ -111,11 +126,14 @@ def draw_tasks(
     subtitle: str,
 ) -> Figure:
     """The tasks' blocks below each other, each with the key to its colours; palette (K, 3) RGB of classes."""
-    blocks = [block(part, columns) for part in parts]
+    blocks = [block(part, columns, palette) for part in parts]
     cell = widest_picture(blocks)
     composed = [compose(one, palette, cell) for one in blocks]
     widest = max(picture.shape[1] for picture, _ in composed)
-    keys = [classes_in([one]) for one in blocks]
+    keys = [
+        segments.classes_in(part.maps) if part.task == "panoptic" else classes_in([one])
+        for part, one in zip(parts, blocks, strict=True)
+    ]
     wide = max(_key_width(len(seen), picture) for seen, (picture, _) in zip(keys, composed, strict=True))
     width = LEFT + widest + 2 * GAP + wide
     subtitle = textwrap.fill(subtitle, int(width / DPI / 0.068))
@@ -133,7 +151,7 @@ def draw_tasks(
             write_names(figure, one, heights, cell, top)
             place = (LEFT + widest + 2 * GAP, top)
             unknown = "truth" in columns.values() and has_unknown([seen.truth for seen in part.images])
-            if part.task == "semantic":
+            if part.task in ("semantic", "panoptic"):
                 _classes(figure, used, palette, classes, place, room)
             elif part.task == "depth":
                 _depth(figure, part, place, room, unknown)

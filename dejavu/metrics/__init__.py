@@ -55,11 +55,20 @@ METRICS: dict[str, Metric] = {
     "normal_within_11": Metric("normals within 11.25°", "%", True, 2, "normals"),
     "normal_within_22": Metric("normals within 22.5°", "%", True, 2, "normals"),
     "normal_within_30": Metric("normals within 30°", "%", True, 2, "normals"),
+    "pq": Metric("PQ", "%", True, 2, "panoptic"),
+    "sq": Metric("SQ", "%", True, 2, "panoptic"),
+    "rq": Metric("RQ", "%", True, 2, "panoptic"),
+    "pq_th": Metric("PQ of things", "%", True, 2, "panoptic"),
+    "sq_th": Metric("SQ of things", "%", True, 2, "panoptic"),
+    "rq_th": Metric("RQ of things", "%", True, 2, "panoptic"),
+    "pq_st": Metric("PQ of stuff", "%", True, 2, "panoptic"),
+    "sq_st": Metric("SQ of stuff", "%", True, 2, "panoptic"),
+    "rq_st": Metric("RQ of stuff", "%", True, 2, "panoptic"),
     "delta_mtl": Metric("ΔMTL", "%", True, 2, "multi"),
 }
 """Keys are those of `metrics` in a results file and of `tables.<table>.metrics` in params.yaml."""
 
-TASKS = ("semantic", "depth", "normals")
+TASKS = ("semantic", "panoptic", "depth", "normals")
 """The tasks that are measured; what `METRICS` has of others is made of their numbers."""
 
 
@@ -122,12 +131,14 @@ def collect(
     classes: Sequence[str] = (),
     ignore_index: int = 255,
     depth: Mapping[str, Any] | None = None,
+    things: Sequence[bool] = (),
 ) -> Collector:
     """An empty collector for a task, or for several, under the protocol of the tables.
 
     Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling; `depth` has other
-    arguments of `DepthMetrics`, such as KITTI's. `classes` and `ignore_index` are for semantic segmentation.
-    Raises DejavuError for a task that has no metrics.
+    arguments of `DepthMetrics`, such as KITTI's. `classes` and `ignore_index` are for semantic segmentation;
+    `classes` and `things`, which says of each whether it can be counted, for panoptic.
+    Raises DejavuError for a task that has no metrics, and for `things` that do not fit the classes.
 
     >>> metrics = collect("depth")
     >>> metrics.update([[2.0, 0.0]], [[1.5, 9.0]])
@@ -135,11 +146,15 @@ def collect(
     0.5
     """
     if not isinstance(task, str):
-        return Several({one: collect(one, classes, ignore_index, depth) for one in task})
+        return Several({one: collect(one, classes, ignore_index, depth, things) for one in task})
     if task == "semantic":
         from .semantic import SemanticMetrics
 
         return SemanticMetrics(len(classes), ignore_index, classes)
+    if task == "panoptic":
+        from .panoptic import PanopticQuality
+
+        return PanopticQuality(things, classes)
     if task == "depth":
         from .depth import DepthMetrics
 

@@ -16,6 +16,10 @@ returns one from tasks to predictions, in training mode with its encoder's outpu
 `feature_channels`, h, w); `heads` are the parameters of each task alone, and `last_shared` is the last module
 that all share.
 
+A module for panoptic segmentation alone says `TASK = "panoptic"`. Its network returns the mapping
+{"class_queries_logits": (N, Q, K + 1), "masks_queries_logits": (N, Q, h, w)} in both modes, in training with
+"intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (segments.py).
+
 A `width` below 1 makes the same class with fewer channels, a `depth` below 1 with fewer blocks, for small
 scales. A `build` with the argument `classes` is given the classes' names.
 """

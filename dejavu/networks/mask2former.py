@@ -7,48 +7,23 @@ ADE20K (its panoptic Swin-L has 200): 215.5 M parameters, 491.8 GMACs at 512x102
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    Mask2FormerConfig,
-    Mask2FormerForUniversalSegmentation,
-    SwinConfig,
-    SwinForImageClassification,
-)
+from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
 from ..options import Edge, Positive
-from .parts.loading import is_meta, load_pretrained
+from .parts.mask_sets import Layer, Masks, binary_masks, full_precision, layer_of, layers
 from .parts.sizes import cut, fewer, pad, scaled
-from .parts.transformers_weights import transformers_hub, under_today_s_names
+from .parts.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_config
 
 MULTIPLE = 32  # of an input side: the coarsest stage's stride
-HEAD = 32  # channels of an attention head at width 1, of the decoders' at any; GroupNorm's number of groups
 LEVELS = 3  # feature maps that the queries attend in turn
 POINTS = 12544  # at which masks are compared
-CHANNELS = 256
-UNUSED = ("classifier.", "swin.layernorm.")  # of the ImageNet classifier
-
+CHANNELS = 256  # HEAD of them are an attention head of the decoders, too, at any width, and a group of a norm
 
 Kind = TypeVar("Kind", bound="Mask2Former")
-
-
-class Swin(NamedTuple):
-    """A Swin Transformer's sizes, and those of the images it was pretrained on."""
-
-    channels: int
-    blocks: tuple[int, int, int, int]
-    window: int
-    image: int
-
-
-SWINS = {
-    "swin_tiny": Swin(96, (2, 2, 6, 2), 7, 224),
-    "swin_large": Swin(192, (2, 2, 18, 2), 12, 384),
-}
 
 
 def build(
@@ -93,15 +68,9 @@ def assemble(
     pretrained: str | None,
 ) -> Kind:
     """A Mask2Former, or what is made of it, with its backbone's weights. For the arguments see `build`."""
-    backbone = _swin(swin, width, depth, drop_path)
+    backbone = swin_config(swin, width, depth, drop_path)
     network = kind(_config(backbone, num_classes, width, depth, scaled(queries, width, least=8)))
-    if pretrained is not None and not is_meta(network):
-        load_pretrained(
-            network.backbone.swin,
-            pretrained,
-            hub=transformers_hub(SwinForImageClassification),
-            adapt=under_today_s_names(SwinForImageClassification, backbone, "swin.", UNUSED),
-        )
+    load_swin(network.backbone, pretrained)
     return network
 
 
@@ -125,8 +94,7 @@ class Mask2Former(nn.Module):
         with torch.random.fork_rng(devices=[], enabled=device.type == "meta"):
             model: Any = Mask2FormerForUniversalSegmentation(config)
             self.model = model.to(device)
-        self.backbone.swin.layernorm = nn.Identity()  # of the classifier: no feature map goes through it
-        _drop_after_mlp(self.backbone.swin)
+        as_published(self.backbone)
 
     @property
     def backbone(self) -> Any:
@@ -139,17 +107,18 @@ class Mask2Former(nn.Module):
         In training mode the mapping {"out": log scores, "class_queries_logits": (N, Q, K + 1),
         "masks_queries_logits": (N, Q, H/4, W/4), "intermediate": the same two of each earlier layer}.
         """
-        size = (images.shape[-2], images.shape[-1])
-        found = self.model(pad(images, MULTIPLE), output_auxiliary_logits=True)
-        last, *earlier = (
-            {
-                "class_queries_logits": layer["class_queries_logits"],
-                "masks_queries_logits": cut(layer["masks_queries_logits"], size, self.stride),
-            }
-            for layer in (found, *found.auxiliary_logits)
-        )
+        last, *earlier = self.said(images)
         out = log_scores(last["class_queries_logits"], last["masks_queries_logits"])
         return {"out": out, **last, "intermediate": earlier} if self.training else out
+
+    def said(self, images: Tensor) -> list[Layer]:
+        """What each layer says of images (N, 3, H, W), the last one first: masks (N, Q, H/4, W/4)."""
+        size = (images.shape[-2], images.shape[-1])
+        found = self.model(pad(images, MULTIPLE), output_auxiliary_logits=True)
+        return [
+            layer_of(layer["class_queries_logits"], cut(layer["masks_queries_logits"], size, self.stride))
+            for layer in (found, *found.auxiliary_logits)
+        ]
 
     def criterion(self, prediction: dict[str, Any], labels: Tensor, ignore_index: int = 255) -> Tensor:
         """The paper's loss of what the network returns in training mode: a scalar.
@@ -162,14 +131,14 @@ class Mask2Former(nn.Module):
         Args:
             labels: (N, H, W), int64.
         """
-        masks, classes = binary_masks(labels, ignore_index)
+        return self.set_loss(prediction, binary_masks(labels, ignore_index))
+
+    def set_loss(self, prediction: Any, truth: Masks) -> Tensor:
+        """The loss of all layers of a prediction that is to be these masks: a scalar."""
+        (masks, classes), (last, *earlier) = truth, layers(prediction)
         loss = self.model.criterion
-        loss.num_points = loss.matcher.num_points = min(POINTS, prediction["out"][0, 0].numel())
-        last, *earlier = (
-            {name: layer[name].float() for name in ("class_queries_logits", "masks_queries_logits")}
-            for layer in (prediction, *prediction["intermediate"])
-        )
-        with _full_precision(labels.device):
+        loss.num_points = loss.matcher.num_points = min(POINTS, last["masks_queries_logits"][0, 0].numel())
+        with full_precision(last["masks_queries_logits"].device):
             losses = self.model.get_loss_dict(
                 **last, mask_labels=masks, class_labels=classes, auxiliary_predictions=earlier
             )
@@ -181,48 +150,10 @@ def log_scores(classes: Tensor, masks: Tensor) -> Tensor:
 
     classes (N, Q, K + 1), logits whose last is "no object"; masks (N, Q, h, w), logits -> (N, K, h, w).
     """
-    with _full_precision(masks.device):
+    with full_precision(masks.device):
         probabilities = classes.float().softmax(-1)[..., :-1]
         scores = torch.einsum("nqk,nqhw->nkhw", probabilities, masks.float().sigmoid())
         return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
-
-
-def binary_masks(labels: Tensor, ignore_index: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Of each of the labels (N, H, W) its classes' masks (C, H, W), 0 or 1, and these classes (C,)."""
-    classes = [present[present != ignore_index].long() for present in map(torch.unique, labels)]
-    masks = [
-        (image == present[:, None, None]).float() for image, present in zip(labels, classes, strict=True)
-    ]
-    return masks, classes
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """No autocast: scores and losses are sums of many small numbers."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
-
-
-def _drop_after_mlp(swin: Any) -> None:
-    """Let drop path leave out a block's MLP, too, as Swin's paper does; transformers spares it."""
-    for stage in swin.encoder.layers:
-        for block in stage.blocks:
-            block.mlp.register_forward_hook(partial(_dropped, block.drop_path))
-
-
-def _dropped(drop_path: nn.Module, mlp: nn.Module, inputs: object, output: Tensor) -> Tensor:
-    return drop_path(output)
-
-
-def _swin(swin: Swin, width: float, depth: float, drop_path: float) -> Any:
-    heads = swin.channels // HEAD
-    return SwinConfig(
-        embed_dim=scaled(swin.channels, width, multiple=heads),
-        depths=[fewer(blocks, depth) for blocks in swin.blocks],
-        num_heads=[heads * 2**stage for stage in range(4)],
-        window_size=scaled(swin.window, width, least=2),
-        image_size=swin.image,
-        drop_path_rate=drop_path,
-        out_features=["stage1", "stage2", "stage3", "stage4"],  # type: ignore[call-arg]
-    )
 
 
 def _config(swin: Any, num_classes: int, width: float, depth: float, queries: int) -> Any:

@@ -20,6 +20,7 @@ PUBLISHED = {
     "ade20k": {"train": 20210, "val": 2000},
     "camvid": {"train": 367, "val": 101, "test": 233},
     "cityscapes": {"train": 2975, "val": 500},
+    "coco_panoptic": {"train": 118287, "val": 5000},
     "nyudv2": {"train": 795, "test": 654},
 }
 ASPECT = 4 / 3  # of images of many shapes, where they are not there to be looked at

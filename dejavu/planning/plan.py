@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from .work import Meaning, Step, Work
 
 # What of a recipe a step depends on, beside the network.
-PER_STEP = ("batch_size", "crop", "class_weights", "align_corners", "ohem", "rmi", "auxiliary", "coarse")
+PER_STEP = (
+    *("batch_size", "crop", "class_weights", "align_corners", "ohem", "rmi", "auxiliary", "coarse"),
+    "labelled",
+)
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,9 @@ class Planner:
         network = run.network.model_dump(mode="json")
         network["options"].pop("pretrained", None)
         method = run.dejavu.model_dump(mode="json", exclude={"gamma", "warmup"}) if run.dejavu else None
+        several = [run.balance and run.balance.name, run.consistency is not None]
         classes = len(self.meaning(run).classes)
-        asked = [recipe, optimizer, network, method, run.task, classes, run.frozen_width]
+        asked = [recipe, optimizer, network, method, run.task, several, classes, run.frozen_width]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def work(self, run: Run) -> Work:

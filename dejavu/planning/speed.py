@@ -195,9 +195,10 @@ def random_target(run: Run, task: str, classes: int, numbers: torch.Generator) -
     import torch
 
     batch, (height, width) = run.train.batch_size, run.train.crop
-    if task == "semantic":
+    if task in ("semantic", "panoptic"):
         squares = torch.randint(classes, (batch, 1, 8, 8), generator=numbers).float()
-        return torch.nn.functional.interpolate(squares, (height, width), mode="nearest")[:, 0].long()
+        labels = torch.nn.functional.interpolate(squares, (height, width), mode="nearest")[:, 0].long()
+        return labels if task == "semantic" else labels * 256  # all of a class is its segment 0
     if task == "depth":
         return 1 + torch.rand(batch, height, width, generator=numbers)
     normals = torch.randn(batch, 3, height, width, generator=numbers)

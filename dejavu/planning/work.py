@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
+from ..balancing import MGDA
 from ..randomness import generator
 from .saved import Saved, Uninitialised, size_of, tensors_of
 
@@ -44,7 +45,8 @@ class Work:
     `flops`: of convolutions and matrix products, forward and backward, a multiply-accumulate as two.
     `forward`: of it, the base network's forward pass. `parameters`: what learns; `deployed`: of it, the base
     network's. Bytes are of float32: `weights` with all buffers, `state` of the optimiser, and `saved`, what
-    the forward pass keeps for the backward pass. `loss`: whether the task's loss was part of it.
+    the forward pass keeps for the backward pass. `loss`: whether the task's loss was part of it. `copies`:
+    how many gradients of the base network are held at once; MGDA compares those of all tasks.
     """
 
     batch: int
@@ -56,11 +58,13 @@ class Work:
     state: int
     saved: int
     loss: bool
+    copies: int = 1
 
     @property
     def memory(self) -> int:
         """Bytes of weights, gradients, optimiser and saved activations, in float32."""
-        return self.weights + FLOAT * self.parameters + self.state + self.saved
+        gradients = self.parameters + (self.copies - 1) * self.deployed
+        return self.weights + FLOAT * gradients + self.state + self.saved
 
     @property
     def memory_half(self) -> int:
@@ -102,10 +106,11 @@ class Step:
         network = self.objective.network
         hook = network.register_forward_hook(lambda *call: seen.append((operations.total, call[2])))
         with operations, self.saved.counting():
-            loss, whole = self._loss()
-            loss.backward()
+            whole = self._learn()
         hook.remove()
         forward, prediction = seen[0]
+        if run.consistency is not None:
+            forward //= 2  # of XTC's two views, one
         # Of XTC's two views, DejaVu regenerates the first.
         prediction = tree_map_only(Tensor, lambda part: part[: recipe.batch_size], prediction)
         self.prediction = tree_map_only(Tensor, _leaf, prediction)
@@ -120,6 +125,7 @@ class Step:
             state=FLOAT * self._kept_by_optimizer * parameters,
             saved=self.saved.bytes,
             loss=whole,
+            copies=len(run.tasks) if isinstance(self.objective.balancer, MGDA) else 1,
         )
 
     @property
@@ -127,18 +133,24 @@ class Step:
         optimizer = self.run.train.optimizer
         return STATES[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else 0
 
-    def _loss(self) -> tuple[Tensor, bool]:
-        """The task's loss, and whether it is the real one.
+    def _learn(self) -> bool:
+        """A forward and a backward pass, as training has them; whether with the task's real loss.
 
         A loss that looks at values (Mask2Former's matching) has none to look at: in its place every
         prediction is averaged, which costs next to nothing and has the same backward pass.
         """
-        if not hasattr(self.objective.network, "criterion"):
-            numbers = generator(0, "redact"), generator(0, "gumbel")
-            return self.objective(self.batch, 1.0, *numbers).total, True
-        parts = tree_leaves(self.objective.network(self.images))
+        objective = self.objective
+        if not hasattr(objective.network, "criterion"):
+            losses = objective(self.batch, 1.0, generator(0, "redact"), generator(0, "gumbel"))
+            if objective.balancer is None:
+                losses.total.backward()
+            else:
+                objective.balancer.backward(losses.tasks, losses.added)
+            return True
+        parts = tree_leaves(objective.network(self.images))
         learnt = [part.mean() for part in parts if isinstance(part, Tensor) and part.requires_grad]
-        return torch.stack(learnt).sum(), False
+        torch.stack(learnt).sum().backward()
+        return False
 
     def with_method(self, run: Run) -> Work:
         """The step of the same network in a run's DejaVu."""
@@ -159,12 +171,28 @@ class Step:
         parameters = _learning(objective)
         return replace(
             self.work,
-            flops=self.work.flops + operations.total,
+            flops=self.work.flops + operations.total + self._again(),
             parameters=parameters,
             weights=sum(map(size_of, own)),
             state=FLOAT * self._kept_by_optimizer * parameters,
             saved=saved.bytes,
         )
+
+    def _again(self) -> int:
+        """Operations of the backward pass through the network that what a method adds has to itself.
+
+        None where it is added to the tasks' losses, or to XTC's, whose pass is counted.
+        """
+        objective = self.objective
+        if not isinstance(objective.balancer, MGDA) or objective.consistency is not None:
+            return 0
+        found = objective.network(self.images)
+        told = [found[task] for task in objective.tasks]
+        learning = [part for part in objective.network.parameters() if part.requires_grad]
+        operations = Operations()
+        with operations:
+            torch.autograd.grad(told, learning, [torch.empty_like(part) for part in told])
+        return operations.total
 
 
 def _leaf(tensor: Tensor) -> Tensor:
@@ -180,8 +208,9 @@ def _learning(module: nn.Module) -> int:
 class Operations(TorchDispatchMode):
     """Counts by the formulas of torch's FlopCounterMode, without asking each operation for its parts.
 
-    Whoever looks at a value, where there is none, is told 1: that all is finite, say. The gradients of a
-    convolution cost what it costs itself, each; torch's formula forgets the groups of the weights'.
+    Whoever looks at a value, where there is none, is told 1: that all is finite, say; and whoever brings
+    values to the CPU gets ones. The gradients of a convolution cost what it costs itself, each; torch's
+    formula forgets the groups of the weights'.
     """
 
     def __init__(self) -> None:
@@ -193,6 +222,9 @@ class Operations(TorchDispatchMode):
     ) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
             return torch.ones((), dtype=args[0].dtype, device="cpu").item()
+        if func is torch.ops.aten._to_copy.default and _leaves(args[0], kwargs or {}):
+            kind = (kwargs or {}).get("dtype") or args[0].dtype
+            return torch.ones(args[0].shape, dtype=kind, device="cpu")
         out = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)
         if func is torch.ops.aten.convolution_backward.default:
@@ -202,6 +234,12 @@ class Operations(TorchDispatchMode):
         elif formula is not None:
             self.total += formula(*args, **(kwargs or {}), out_val=out)
         return out
+
+
+def _leaves(tensor: Tensor, to: dict[str, Any]) -> bool:
+    """Whether a copy leaves the meta device."""
+    device = to.get("device")
+    return tensor.is_meta and device is not None and torch.device(device).type != "meta"
 
 
 def _convolution(out: Tensor, images: Tensor, weight: Tensor, transposed: bool) -> int:
@@ -240,7 +278,7 @@ def empty_batch(run: Run) -> Batch:
 
     def target(task: str) -> Tensor:
         shape = (count, 3, *crop) if task == "normals" else (count, *crop)
-        return torch.zeros(shape, dtype=torch.long if task == "semantic" else torch.float32)
+        return torch.zeros(shape, dtype=torch.long if task in ("semantic", "panoptic") else torch.float32)
 
     return batch_of(run, torch.zeros(count, 3, *crop), {task: target(task) for task in run.tasks})
 

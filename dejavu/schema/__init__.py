@@ -11,6 +11,7 @@ from .params import Experiment, Network, Params, Row, Scale, Table
 from .recipe import (
     AtScale,
     DepthScoring,
+    Fusion,
     Ohem,
     Optimizer,
     Overrides,
@@ -32,6 +33,7 @@ __all__ = [
     "DepthScoring",
     "Experiment",
     "Folder",
+    "Fusion",
     "KeepAspect",
     "Method",
     "Name",

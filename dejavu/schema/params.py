@@ -204,7 +204,7 @@ class Params(Section):
             pretrained=size.pretrained,
             frozen_width=size.frozen_width,
             train=Recipe(**recipe),
-            protocol=self.protocols[row.protocol],
+            protocol=self.get_protocol(layer.protocol or row.protocol),
             dejavu=row.dejavu,
         )
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, create_model, model_validator
 
+from .data import KeepAspect
 from .section import Count, Decay, Flag, Name, NotNegative, Positive, Section, Share, Size, Width
 
 
@@ -26,18 +27,24 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    name: Literal["poly", "one_cycle", "constant", "step"]
+    name: Literal["poly", "one_cycle", "constant", "step", "multistep"]
     power: Positive = 0.9
     warmup: Share = 0.0
     """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
     every: Count | None = None
     """step: after so many epochs the learning rate is multiplied by `factor`, again and again."""
     factor: Positive = 0.5
+    at: tuple[Share, ...] = ()
+    """multistep: after these shares of all steps the learning rate is multiplied by `factor`."""
 
     @model_validator(mode="after")
-    def _step_has_a_length(self) -> Schedule:
+    def _steps_have_their_places(self) -> Schedule:
         if (self.name == "step") != (self.every is not None):
             raise ValueError("every, a number of epochs, belongs to the schedule step: give both or neither")
+        if (self.name == "multistep") != bool(self.at):
+            raise ValueError("at, shares of steps, belongs to the schedule multistep: give both or neither")
+        if list(self.at) != sorted(set(self.at)):
+            raise ValueError(f"at must rise, not be {list(self.at)}")
         return self
 
 
@@ -160,6 +167,8 @@ class AtScale(Overrides):
     width: Width | None = None
     """Of the networks, instead of the scale's."""
     depth: Width | None = None
+    protocol: Name | None = None
+    """How they are evaluated, instead of the experiments' own protocols."""
 
 
 class DepthScoring(Section):
@@ -180,6 +189,15 @@ class DepthScoring(Section):
         return self
 
 
+class Fusion(Section):
+    """How queries become one panoptic map."""
+
+    threshold: Share = 0.8
+    """Queries whose class is less likely are left out."""
+    overlap: Share = 0.8
+    """Queries of whose mask others have covered more than the rest of this share are left out."""
+
+
 class Protocol(Section):
     """How trained networks are asked: of the whole image once, if nothing else is said."""
 
@@ -191,5 +209,9 @@ class Protocol(Section):
     """The mirrored image is seen, too."""
     multiple: Count | None = None
     """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
+    fit: KeepAspect | None = None
+    """The image is first resized to this short side, or less where its long side would exceed the other."""
     depth: DepthScoring | None = None
     """How depth is scored."""
+    panoptic: Fusion | None = None
+    """How queries become a panoptic map, in another way than Mask2Former's."""

@@ -66,8 +66,10 @@ class Run(Section):
         without["network"] = _unsaid(self.network, LATER)
         if self.protocol == Protocol():
             without["protocol"] = True
-        elif self.protocol.depth is None:
-            without["protocol"] = {"depth"}
+        else:
+            without["protocol"] = {
+                key for key in ("fit", "depth", "panoptic") if getattr(self.protocol, key) is None
+            }
         return self.model_dump(mode="json", exclude=without)
 
 
@@ -75,7 +77,7 @@ LATER = frozenset(
     (
         *("depth", "iterations", "photometric", "cat_max_ratio", "class_uniform", "align_corners", "ohem"),
         *("rmi", "auxiliary", "coarse", "backbone", "head", "decay_norms", "clip"),
-        *("scale_choices", "labelled", "every", "factor"),
+        *("scale_choices", "labelled", "every", "factor", "at"),
     )
 )
 

@@ -24,7 +24,7 @@ Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$
 Text = Annotated[str, Strict()]
 Size = tuple[Count, Count]  # height, width in pixels
 Options = dict[str, Any]
-Task = Literal["semantic", "depth", "normals"]
+Task = Literal["semantic", "panoptic", "depth", "normals"]
 Tasks = Annotated[
     Annotated[Task, Tag("str")] | Annotated[tuple[Task, ...], Field(min_length=2), Tag("tuple[Task]")],
     Discriminator(lambda value: "tuple[Task]" if isinstance(value, list | tuple) else "str"),

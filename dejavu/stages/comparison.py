@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
@@ -23,14 +23,14 @@ def parts(
     scale: str,
     pairs: Sequence[Pair],
     split: Split,
-    classes: Sequence[str],
+    report: Mapping[str, Any],
     images: int,
     tasks: Sequence[str] | None = None,
 ) -> list[Part]:
     """A part for each of the tasks (None: all that a pair learns), of the first pair that learns it.
 
-    `images` of each, evenly spaced in the split, other ones for each task. Raises DejavuError where the
-    prepared data lack what a task learns from.
+    `report` is that of the prepared data. `images` of each, evenly spaced in the split, other ones for each
+    task. Raises DejavuError where the prepared data lack what a task learns from.
     """
     from ..figures.tasks import NAMES, Part
 
@@ -43,7 +43,7 @@ def parts(
     for number, task in enumerate(tasks):
         pair, _ = choose(params, scale, [pair for pair, some in learnt.items() if task in some])
         places = spread[number :: len(tasks)] or spread[:1]
-        found.append(Part(task, pair.title, _seen(params, scale, pair, task, split, places, classes)))
+        found.append(Part(task, pair.title, _seen(params, scale, pair, task, split, places, report)))
     return found
 
 
@@ -54,7 +54,7 @@ def _seen(
     task: str,
     split: Split,
     places: Sequence[int],
-    classes: Sequence[str],
+    report: Mapping[str, Any],
 ) -> list[Any]:
     """The images at these places of the split, with all that is shown of them."""
     import numpy as np
@@ -62,15 +62,15 @@ def _seen(
     from ..figures.tasks import Seen
     from ..inference import load_method
 
-    run, paths = params.run(pair.experiment, scale), Paths(scale)
-    seed = run.seeds[0]
+    run, paths, classes = params.run(pair.experiment, scale), Paths(scale), report["classes"]
+    seed, things = run.seeds[0], report.get("things", ())
     method = load_method(
         run, classes, paths.weights(pair.experiment, seed), paths.regenerator(pair.experiment, seed)
     )
     images = [np.asarray(split.images[place]) for place in places]
     truths = _truths(split, task, places, images)
-    before = baseline(params, scale, pair, images, classes)
-    after = predictions(run, method.network, images)
+    before = baseline(params, scale, pair, images, classes, things)
+    after = predictions(run, method.network, images, things)
     assert run.dejavu is not None
     pictures = regenerated(method, images, seed, shown_redaction(run.dejavu, task))
     rows = zip(places, images, truths, before, after, pictures, strict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,23 @@ def _code() -> str:
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
     """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split."""
+    truths, several = truth(run, split), len(run.tasks) > 1
+    scoring = run.protocol.depth
+    caps = None if scoring is None else scoring.model_dump(exclude_none=True)
+    metrics = collect(run.task, report["classes"], report["ignore_index"], caps, report.get("things", ()))
+    for number, prediction in enumerate(predicted(run, seed, report, split)):
+        expected = {task: array[number] for task, array in truths.items()}
+        try:
+            metrics.update(expected if several else expected[run.tasks[0]], prediction)
+        except DejavuError as error:
+            raise DejavuError(
+                f"image '{split.names[number]}' of the prepared '{run.dataset}': {error}"
+            ) from None
+    return metrics.compute()
+
+
+def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iterator[Any]:
+    """What one seed's exported weights predict for each image of a split, at its truth's size, in order."""
     import torch
 
     from ..startup import leave_compiler_out
@@ -150,15 +168,11 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
     from ..progress import track
     from ..tasks import channels
 
-    truths, classes = truth(run, split), report["classes"]
-    several = len(run.tasks) > 1
+    classes = report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
     network = network.to(memory_format=torch.channels_last).to(device)
-    scoring = run.protocol.depth
-    caps = None if scoring is None else scoring.model_dump(exclude_none=True)
-    metrics = collect(run.task, classes, report["ignore_index"], caps)
     predictions = predict(
         network,
         split.images,
@@ -166,16 +180,10 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
         protocol=run.protocol,
         crop=run.train.crop,
         align_corners=run.train.align_corners,
-        sizes=[truth.shape[:2] for truth in truths[run.tasks[0]]],
+        sizes=[array.shape[:2] for array in truth(run, split)[run.tasks[0]]],
+        things=report.get("things", ()),
     )
-    predictions = track(predictions, len(split.images), f"{run.experiment} seed {seed}")
-    for number, (name, prediction) in enumerate(zip(split.names, predictions, strict=True)):
-        expected = {task: array[number] for task, array in truths.items()}
-        try:
-            metrics.update(expected if several else expected[run.tasks[0]], prediction)
-        except DejavuError as error:
-            raise DejavuError(f"image '{name}' of the prepared '{run.dataset}': {error}") from None
-    return metrics.compute()
+    return track(predictions, len(split.images), f"{run.experiment} seed {seed}")
 
 
 def truth(run: Run, split: Split) -> dict[str, Array]:

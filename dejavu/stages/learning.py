@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Of tables with rows of several tasks: lines of plots of rows that are no half of a pair; ids of no row.
 ALONE = {"(plain)": "several tasks, without a DejaVu row", "(single)": "one task each"}
+WEIGHTS = "Weights are those of an epoch's last step; MGDA's sum to 1, the others' to the number of tasks."
 
 
 def curves(params: Params, name: str, scale: str, partial: bool = False) -> Figure:
@@ -32,6 +33,8 @@ def curves(params: Params, name: str, scale: str, partial: bool = False) -> Figu
         raise Nothing(f"no row of tables.{name} has a log")
     said = setting(params, name, scale, split, Paths(scale).log if partial else None)
     note = f"{said} Line: mean, band: smallest to largest over the seeds."
+    if any("weight_" in column for group in found for curve in group.curves for column in curve.logs[0]):
+        note = f"{note} {WEIGHTS}"
     tasks = {
         task for row in table.rows if row.experiment for task in params.experiments[row.experiment].tasks
     }

@@ -23,7 +23,8 @@ def panel(params: Params, name: str, scale: str, partial: bool = False) -> Figur
     """What is predicted and what is regenerated from it, at the first seed.
 
     Of segmentation alone: predictions of up to three pairs for the same images, and the first one's
-    regenerations. Else the paper's six columns for each task, of the first pair that learns it.
+    regenerations. Else the paper's six columns for each task, of the first pair that learns it; of panoptic
+    segmentation the paper's four, without what is redacted and regenerated.
     """
     pairs = _pairs(params, name, scale, partial)
     if any(params.experiments[pair.experiment].tasks != ("semantic",) for pair in pairs):
@@ -46,7 +47,7 @@ def teaser(params: Params, name: str, scale: str, partial: bool = False) -> Figu
         raise DejavuError(
             f"tables.{name}.figures: 'teaser' shows segmentation and normals, and no pair learns one of them"
         )
-    shown = parts(params, scale, pairs, split, report["classes"], 1, tasks)
+    shown = parts(params, scale, pairs, split, report, 1, tasks)
     note = (
         f"{_note(params, name, scale, report, partial)} Initial: the network without DejaVu; improved: "
         "the one trained with it, whatever it says. Images: evenly spaced in the split, not chosen."
@@ -59,15 +60,17 @@ def teaser(params: Params, name: str, scale: str, partial: bool = False) -> Figu
 def _of_tasks(params: Params, name: str, scale: str, pairs: list[Pair], partial: bool) -> Figure:
     import numpy as np
 
-    from ..figures.tasks import PANEL, draw_tasks
+    from ..figures.tasks import PANEL, PANOPTIC, draw_tasks
     from .comparison import parts
 
     report, split = _data(params, name, scale)
-    shown = parts(params, scale, pairs, split, report["classes"], IMAGES)
-    title = f"{_titles(shown)}: what is predicted, and what is regenerated from it"
+    shown = parts(params, scale, pairs, split, report, IMAGES)
+    panoptic = all(part.task == "panoptic" for part in shown)
+    columns, regenerated = (PANOPTIC, "") if panoptic else (PANEL, ", and what is regenerated from it")
+    title = f"{_titles(shown)}: what is predicted{regenerated}"
     note = f"{_note(params, name, scale, report, partial)} Images: evenly spaced in the split, not chosen."
     palette = np.array(report["palette"], np.uint8)
-    return draw_tasks(shown, PANEL, palette, report["classes"], title, note)
+    return draw_tasks(shown, columns, palette, report["classes"], title, note)
 
 
 def _of_segmentation(params: Params, name: str, scale: str, pairs: list[Pair], partial: bool) -> Figure:

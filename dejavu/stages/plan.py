@@ -230,7 +230,8 @@ def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
         "Seeds of a row are trained one after the other; images: those that one seed sees.",
         "GMACs: the forward pass of the network in training, over one crop.",
         "PFLOP: 1e15 operations of all steps of all seeds, forward and backward, counted with losses, CRM "
-        "and all that DejaVu adds.",
+        "and all that DejaVu or XTC adds, and with the backward passes that GradNorm and MGDA have of their "
+        "own.",
         "Memory: weights, gradients, optimiser and what the forward pass keeps, at the recipe's batch and "
         "crop, in float32 / if all that is kept had two bytes, the least under bfloat16. Workspace is on "
         "top.",

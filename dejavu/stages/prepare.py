@@ -15,7 +15,20 @@ import numpy as np
 from PIL import Image
 
 from .. import datasets
-from ..datasets import IGNORE, Dataset, Geometry, Pair, categories, meaning, reader, targets, validate
+from ..datasets import (
+    IGNORE,
+    Dataset,
+    Geometry,
+    Pair,
+    Panoptic,
+    categories,
+    labels_of,
+    meaning,
+    reader,
+    targets,
+    things,
+    validate,
+)
 from ..datasets.sizes import as_plain, fitted, in_words, is_fixed
 from ..datasets.store import command
 from ..datasets.writer import Writer
@@ -45,10 +58,13 @@ class Item(NamedTuple):
     """float32 (H, W), metres, 0 = none"""
     normals: np.ndarray | None = None
     """float32 (H, W, 3), unit vectors, 0-vector = none"""
+    panoptic: np.ndarray | None = None
+    """uint16 (H, W), codes of segments.py"""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By the store's kinds, those that there are."""
         all_ = {"images": self.image, "labels": self.label, "depth": self.depth, "normals": self.normals}
+        all_["panoptic"] = self.panoptic
         return {kind: array for kind, array in all_.items() if array is not None}
 
 
@@ -132,6 +148,8 @@ def _meaning(module: Dataset, source: str, raw: Path) -> dict[str, Any]:
         said["remarks"] = list(module.remarks(raw))
     if (found := categories(module, source)) is not None:
         said["categories"] = found
+    if (counted := things(module)) is not None:
+        said["things"] = counted
     return said
 
 
@@ -177,9 +195,15 @@ def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -
     Images are averaged over the area that becomes a pixel (PIL's bilinear filter, which widens when
     it shrinks), labels take the nearest value. So do depth and normals: then all that is said of a pixel is
     true of one and the same point, and no depth is invented between a thing and what is behind it.
-    With `whole_targets` labels, depth and normals stay as they are: what is measured is measured there.
+    Of a panoptic map, too, the code of one point is taken: a segment that has none of the points is gone from
+    the image, and the others keep their numbers.
+    With `whole_targets` labels and what else there is stay as they are: what is measured is measured there.
     """
-    image, label = datasets.image_of(module, pair), module.decode_label(pair.label)
+    image = datasets.image_of(module, pair)
+    panoptic = None
+    if "panoptic" in targets(module):
+        panoptic = cast(Panoptic, module).decode_panoptic(pair)
+    label = module.decode_label(pair.label) if panoptic is None else labels_of(panoptic)
     raw_size = (image.height, image.width)
     _same_size(pair, pair.label, label, raw_size)
     depth = normals = None
@@ -192,7 +216,8 @@ def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -
         label = _nearest(label, new_size)
         depth = None if depth is None else _nearest(depth, new_size)
         normals = None if normals is None else _nearest(normals, new_size)
-    return Item(np.asarray(image), label, raw_size, depth, normals)
+        panoptic = None if panoptic is None else _nearest(panoptic, new_size)
+    return Item(np.asarray(image), label, raw_size, depth, normals, panoptic)
 
 
 def _geometry(

@@ -117,7 +117,12 @@ def further_block(
 
 
 def baseline(
-    params: Params, scale: str, pair: Pair, images: Sequence[np.ndarray], classes: Sequence[str]
+    params: Params,
+    scale: str,
+    pair: Pair,
+    images: Sequence[np.ndarray],
+    classes: Sequence[str],
+    things: Sequence[bool] = (),
 ) -> list[Any]:
     """What the pair's base says of images (H, W, 3), trained with the seed that is shown of the pair."""
     from ..inference import load_network
@@ -126,10 +131,12 @@ def baseline(
     run, seed = params.run(pair.base, scale), params.run(pair.experiment, scale).seeds[0]
     weights = Paths(scale).weights(run.experiment, seed)
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
-    return predictions(run, network, images)
+    return predictions(run, network, images, things)
 
 
-def predictions(run: Run, network: object, images: Sequence[np.ndarray]) -> list[Any]:
+def predictions(
+    run: Run, network: object, images: Sequence[np.ndarray], things: Sequence[bool] = ()
+) -> list[Any]:
     """What `predict` says of images (H, W, 3) of any sizes, as the run's protocol asks."""
     from ..inference import predict
 
@@ -143,6 +150,7 @@ def predictions(run: Run, network: object, images: Sequence[np.ndarray]) -> list
                 protocol=run.protocol,
                 crop=recipe.crop,
                 align_corners=recipe.align_corners,
+                things=things,
             )
         )
         for image in images

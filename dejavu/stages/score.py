@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DejavuError
+from . import score_panoptic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     semantic.add_argument(
         "--ignore", type=int, default=255, metavar="VALUE", help="label that is not scored (255; -1: none)"
     )
+    panoptic = tasks.add_parser(
+        "panoptic",
+        help="COCO panoptic JSON and PNGs: PQ, SQ, RQ of all classes, things, stuff and each class",
+        description="Scores predictions in COCO's panoptic format, paired by image id, as COCO's evaluation "
+        "does. Prints JSON; pq, sq and rq are percentages, means over the classes that occur.",
+    )
+    score_panoptic.add_arguments(panoptic)
     depth = _task(
         tasks,
         "depth",
@@ -72,7 +80,8 @@ def _task(tasks: argparse._SubParsersAction, name: str, summary: str, text: str)
 
 def run(args: argparse.Namespace) -> None:
     """Print the scores as JSON on stdout. Raises DejavuError that names the file at fault."""
-    scores = {"semantic": _semantic, "depth": _depth, "normals": _normals}[args.task](args)
+    tasks = {"semantic": _semantic, "panoptic": score_panoptic.scores, "depth": _depth, "normals": _normals}
+    scores = tasks[args.task](args)
     print(json.dumps(scores, indent=1, allow_nan=False))
 
 

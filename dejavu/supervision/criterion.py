@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DejavuError, nearest
-from ..predictions import as_tensor
+from ..predictions import as_tensor, read
 from ..tasks import cross_entropy, task_loss, upsample
 from .categories import Categories
 from .ohem import ohem_loss
@@ -37,7 +37,7 @@ class Criterion(nn.Module):
 
     Args:
         recipe: of params.yaml.
-        task: "semantic", "depth" or "normals".
+        task: "semantic", "panoptic", "depth" or "normals". A panoptic loss is the network's own.
         num_classes: K.
         ignore_index: the label of pixels that are not compared.
         categories: for each class the name of its category, or None.
@@ -78,7 +78,7 @@ class Criterion(nn.Module):
     def forward(self, prediction: Any, target: Tensor) -> Tensor:
         """The loss of all that a network returned. Raises DejavuError for wrong auxiliary outputs.
 
-        target: labels (N, H, W); depth (N, H, W) in metres; normals (N, 3, H, W).
+        target: labels or panoptic codes (N, H, W), int64; depth (N, H, W) in metres; normals (N, 3, H, W).
         """
         outputs = prediction.get("auxiliary", {}) if isinstance(prediction, Mapping) else {}
         if not self.training and not outputs:
@@ -98,6 +98,8 @@ class Criterion(nn.Module):
         This is what DejaVu-CL asks for: of what the network says of the regenerated image, it hands over the
         task's tensor. A network with its own criterion is asked by plain cross-entropy there.
         """
+        if self.task == "panoptic":
+            return self._of_queries(prediction, target)
         if self.task != "semantic":
             return task_loss(self.task, prediction, target)
         logits = self._full(as_tensor(prediction), target)
@@ -108,6 +110,14 @@ class Criterion(nn.Module):
             threshold, min_kept = self.ohem.threshold, self.ohem.min_kept
             return ohem_loss(logits, target, threshold, min_kept, self.ignore_index, self._weights(logits))
         return cross_entropy(logits, target, self.ignore_index, self._weights(logits))
+
+    def _of_queries(self, prediction: Any, target: Tensor) -> Tensor:
+        """The network's own loss of its last queries, as a panoptic cycle asks for it."""
+        if not self._own:
+            return task_loss(self.task, prediction, target)  # which says that it has none
+        classes, masks = read("panoptic", prediction)
+        last = {"class_queries_logits": classes, "masks_queries_logits": masks}
+        return self._own[0](last, target, self.ignore_index)
 
     def _secondary(self, name: str, output: Tensor, target: Tensor) -> Tensor:
         """The loss of one auxiliary output, without its weight."""

@@ -1,0 +1,260 @@
+"""MS-COCO's panoptic segmentation of 2017: 118287 / 5000 images of many sizes, 80 things, 53 kinds of stuff.
+
+Layout: `{train,val}2017/*.jpg`, and in `annotations/` for each split `panoptic_<split>2017.json` with the
+PNGs in `panoptic_<split>2017/` (coco_format.py). Ids, names and colours are those of the official list
+(github.com/cocodataset/panopticapi, panoptic_coco_categories.json), in its order.
+Lin et al.: Microsoft COCO, ECCV 2014; Kirillov et al.: Panoptic segmentation, CVPR 2019.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
+
+import numpy as np
+
+from .. import segments
+from ..coco_format import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
+from ..errors import DejavuError
+from . import Pair, labels_of, mirror, synthetic_coco
+from .archive import unpack
+from .fetch import fetch
+
+TASK = "panoptic"
+TARGETS = ("labels", "panoptic")
+# id, name, colour
+_THINGS = (
+    (1, "person", 0xDC143C), (2, "bicycle", 0x770B20), (3, "car", 0x00008E), (4, "motorcycle", 0x0000E6),
+    (5, "airplane", 0x6A00E4), (6, "bus", 0x003C64), (7, "train", 0x005064), (8, "truck", 0x000046),
+    (9, "boat", 0x0000C0), (10, "traffic light", 0xFAAA1E), (11, "fire hydrant", 0x64AA1E),
+    (13, "stop sign", 0xDCDC00), (14, "parking meter", 0xAF74AF), (15, "bench", 0xFA001E),
+    (16, "bird", 0xA52A2A), (17, "cat", 0xFF4DFF), (18, "dog", 0x00E2FC), (19, "horse", 0xB6B6FF),
+    (20, "sheep", 0x005200), (21, "cow", 0x78A69D), (22, "elephant", 0x6E4C00), (23, "bear", 0xAE39FF),
+    (24, "zebra", 0xC76400), (25, "giraffe", 0x480076), (27, "backpack", 0xFFB3F0),
+    (28, "umbrella", 0x007D5C), (31, "handbag", 0xD10097), (32, "tie", 0xBCD0B6),
+    (33, "suitcase", 0x00DCB0), (34, "frisbee", 0xFF63A4), (35, "skis", 0x5C0049),
+    (36, "snowboard", 0x8581FF), (37, "sports ball", 0x4EB4FF), (38, "kite", 0x00E400),
+    (39, "baseball bat", 0xAEFFF3), (40, "baseball glove", 0x2D59FF), (41, "skateboard", 0x868667),
+    (42, "surfboard", 0x9194AE), (43, "tennis racket", 0xFFD0BA), (44, "bottle", 0xC5E2FF),
+    (46, "wine glass", 0xAB8601), (47, "cup", 0x6D3F36), (48, "fork", 0xCF8AFF), (49, "knife", 0x97005F),
+    (50, "spoon", 0x09503D), (51, "bowl", 0x546933), (52, "banana", 0x4A4169), (53, "apple", 0xA6C466),
+    (54, "sandwich", 0xD0C3D2), (55, "orange", 0xFF6D41), (56, "broccoli", 0x008F95),
+    (57, "carrot", 0xB300C2), (58, "hot dog", 0xD1636A), (59, "pizza", 0x057900), (60, "donut", 0xE3FFCD),
+    (61, "cake", 0x93BAD0), (62, "chair", 0x994501), (63, "couch", 0x035FA1),
+    (64, "potted plant", 0xA3FF00), (65, "bed", 0x7700AA), (67, "dining table", 0x00B6C7),
+    (70, "toilet", 0x00A578), (72, "tv", 0xB78258), (73, "laptop", 0x5F2000), (74, "mouse", 0x827287),
+    (75, "remote", 0x6E8185), (76, "keyboard", 0xA64A76), (77, "cell phone", 0xDB8EB9),
+    (78, "microwave", 0x4FD272), (79, "oven", 0xB25A3E), (80, "toaster", 0x41460F), (81, "sink", 0x7FA773),
+    (82, "refrigerator", 0x3B696A), (84, "book", 0x8E6C2D), (85, "clock", 0xC4AC00), (86, "vase", 0x5F3650),
+    (87, "scissors", 0x804CFF), (88, "teddy bear", 0xC93901), (89, "hair drier", 0xF6007A),
+    (90, "toothbrush", 0xBFA2D0),
+)  # fmt: skip
+_STUFF = (
+    (92, "banner", 0xFFFF80), (93, "blanket", 0x93D3CB), (95, "bridge", 0x966464),
+    (100, "cardboard", 0xA8ABAC), (107, "counter", 0x9270C6), (109, "curtain", 0xD2AA64),
+    (112, "door-stuff", 0x5C8859), (118, "floor-wood", 0xDA58B8), (119, "flower", 0xF18100),
+    (122, "fruit", 0xD911FF), (125, "gravel", 0x7C4AB5), (128, "house", 0x464646), (130, "light", 0xFFE4FF),
+    (133, "mirror-stuff", 0x9AD000), (138, "net", 0xC1005C), (141, "pillow", 0x4C5B71),
+    (144, "platform", 0xFFB4C3), (145, "playingfield", 0x6A9AB0), (147, "railroad", 0xE6968C),
+    (148, "river", 0x3C8FFF), (149, "road", 0x804080), (151, "roof", 0x5C5237), (154, "sand", 0xFED47C),
+    (155, "sea", 0x494DAE), (156, "shelf", 0xFFA062), (159, "snow", 0xFFFFFF), (161, "stairs", 0x68546D),
+    (166, "tent", 0xA9A483), (168, "towel", 0xE1C7FF), (171, "wall-brick", 0x89364A),
+    (175, "wall-stone", 0x879EDF), (176, "wall-tile", 0x07F6E7), (177, "wall-wood", 0x6BFFC8),
+    (178, "water-other", 0x3A2995), (180, "window-blind", 0xB7798E), (181, "window-other", 0xFF4961),
+    (184, "tree-merged", 0x6B8E23), (185, "fence-merged", 0xBE9999), (186, "ceiling-merged", 0x928B8D),
+    (187, "sky-other-merged", 0x4682B4), (188, "cabinet-merged", 0x86C79C), (189, "table-merged", 0xD1E28C),
+    (190, "floor-other-merged", 0x60246C), (191, "pavement-merged", 0x606060),
+    (192, "mountain-merged", 0x40AA40), (193, "grass-merged", 0x98FB98), (194, "dirt-merged", 0xD0E5E4),
+    (195, "paper-merged", 0xCEBAAB), (196, "food-other-merged", 0x98A140),
+    (197, "building-other-merged", 0x747000), (198, "rock-merged", 0x00728F),
+    (199, "wall-other-merged", 0x66669C), (200, "rug-merged", 0xFA8DFF),
+)  # fmt: skip
+
+
+def _category(row: tuple[int, str, int], thing: bool) -> Category:
+    id_, name, colour = row
+    return Category(id_, name, thing, (colour >> 16, colour >> 8 & 255, colour & 255))
+
+
+TABLE = tuple([_category(row, True) for row in _THINGS] + [_category(row, False) for row in _STUFF])
+"""The categories in the order of train ids"""
+CLASSES = tuple(category.name for category in TABLE)
+THINGS = tuple(category.thing for category in TABLE)
+PALETTE = tuple(category.colour for category in TABLE)
+SPLITS = ("train", "val")
+EVALUATE = "val"
+
+
+class Archive(NamedTuple):
+    """One of the official archives."""
+
+    path: str
+    """at the server"""
+    sha256: str
+    """as TensorFlow Datasets has it (url_checksums/coco.txt): the authors publish none, and serve the
+    archives without encryption"""
+    folder: str
+    """that it holds"""
+    largest: int
+    """bytes that it may become"""
+
+
+ARCHIVES = (
+    Archive(
+        "zips/train2017.zip",
+        "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+        "train2017",
+        25_000_000_000,  # it is 19.3 GB, all of it JPEG files
+    ),
+    Archive(
+        "zips/val2017.zip",
+        "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+        "val2017",
+        2_000_000_000,  # 816 MB
+    ),
+    Archive(
+        "annotations/panoptic_annotations_trainval2017.zip",
+        "c05f76d2129b6b561eb70efe16e7006df62f73fb92889132d373b9d90e31a370",
+        "annotations",
+        4_000_000_000,  # 861 MB: two JSON files, and an archive of PNGs for each split
+    ),
+)
+
+
+def download(raw: Path, part: Any, source: Any) -> list[str]:
+    """Render scenes where the source is synthetic; else the real data, each folder from the first place.
+
+    These are: `$DEJAVU_MIRROR/coco_panoptic` (its folders, to which links are made, or the archives), what
+    the user has unpacked in `raw`, and the archives below the address `source.url`, whose checksums are
+    verified.
+    """
+    if part.source == "synthetic":
+        counts = {"train": part.train, "val": part.val}
+        return synthetic_coco.write(raw, source.seed, part.size, counts, TABLE)
+    synthetic_coco.remove(raw)  # rendered scenes must never pass for the real ones
+    folder = mirror.find("coco_panoptic")
+    for archive in ARCHIVES:
+        _obtain(archive, raw, folder, source.url)
+    if not (raw / "annotations").is_symlink():
+        _unpack_pngs(raw / "annotations")
+    files = [f"annotations/panoptic_{split}2017.json" for split in SPLITS]
+    for split in SPLITS:
+        for pair in pairs(raw, split):
+            files += [path.relative_to(raw).as_posix() for path in (pair.image, pair.label)]
+    return sorted(files)
+
+
+def _obtain(archive: Archive, raw: Path, folder: Path | None, url: str | None) -> None:
+    """Bring an archive's folder into `raw`; `folder` is the mirror's."""
+    name, target = Path(archive.path).name, raw / archive.folder
+    if folder is not None and (folder / archive.folder).is_dir():
+        mirror.link(folder / archive.folder, target)
+        return
+    if folder is not None and (folder / name).is_file():
+        _unpack(folder / name, raw, archive)
+        return
+    if target.is_dir() and not (raw / name).exists():
+        return  # unpacked by hand, or linked before
+    if not url:
+        raise DejavuError(
+            f"datasets.coco_panoptic.url is not set: unpack {name} into {raw.resolve()}, so that it holds "
+            f"{archive.folder}/, or set DEJAVU_MIRROR to a folder whose coco_panoptic/ does"
+        )
+    fetch(urljoin(url, archive.path), raw / name, archive.sha256, description=f"download {name}")
+    _unpack(raw / name, raw, archive)
+
+
+def _unpack(path: Path, raw: Path, archive: Archive) -> None:
+    if (raw / archive.folder).is_symlink():  # to an earlier mirror, which is not to be written to
+        (raw / archive.folder).unlink()
+    unpack(path, raw, lambda name: name if name.startswith(f"{archive.folder}/") else None, archive.largest)
+
+
+def _unpack_pngs(annotations: Path) -> None:
+    """Unpack the archives of PNGs that the annotations' archive holds."""
+    for split in SPLITS:
+        folder = f"panoptic_{split}2017"
+        archive = annotations / f"{folder}.zip"
+        if archive.is_file():
+            unpack(archive, annotations, partial(_png_of, folder), ARCHIVES[2].largest)
+
+
+def _png_of(folder: str, name: str) -> str | None:
+    """Where a file of an archive of PNGs belongs: the archives were packed on a Mac, and hold more than PNGs.
+
+    >>> _png_of("panoptic_val2017", "panoptic_val2017/000000000139.png")
+    'panoptic_val2017/000000000139.png'
+    >>> _png_of("panoptic_val2017", "__MACOSX/panoptic_val2017/._000000000139.png")
+    """
+    return name if name.startswith(f"{folder}/") and name.endswith(".png") else None
+
+
+def _listing(raw: Path, split: str) -> Path:
+    return raw / "annotations" / f"panoptic_{split}2017.json"
+
+
+def _annotations(path: Path) -> tuple[Panoptic, dict[str, Entry]]:
+    """What a split's JSON says, and its entries by PNG; read once, as long as the file is the same."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        name = Path(ARCHIVES[2].path).name
+        raise DejavuError(f"{path} is missing: unpack {name} into {path.parents[1]}") from None
+    return _read(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int, size: int) -> tuple[Panoptic, dict[str, Entry]]:
+    said = read_panoptic(path, TABLE)
+    for entry in said.entries.values():
+        if Path(entry.file_name).name != entry.file_name:
+            raise DejavuError(
+                f"{path} lists '{entry.file_name}', and PNGs have no folders of their own there"
+            )
+    return said, {entry.file_name: entry for entry in said.entries.values()}
+
+
+def pairs(raw: Path, split: str) -> list[Pair]:
+    """The pairs of `split`, sorted by name: what its JSON lists."""
+    listing = _listing(raw, split)
+    said, _ = _annotations(listing)
+    for id_, name in said.images.items():
+        if id_ not in said.entries:
+            raise DejavuError(f"{listing} has no annotation of its image {id_} ({name})")
+    found = []
+    for entry in said.entries.values():
+        png = listing.with_suffix("") / entry.file_name
+        image = raw / f"{split}2017" / said.images.get(entry.image_id, f"{Path(entry.file_name).stem}.jpg")
+        for path in (image, png):
+            if not path.is_file():
+                raise DejavuError(f"{path} is missing: {listing} lists it")
+        found.append(Pair(png.stem, image, png, panoptic=png))
+    if not found:
+        raise DejavuError(f"{listing} has no annotations")
+    return sorted(found, key=lambda pair: pair.name)
+
+
+def decode_panoptic(pair: Pair) -> np.ndarray:
+    """A pair's codes (segments.py), uint16 (H, W). Raises DejavuError with the file and the segment."""
+    assert pair.panoptic is not None
+    return _codes(pair.panoptic)
+
+
+def decode_label(path: Path) -> np.ndarray:
+    """Train ids 0..132, uint8 (H, W), of a PNG of segment ids; void and crowds become 255."""
+    return labels_of(_codes(path))
+
+
+def _codes(path: Path) -> np.ndarray:
+    listing = path.parent.with_suffix(".json")
+    entry = _annotations(listing)[1].get(path.name)
+    if entry is None:
+        raise DejavuError(f"{path} is not in {listing}")
+    ids = read_ids(path)
+    check_ids(path, ids, entry)
+    try:
+        return segments.encode(ids, entry.segments)
+    except DejavuError as error:
+        raise DejavuError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,176 @@
+"""A panoptic pair from rendered scenes to the table's numbers, and its predictions as files of the field."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dejavu import config
+from dejavu.__main__ import main as command
+from dejavu.batches import Batches, read_data
+from dejavu.coco_format import read_panoptic
+from dejavu.datasets import coco_panoptic
+from dejavu.datasets.store import open_split, read_report
+from dejavu.figures.segments import colour_segments, shade
+from dejavu.paths import Paths
+from dejavu.segments import VOID, classes_of
+from dejavu.stages import evaluate
+from dejavu.stages.prediction_files import Pngs
+
+ROOT = Path(__file__).parents[1]
+BASE, PAIRED = "mask2former_swint_coco", "mask2former_swint_coco_dejavu"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the pair was trained at smoke scale."""
+    folder = tmp_path_factory.mktemp("panoptic")
+    shutil.copy(ROOT / "params.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage in ("download", "prepare"):
+            assert command([stage, "coco_panoptic", "--scale", "smoke"]) == 0
+        for row in (BASE, PAIRED):
+            assert command(["train", row, "--scale", "smoke"]) == 0
+            assert command(["evaluate", row, "--scale", "smoke"]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(work)
+    return work
+
+
+def moved(run, seed, report, split):
+    """What a network that is nearly right would say: all is three pixels off, and void where a crowd is."""
+    for codes in split.panoptic:
+        codes = np.roll(codes, 3, axis=1)
+        yield np.where((codes & 255) == 255, VOID, codes).astype(np.uint16)
+
+
+def test_predictions_score_as_evaluated(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through files of COCO's format, at the truths' own sizes, the numbers are those of the table."""
+    monkeypatch.setattr(evaluate, "predicted", moved)
+    assert command(["predict", BASE, "--scale", "smoke", "--out", "found"]) == 0
+    said = capsys.readouterr().out
+    line = next(line for line in said.splitlines() if "dejavu score panoptic" in line)
+    assert command(line[line.index("score") :].split()) == 0
+    scored = json.loads(capsys.readouterr().out)
+    run, prepared = config.load("params.yaml").run(BASE, "smoke"), Paths("smoke").prepared("coco_panoptic")
+    measured = evaluate.measure(run, 0, read_report(prepared), open_split(prepared, "val"))
+    keys = [key for key in measured if key[:2] in ("pq", "sq", "rq")]
+    assert len(keys) == 9 and 10 < measured["pq"] < 99
+    for key in keys:
+        assert scored[key] == pytest.approx(measured[key], abs=1e-9)
+
+
+def test_the_truth_that_is_written_is_the_datasets_own(here: Path) -> None:
+    """Ids differ, segments do not: beside the rendered JSON, which has the same images and categories."""
+    assert command(["predict", BASE, "--scale", "smoke", "--out", "truth"]) == 0
+    ours = read_panoptic(Path("truth/truth.json"))
+    rendered = read_panoptic(Paths("smoke").raw("coco_panoptic") / "annotations" / "panoptic_val2017.json")
+    assert ours.categories == rendered.categories
+    assert sorted(map(str, ours.entries)) == sorted(map(str, rendered.entries))
+    for image, entry in ours.entries.items():
+        expected = rendered.entries[image].segments.values()
+        assert sorted(segment.category for segment in entry.segments.values() if not segment.crowd) == sorted(
+            segment.category for segment in expected if not segment.crowd
+        )
+
+
+def test_nothing_predicted_is_valid(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After so few steps no class is as likely as the protocol wants: valid files, and a PQ of 0."""
+    assert command(["predict", BASE, "--scale", "smoke", "--out", "nothing"]) == 0
+    found = read_panoptic(Path("nothing/seed0.json"), coco_panoptic.TABLE).entries.values()
+    assert len(found) == 4 and not any(entry.segments for entry in found)
+    capsys.readouterr()
+    files = ["--gt", "nothing/truth.json", "--gt-dir", "nothing/truth", "--pred", "nothing/seed0.json"]
+    assert command(["score", "panoptic", *files, "--pred-dir", "nothing/seed0"]) == 0
+    assert json.loads(capsys.readouterr().out)["pq"] == 0.0
+    metrics = json.loads(Paths("smoke").metrics(BASE, 0).read_text())["metrics"]
+    assert (metrics["pq"], metrics["pq_th"], metrics["pq_st"]) == (0.0, 0.0, 0.0)
+
+
+def test_what_is_deployed_is_the_base_network(here: Path) -> None:
+    """The pair's exported weights have the same names and shapes: they fit into one plain network."""
+    from safetensors.torch import load_file
+
+    plain, paired = (load_file(Paths("smoke").weights(row, 0)) for row in (BASE, PAIRED))
+    assert {name: value.shape for name, value in plain.items()} == {
+        name: value.shape for name, value in paired.items()
+    }
+    assert any(not torch.equal(plain[name], paired[name]) for name in plain)  # and DejaVu taught it something
+    costs = [json.loads(Paths("smoke").metrics(row, 0).read_text())["cost"] for row in (BASE, PAIRED)]
+    assert costs[0] == costs[1]
+
+
+def test_batches_hold_segments(here: Path) -> None:
+    """Crops of codes: no segment that its image has not, and padding is void."""
+    run = config.load("params.yaml").run(BASE, "smoke")
+    prepared = Paths("smoke").prepared("coco_panoptic")
+    data = read_data(prepared, read_report(prepared, run.data), run.tasks)
+    batches = Batches(run, 0, data)
+    step, batch = next(batches.from_step(0, torch.device("cpu"), "test"))
+    chosen, _ = batches.indices(step)
+    assert batch.target.dtype == torch.int64 and batch.target.shape == (4, 64, 64)
+    for number, codes in zip(chosen, batch.target, strict=True):
+        image = np.unique(data.train.panoptic[int(number)])
+        assert set(codes.unique().tolist()) <= {*image.tolist(), VOID}
+        assert len(codes.unique()) > 1
+    split = open_split(prepared, "train")
+    assert (classes_of(np.asarray(split.panoptic[0])) < len(data.things)).any()
+
+
+def test_figures_and_table(here: Path) -> None:
+    """The panel has the paper's four columns; the table's lines without an experiment say why."""
+    text = Path("params.yaml").read_text()
+    only = {f"{row}_coco" for row in ("maskformer_swint", "maskformer_swinl", "mask2former_swinl")}
+    only |= {"mask2former_swinl_coco_dejavu"}
+    for row in only:  # what was not trained here
+        text = text.replace(f", experiment: {row}}}", ', note: "not run: in this test"}')
+    Path("params.yaml").write_text(text)
+    assert command(["tables", "coco_panoptic", "--scale", "smoke"]) == 0
+    table = Paths("smoke").table("coco_panoptic", "md").read_text()
+    assert "PQ" in table and "MaX-DeepLab" in table and "not run" in table
+    assert command(["figures", "coco_panoptic", "--scale", "smoke"]) == 0
+    for kind in ("curves", "panel"):
+        assert Paths("smoke").figure("coco_panoptic", kind).stat().st_size > 10_000
+
+
+def test_segments_are_told_apart_by_shade_and_line() -> None:
+    palette = np.array([[200, 100, 50], [0, 0, 255]], np.uint8)
+    codes = np.array([[0] * 4 + [1] * 4, [256] * 4 + [VOID] * 4] * 2, np.uint16).repeat(4, 0).repeat(4, 1)
+    picture = colour_segments(codes, palette)
+    assert picture[1, 1].tolist() == [200, 100, 50] and picture[1, 20].tolist() == [150, 75, 38]
+    assert picture[5, 1].tolist() == [0, 0, 255] and picture[5, 20].tolist() == [0, 0, 0]
+    assert (picture[0, 15] == 255).all() and (picture[3, 1] == 255).all()  # lines to the right and below
+    shades = {tuple(shade(palette[0], number)) for number in range(5)}
+    assert len(shades) == 5 and tuple(shade(palette[0], 5)) in shades
+
+
+def test_crowds_are_hatched() -> None:
+    picture = colour_segments(np.full((16, 16), 255, np.uint16), np.array([[10, 20, 30]], np.uint8))
+    colours = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
+    assert colours == {(10, 20, 30), (255, 255, 255)}
+
+
+@pytest.mark.parametrize(
+    ("task", "values"), [("depth", [[0.0, 2.5]]), ("normals", [[[0.0, 0.0, 0.0], [0.0, 0.0, -1.0]]])]
+)
+def test_measurements_as_files_are_read_back(task: str, values: list, tmp_path: Path) -> None:
+    from dejavu.stages.score import read_depth, read_normals
+
+    array = np.array(values, np.float32)
+    Pngs(tmp_path, task, predicted=False).put("one", array)
+    if task == "depth":
+        np.testing.assert_allclose(read_depth(tmp_path / "one.png", 256, predicted=False), array)
+    else:
+        np.testing.assert_allclose(read_normals(tmp_path / "one.png", predicted=False), array, atol=0.005)

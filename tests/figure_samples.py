@@ -165,6 +165,7 @@ def bands_figure() -> Figure:
 
 TRUTHS = {
     "semantic": np.array([0, 1, 2, 255], np.uint8),
+    "panoptic": np.array([0, 257, 512, 65535], np.uint16),
     "depth": np.array([0, 1.0, 2.0, 5.0], np.float32),
     "normals": np.array([[0, 0, 0], [0, 0, -1], [1, 0, 0], [0, -1, 0]], np.float16),
 }

@@ -286,7 +286,7 @@ def test_options_of_labels_are_refused_where_they_cannot_be() -> None:
 
 
 def test_what_is_far_smaller_is_averaged_first() -> None:
-    """Stripes of one pixel are grey from afar: bilinear interpolation alone would take black ones or white."""
+    """Stripes of one pixel are grey from afar; bilinear interpolation alone takes the black or the white."""
     stripes = torch.zeros(1, 3, 64, 64)
     stripes[..., ::2] = 1.0
     labels = torch.zeros(1, 64, 64, dtype=torch.long)

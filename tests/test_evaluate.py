@@ -205,7 +205,7 @@ def test_prints_the_main_metric_and_writes_those_of_the_task(
     assert capsys.readouterr().out == f"{name} at scale {SCALE}: {says.format(*numbers)}\n"
     task = files[0]["config"]["task"]
     known = {metric for metric, entry in METRICS.items() if entry.task == task}
-    assert set(files[0]["metrics"]) - {"iou"} == known
+    assert set(files[0]["metrics"]) - {"iou", "classes"} == known
 
 
 @pytest.mark.parametrize("task", OTHERS)

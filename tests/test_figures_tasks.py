@@ -39,6 +39,7 @@ from dejavu.figures.colours import (
 from dejavu.figures.curves import read_log
 from dejavu.figures.gains import BETTER, OPEN, SINGLE
 from dejavu.figures.panel import GAP
+from dejavu.figures.segments import colour_segments
 from dejavu.figures.style import save
 from dejavu.figures.tasks import PANEL, TEASER, block, draw_tasks
 
@@ -104,11 +105,12 @@ def test_unknown_pixels_are_found(task: str) -> None:
 @pytest.mark.parametrize("task", list(TRUTHS))
 def test_every_column_shows_what_it_is_called(task: str) -> None:
     one = part(task)
-    seen, (row,) = one.images[0], block(one, PANEL).rows
+    seen, (row,) = one.images[0], block(one, PANEL, PALETTE).rows
     image, truth, before, after, redacted, regenerated = row
     assert [int(picture[0, 0, 0]) for picture in (image, redacted, regenerated)] == [0, 10, 20]
     colours = {
         "semantic": lambda array: array,
+        "panoptic": lambda array: colour_segments(array, PALETTE),
         "depth": lambda array: colour_depth(array, (1.0, 5.0)),
         "normals": colour_normals,
     }[task]
@@ -118,7 +120,7 @@ def test_every_column_shows_what_it_is_called(task: str) -> None:
 
 
 def test_the_teaser_has_the_papers_order() -> None:
-    names, (row,) = list(TEASER), block(part("semantic"), TEASER).rows
+    names, (row,) = list(TEASER), block(part("semantic"), TEASER, PALETTE).rows
     assert names == ["initial prediction", "redacted input", "regenerated input", "improved prediction"]
     assert [int(picture.ravel()[0]) for picture in row] == [255, 10, 20, 1]
 
@@ -129,23 +131,25 @@ def test_pictures_reach_the_png_pixel_for_pixel(tmp_path: Path) -> None:
     save(figure, tmp_path / "panel.png")
     with Image.open(tmp_path / "panel.png") as image:
         page = np.asarray(image.convert("RGB"))
-    assert [picture.shape for picture in pictures] == [(3 * 60 + 2 * GAP, 6 * 300 + 5 * GAP, 3)] * 3 + [
+    blocks = len(TRUTHS)
+    assert [picture.shape for picture in pictures] == [(3 * 60 + 2 * GAP, 6 * 300 + 5 * GAP, 3)] * blocks + [
         (110, 110, 3)
     ]
     for number, placed in enumerate(figure.images):
         left, top = int(placed.ox), page.shape[0] - int(placed.oy) - pictures[number].shape[0]
         found = page[top : top + pictures[number].shape[0], left : left + pictures[number].shape[1]]
-        if number < 3:  # the words on the ball are not the ball's
+        if number < blocks:  # the words on the ball are not the ball's
             np.testing.assert_array_equal(found, pictures[number])
 
 
 def test_each_task_has_its_name_and_its_key() -> None:
     figure = tasks_figure()
     said = texts(figure)
-    assert [said.count(name) for name in ("segmentation", "depth", "surface normals")] == [1, 1, 1]
-    assert {"up", "down", "left", "right", "to the\ncamera"} <= set(said) and said.count("MTL + DejaVu") == 3
+    names = ("segmentation", "panoptic segmentation", "depth", "surface normals")
+    assert [said.count(name) for name in names] == [1, 1, 1, 1]
+    assert {"up", "down", "left", "right", "to the\ncamera"} <= set(said) and said.count("MTL + DejaVu") == 4
     keys = [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
-    assert keys == [[*CLASSES, "ignored"], ["unknown"], ["unknown"]]
+    assert keys == [[*CLASSES, "ignored"], [*CLASSES, "no segment"], ["unknown"], ["unknown"]]
     (bar,) = figure.axes
     assert bar.get_ylabel() == "depth (m)" and bar.get_ylim() == (5.0, 1.0)  # near above
 

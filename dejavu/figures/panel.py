@@ -117,8 +117,10 @@ def classes_in(blocks: Sequence[Block]) -> set[int]:
     return {int(value) for picture in maps for value in np.unique(picture)}
 
 
-def class_patches(palette: np.ndarray, classes: Sequence[str], seen: set[int]) -> list[Patch]:
-    """The entries of a key: the classes that are seen, in their colours, and what is ignored."""
+def class_patches(
+    palette: np.ndarray, classes: Sequence[str], seen: set[int], rest: str = "ignored"
+) -> list[Patch]:
+    """The entries of a key: the classes that are seen, in their colours, and what is none of them."""
     from matplotlib.patches import Patch
 
     patches = [
@@ -127,7 +129,7 @@ def class_patches(palette: np.ndarray, classes: Sequence[str], seen: set[int]) -
         if i in seen
     ]
     if any(value >= len(classes) for value in seen):
-        patches.append(Patch(facecolor="black", label="ignored"))
+        patches.append(Patch(facecolor="black", label=rest))
     return patches
 
 

@@ -20,6 +20,7 @@ from .style import DPI, MUTED, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 NAMES = {
     "semantic": "segmentation",
@@ -152,7 +153,8 @@ def draw_tasks(
             place = (LEFT + widest + 2 * GAP, top)
             unknown = "truth" in columns.values() and has_unknown([seen.truth for seen in part.images])
             if part.task in ("semantic", "panoptic"):
-                _classes(figure, used, palette, classes, place, room)
+                rest = "ignored" if part.task == "semantic" else "no segment"
+                _classes(figure, class_patches(palette, classes, used, rest), place, room)
             elif part.task == "depth":
                 _depth(figure, part, place, room, unknown)
             else:
@@ -168,17 +170,9 @@ def _key_width(classes: int, picture: np.ndarray) -> int:
     return KEY + COLUMN * (max(1, -(-classes * LINE // max(LINE, picture.shape[0]))) - 1)
 
 
-def _classes(
-    figure: Figure,
-    seen: set[int],
-    palette: np.ndarray,
-    classes: Sequence[str],
-    place: tuple[int, int],
-    tall: int,
-) -> None:
+def _classes(figure: Figure, patches: list[Patch], place: tuple[int, int], tall: int) -> None:
     """The classes that occur, in their colours; `place` is the key's upper left corner in pixels."""
     width, height = figure.get_size_inches() * DPI
-    patches = class_patches(palette, classes, seen)
     figure.legend(
         handles=patches,
         loc="upper left",

@@ -102,7 +102,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
     write_weights(params, ("mtl", "mtl_dejavu"), work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
     pairs = find_pairs(params, TABLE)
-    parts = comparison.parts(params, SCALE, pairs, split, work["classes"], 2)
+    parts = comparison.parts(params, SCALE, pairs, split, work, 2)
     assert [part.task for part in parts] == list(TASKS)
     names = [seen.name for part in parts for seen in part.images]
     assert len(set(names)) == 6
@@ -132,7 +132,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
             assert (seen.redacted != seen.image).any() and (seen.redacted == seen.image).any()
     stage.run(params, TABLE, SCALE)
     assert all(Paths(SCALE).figure(TABLE, kind).exists() for kind in ("panel", "teaser"))
-    again = comparison.parts(params, SCALE, pairs, split, work["classes"], 2)
+    again = comparison.parts(params, SCALE, pairs, split, work, 2)
     for part, other in zip(parts, again, strict=True):
         for seen, repeated in zip(part.images, other.images, strict=True):
             assert all(np.array_equal(value, vars(repeated)[key]) for key, value in vars(seen).items())
@@ -151,7 +151,7 @@ def test_single_task_pairs_have_a_block_each_and_no_teaser_without_the_papers_ta
     params = with_segnet(make_params(("panel",), names), names)
     write_weights(params, names, work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
-    parts = comparison.parts(params, SCALE, find_pairs(params, TABLE), split, work["classes"], 2)
+    parts = comparison.parts(params, SCALE, find_pairs(params, TABLE), split, work, 2)
     assert [(part.task, part.title) for part in parts] == [
         *[("depth", "depth_blocks"), ("normals", "normals_band_stop")]
     ]
@@ -166,7 +166,7 @@ def test_few_images_are_shown_again(work: dict[str, Any]) -> None:
     write_weights(params, ("mtl", "mtl_dejavu"), work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
     two = split._replace(images=split.images[:2], names=split.names[:2])
-    parts = comparison.parts(params, SCALE, find_pairs(params, TABLE), two, work["classes"], 2)
+    parts = comparison.parts(params, SCALE, find_pairs(params, TABLE), two, work, 2)
     assert [[seen.name for seen in part.images] for part in parts] == [["scene0"], ["scene1"], ["scene0"]]
 
 
@@ -175,7 +175,7 @@ def test_a_dataset_without_a_tasks_truth_is_said(work: dict[str, Any]) -> None:
     write_weights(params, ("mtl", "mtl_dejavu"), work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")._replace(depth=None)
     with pytest.raises(DejavuError, match="the prepared data have no depth"):
-        comparison.parts(params, SCALE, find_pairs(params, TABLE), split, work["classes"], 2)
+        comparison.parts(params, SCALE, find_pairs(params, TABLE), split, work, 2)
 
 
 def test_rows_that_are_no_half_of_a_pair_share_a_line_of_curves(work: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ def compose(block: Block, palette: np.ndarray, width: int = 0) -> tuple[np.ndarr
     Each picture is zoomed or thinned by a whole number and stands in the middle of a cell, which is as wide
     as the widest picture (at least `width`), and as high as the highest of its row.
     """
-    drawn = [[_coloured(_fitted(picture), palette) for picture in row] for row in block.rows]
+    drawn = [[_coloured(fitted(picture), palette) for picture in row] for row in block.rows]
     width = max(width, *(picture.shape[1] for row in drawn for picture in row))
     heights = [max(picture.shape[0] for picture in row) for row in drawn]
     lines = [
@@ -108,7 +108,7 @@ def draw_panel(
 
 def widest_picture(blocks: Sequence[Block]) -> int:
     """Pixels of the widest picture as it is drawn."""
-    return max(_fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
+    return max(fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
 
 
 def classes_in(blocks: Sequence[Block]) -> set[int]:
@@ -153,7 +153,7 @@ def write_names(figure: Figure, block: Block, heights: Sequence[int], cell: int,
         top -= tall + GAP
 
 
-def _fitted(picture: np.ndarray) -> np.ndarray:
+def fitted(picture: np.ndarray) -> np.ndarray:
     """Whole-number zoom of small pictures, whole-number thinning of large ones: no colour is invented.
 
     A photograph that is thinned is averaged; classes cannot be.

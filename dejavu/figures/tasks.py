@@ -15,7 +15,18 @@ import numpy as np
 
 from . import segments
 from .colours import COLOURMAP, UNKNOWN, colour_depth, colour_normals, depth_limits, has_unknown, sphere
-from .panel import GAP, HEAD, LEFT, Block, class_patches, classes_in, compose, widest_picture, write_names
+from .panel import (
+    GAP,
+    HEAD,
+    LEFT,
+    Block,
+    class_patches,
+    classes_in,
+    compose,
+    fitted,
+    widest_picture,
+    write_names,
+)
 from .style import DPI, MUTED, new_figure, style
 
 if TYPE_CHECKING:
@@ -47,6 +58,7 @@ TEASER = {
 }
 """The paper's first figure."""
 KEY, COLUMN, LINE = 190, 130, 24  # pixels: width of a key, of a further column, and from class to class
+LETTER, ROOMY = 9, 130  # pixels: of a letter of a class's name, and for how many a column has room anyway
 BETWEEN = 14  # pixels between blocks
 BALL = 110  # pixels: the key of normals
 BAR = (16, 300)  # pixels: width, and the most height, of the key of depth
@@ -103,7 +115,8 @@ def block(part: Part, columns: Mapping[str, str], palette: np.ndarray) -> Block:
         if name not in ("truth", "before", "after") or part.task == "semantic":
             return picture
         if part.task == "panoptic":
-            return segments.colour_segments(picture, palette)
+            # At the size that is drawn, so that lines between segments are thin.
+            return segments.colour_segments(fitted(picture), palette)
         return colour_depth(picture, part.limits) if part.task == "depth" else colour_normals(picture)
 
     rows = [[coloured(seen, name) for name in columns.values()] for seen in part.images]
@@ -135,7 +148,7 @@ def draw_tasks(
         segments.classes_in(part.maps) if part.task == "panoptic" else classes_in([one])
         for part, one in zip(parts, blocks, strict=True)
     ]
-    wide = max(_key_width(len(seen), picture) for seen, (picture, _) in zip(keys, composed, strict=True))
+    wide = max(_key_width(seen, classes, picture) for seen, (picture, _) in zip(keys, composed, strict=True))
     width = LEFT + widest + 2 * GAP + wide
     subtitle = textwrap.fill(subtitle, int(width / DPI / 0.068))
     head = HEAD + 22 * subtitle.count("\n")
@@ -165,9 +178,12 @@ def draw_tasks(
         return figure
 
 
-def _key_width(classes: int, picture: np.ndarray) -> int:
-    """Pixels: of many classes the key has several columns."""
-    return KEY + COLUMN * (max(1, -(-classes * LINE // max(LINE, picture.shape[0]))) - 1)
+def _key_width(seen: set[int], classes: Sequence[str], picture: np.ndarray) -> int:
+    """Pixels: of many classes the key has several columns, of long names wide ones."""
+    longest = max((len(classes[number]) for number in seen if number < len(classes)), default=0)
+    more = max(0, longest * LETTER - ROOMY)
+    columns = max(1, -(-len(seen) * LINE // max(LINE, picture.shape[0])))
+    return KEY + more + (COLUMN + more) * (columns - 1)
 
 
 def _classes(figure: Figure, patches: list[Patch], place: tuple[int, int], tall: int) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..datasets.store import Split
 
 IMAGES = 2  # of each task, where there are several or it is another than segmentation
+SEGMENTED = 3  # of a panoptic table
 TEASER = ("semantic", "normals")  # as in the paper
 
 
@@ -64,8 +65,8 @@ def _of_tasks(params: Params, name: str, scale: str, pairs: list[Pair], partial:
     from .comparison import parts
 
     report, split = _data(params, name, scale)
-    shown = parts(params, scale, pairs, split, report, IMAGES)
-    panoptic = all(part.task == "panoptic" for part in shown)
+    panoptic = all(params.experiments[pair.experiment].task == "panoptic" for pair in pairs)
+    shown = parts(params, scale, pairs, split, report, SEGMENTED if panoptic else IMAGES)
     columns, regenerated = (PANOPTIC, "") if panoptic else (PANEL, ", and what is regenerated from it")
     title = f"{_titles(shown)}: what is predicted{regenerated}"
     note = f"{_note(params, name, scale, report, partial)} Images: evenly spaced in the split, not chosen."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import DejavuError
+from .preemption import Stopped
 
 STAGES = {
     "download": (
@@ -36,7 +37,7 @@ EXTRA = ("seed", "out", "checkpoint_seconds", "tensorboard", "partial", "again",
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, 2 for bad input, 130 when interrupted."""
+    """Run one command; return the exit status: 0, 2 for bad input, 128 + its number for a signal."""
     _threads()
     warnings.formatwarning = lambda message, *_, **__: f"dejavu: {message}\n"
     try:
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except DejavuError as error:
         return _say(str(error), 2)
+    except Stopped as error:
+        return _say(str(error), 128 + error.number)
     except BrokenPipeError:
         # The reader (`| head`) has gone: nothing is left to say, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,6 +21,7 @@ from .errors import DejavuError
 from .method import DejaVu
 from .objective import Objective, build_objective
 from .optimisation import build_optimizer, build_scheduler, clip_gradients, rates_apart
+from .preemption import Stopped, listening
 from .randomness import derive, generator
 from .runfolder import RunFolder
 from .tasks import MAIN_METRIC
@@ -49,7 +50,8 @@ def train(
     Leaves the weights and the log in `folder`. Killed at any moment and called again, it ends with the
     same bytes as if it had not been (on the same machine, on CPU).
 
-    Raises DejavuError when the loss is no longer finite or the data are too few for one batch.
+    Raises DejavuError when the loss is no longer finite or the data are too few for one batch, and Stopped,
+    with all saved, when a signal asked for it (preemption.py).
     """
     device = choose_device()
     objective = build_objective(run, seed, data)
@@ -92,25 +94,29 @@ def train(
 
     began = saved = time.monotonic()
     objective.train()
-    for step, batch in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
-        torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
-        lr = optimizer.param_groups[0]["lr"]
-        numbers = generator(seed, "redact", step), generator(seed, "gumbel", step)
-        progress = step / batches.total
-        sums += learn(objective, optimizer, batch, progress, *numbers, clip=run.train.optimizer.clip)
-        scheduler.step()
-        if batches.ends_epoch(step):
-            means = dict(zip(terms, (sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
-            log.append(_line(run, objective, data, means, batches, step, lr))
-            if objective.balancer is not None:
-                objective.balancer.end_epoch({task: means[task] for task in objective.tasks})
-            watch(log[-1])
-            left = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
-            report(run, seed, log[-1], batches.epochs, left)
-            sums.zero_()
-        if time.monotonic() - saved > checkpoint_seconds and step + 1 < batches.total:
-            save(step + 1)
-            saved = time.monotonic()
+    with listening() as request:
+        for step, batch in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
+            torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
+            lr = optimizer.param_groups[0]["lr"]
+            numbers = generator(seed, "redact", step), generator(seed, "gumbel", step)
+            progress = step / batches.total
+            sums += learn(objective, optimizer, batch, progress, *numbers, clip=run.train.optimizer.clip)
+            scheduler.step()
+            if batches.ends_epoch(step):
+                means = dict(zip(terms, (sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
+                log.append(_line(run, objective, data, means, batches, step, lr))
+                if objective.balancer is not None:
+                    objective.balancer.end_epoch({task: means[task] for task in objective.tasks})
+                watch(log[-1])
+                left = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
+                report(run, seed, log[-1], batches.epochs, left)
+                sums.zero_()
+            due = request.number is not None or time.monotonic() - saved > checkpoint_seconds
+            if due and step + 1 < batches.total:
+                save(step + 1)
+                saved = time.monotonic()
+                if request.number is not None:
+                    raise Stopped(request.number, step + 1, batches.total)
 
     seconds = spent + time.monotonic() - began
     model = objective.model

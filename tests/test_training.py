@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dejavu import batches, config, schema, training
+from dejavu import batches, config, preemption, schema, training
+from dejavu.__main__ import main
 from dejavu.errors import DejavuError
 from dejavu.files import sha256
 from dejavu.inference import build_network, load_network
@@ -434,6 +435,57 @@ def test_kill_minus_nine_then_the_same_command(demo_clone: Path, experiment: str
 
     subprocess.run(command, cwd=demo_clone, check=True, capture_output=True)
     assert sha256(weights) == whole
+
+
+@pytest.mark.parametrize("number", preemption.SIGNALS, ids=lambda number: signal.Signals(number).name)
+def test_asked_to_stop_it_saves_its_step_and_goes_on_from_there(number: int, whole_runs, tmp_path) -> None:
+    """Whatever the time since the last save; what comes of it is the uninterrupted run."""
+    experiment = PAIRS[0][0]
+    run, whole = make_run(experiment), whole_runs(experiment)
+
+    def ask(line: dict) -> None:
+        if line["epoch"] == 1:
+            os.kill(os.getpid(), number)
+
+    before = [signal.getsignal(one) for one in preemption.SIGNALS]
+    with pytest.raises(preemption.Stopped, match=f"{signal.Signals(number).name} and saved at step 3 of 6"):
+        train(tmp_path, run, checkpoint_seconds=1e9, watch=ask)
+    assert [signal.getsignal(one) for one in preemption.SIGNALS] == before
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
+    resumed = train(tmp_path, run)
+    assert sha256(resumed.weights) == sha256(whole.weights)
+    assert resumed.log.read_bytes() == whole.log.read_bytes()
+
+
+def test_in_the_last_step_there_is_nothing_to_go_on_with(tmp_path) -> None:
+    """Asked to stop when all is learnt, it ends as if it had not been asked."""
+    run = make_run()
+
+    def ask(line: dict) -> None:
+        if line["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train(tmp_path, run, watch=ask).finished()
+
+
+def test_a_second_signal_is_not_waited_for() -> None:
+    with preemption.listening() as request, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request.number == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stopped_command_says_so(demo_clone: Path, monkeypatch, capsys) -> None:
+    """One sentence, and the exit status that shells give to a signal."""
+    monkeypatch.chdir(demo_clone)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise preemption.Stopped(signal.SIGTERM, 3, 8)
+
+    monkeypatch.setattr(training, "train", stopped)
+    assert main(["train", "hrnet18", "--scale", "smoke"]) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err.strip()
+    assert said == "dejavu: stopped by SIGTERM and saved at step 3 of 8: the same command goes on"
 
 
 def test_tensorboard_gets_the_log(tmp_path: Path) -> None:

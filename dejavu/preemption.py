@@ -1,0 +1,56 @@
+"""Signals that ask a training to stop: it finishes its step, saves, and the same command goes on from there.
+
+Slurm sends SIGTERM before it ends a job, for its time limit, for `scancel` or for another job that goes
+first, and SIGUSR1 if `--signal=USR1@120` asked for an earlier word. SIGINT is Ctrl-C. A second one of the
+same kind is not waited for.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """A training was asked to stop, and what it needs to go on is saved."""
+
+    def __init__(self, number: int, step: int, total: int) -> None:
+        self.number = number
+        """of the signal"""
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name} and saved at step {step} of {total}: the same command goes on")
+
+
+class Request:
+    """Whether a signal has come: its number, or None."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+
+@contextmanager
+def listening() -> Iterator[Request]:
+    """Note the first of `SIGNALS` instead of dying of it; afterwards, and for a second one, all is as before.
+
+    Only the main thread can; in another one nothing is noted.
+    """
+    request = Request()
+    earlier: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.number = number
+        signal.signal(number, earlier[number])
+
+    if threading.current_thread() is threading.main_thread():
+        earlier = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

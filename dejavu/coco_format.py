@@ -198,9 +198,13 @@ def check_ids(path: Path, ids: np.ndarray, entry: Entry) -> None:
     begins = np.flatnonzero(row[1:] != row[:-1]) + 1  # of runs, of which there are few
     present = {int(row[0]), *np.unique(row[begins]).tolist()} - {0} if row.size else set()
     if strange := sorted(present - entry.segments.keys()):
-        raise DejavuError(f"{path} has pixels of segment {strange[0]}, which the JSON does not have of it")
+        raise DejavuError(
+            f"{path} has pixels of segment {strange[0]}, which the annotation of image {entry.image_id} lacks"
+        )
     if missing := sorted(entry.segments.keys() - present):
-        raise DejavuError(f"{path} has no pixel of segment {missing[0]}, which the JSON has of it")
+        raise DejavuError(
+            f"{path} has no pixel of segment {missing[0]}, which the annotation of image {entry.image_id} has"
+        )
 
 
 def extents(ids: np.ndarray) -> dict[int, Extent]:

@@ -221,7 +221,8 @@ def _line(
         )
     evaluations = run.train.evaluations
     due = epoch * evaluations // epochs > (epoch - 1) * evaluations // epochs
-    scores = validate(objective.network, data, run.train.align_corners) if due else {}
+    fusion = run.protocol.panoptic
+    scores = validate(objective.network, data, run.train.align_corners, fusion) if due else {}
     line: Line = {"step": step + 1, "epoch": epoch, "lr": lr, "loss": loss}
     line |= {f"loss_{term}": mean for term, mean in means.items()}
     if run.dejavu is None:

@@ -11,13 +11,17 @@ from .batches import Data
 from .metrics import collect
 from .metrics.semantic import ConfusionMatrix
 from .protocols import predict
+from .schema import Fusion, Protocol
 from .tasks import MAIN_METRIC
 
 
-def validate(network: nn.Module, data: Data, align_corners: bool = False) -> dict[str, float]:
+def validate(
+    network: nn.Module, data: Data, align_corners: bool = False, fusion: Fusion | None = None
+) -> dict[str, float]:
     """The main metric of each task, in its unit, by its key; the network's mode is restored.
 
-    Of whole images, seen once, whatever the experiment's protocol: it draws a curve and chooses nothing.
+    Of whole images, seen once, whatever the experiment's protocol: it draws a curve and chooses nothing. Only
+    how queries become a panoptic map, `fusion`, is the protocol's.
     """
     scores = {task: _Score(task, data) for task in data.tasks}
     truths = data.targets(data.val)
@@ -27,6 +31,7 @@ def validate(network: nn.Module, data: Data, align_corners: bool = False) -> dic
         network,
         data.val.images,
         data.tasks if len(data.tasks) > 1 else data.tasks[0],
+        Protocol(panoptic=fusion),
         align_corners=align_corners,
         things=data.things,
         sizes=[truth.shape[:2] for truth in first],

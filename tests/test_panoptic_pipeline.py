@@ -13,11 +13,13 @@ import torch
 from dejavu import config
 from dejavu.__main__ import main as command
 from dejavu.batches import Batches, read_data
-from dejavu.coco_format import read_panoptic
+from dejavu.coco_format import Entry, read_ids, read_panoptic
 from dejavu.datasets import coco_panoptic
 from dejavu.datasets.store import open_split, read_report
 from dejavu.figures.segments import colour_segments, shade
+from dejavu.fusion import DEFAULT as FUSION
 from dejavu.paths import Paths
+from dejavu.predictions import Queries
 from dejavu.segments import VOID, classes_of
 from dejavu.stages import evaluate
 from dejavu.stages.prediction_files import Pngs
@@ -78,12 +80,94 @@ def test_the_truth_that_is_written_is_the_datasets_own(here: Path) -> None:
     ours = read_panoptic(Path("truth/truth.json"))
     rendered = read_panoptic(Paths("smoke").raw("coco_panoptic") / "annotations" / "panoptic_val2017.json")
     assert ours.categories == rendered.categories
-    assert sorted(map(str, ours.entries)) == sorted(map(str, rendered.entries))
+    assert {**ours.images} == rendered.images and ours.entries.keys() == rendered.entries.keys()
     for image, entry in ours.entries.items():
-        expected = rendered.entries[image].segments.values()
-        assert sorted(segment.category for segment in entry.segments.values() if not segment.crowd) == sorted(
-            segment.category for segment in expected if not segment.crowd
+        folder = Paths("smoke").raw("coco_panoptic") / "annotations" / "panoptic_val2017"
+        found, expected = (
+            partition(read_ids(place / one.file_name), one)
+            for place, one in ((Path("truth/truth"), entry), (folder, rendered.entries[image]))
         )
+        assert found == expected and len(found) > 3
+    areas = {
+        segment["id"]: (segment["area"], annotation["file_name"])
+        for annotation in json.loads(Path("truth/truth.json").read_text())["annotations"]
+        for segment in annotation["segments_info"]
+        if annotation["image_id"] == 1
+    }
+    for id_, (area, name) in areas.items():  # COCO's own evaluation reads areas instead of counting
+        assert area == int((read_ids(Path("truth/truth") / name) == id_).sum()) > 0
+
+
+def partition(ids: np.ndarray, entry: Entry) -> set[tuple[int, bool, bytes]]:
+    """Class, whether a crowd, and pixels of each segment; crowds of a class are one, as codes have them."""
+    masks: dict[tuple[int, bool, int], np.ndarray] = {}
+    for id_, segment in entry.segments.items():
+        key = (segment.category, segment.crowd, 0 if segment.crowd else id_)
+        masks[key] = masks.get(key, False) | (ids == id_)
+    return {(category, crowd, np.packbits(mask).tobytes()) for (category, crowd, _), mask in masks.items()}
+
+
+def test_a_network_that_knows_scores_as_well_in_files(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queries that say the truth, through fusion and files, against the rendered JSON itself: 100."""
+    from dejavu import protocols
+
+    prepared = Paths("smoke").prepared("coco_panoptic")
+    truths = iter(open_split(prepared, "val").panoptic)
+
+    def knowing(network, images, wanted, things, protocol) -> list[np.ndarray]:
+        return [
+            protocols.fuse(*as_queries(next(truths)), size, things, protocol.panoptic or FUSION)
+            for size in wanted
+        ]
+
+    monkeypatch.setattr(protocols, "_panoptic", knowing)
+    assert command(["predict", BASE, "--scale", "smoke", "--out", "known"]) == 0
+    capsys.readouterr()
+    raw = Paths("smoke").raw("coco_panoptic") / "annotations" / "panoptic_val2017"
+    files = [
+        "--gt",
+        f"{raw}.json",
+        "--gt-dir",
+        str(raw),
+        "--pred",
+        "known/seed0.json",
+        "--pred-dir",
+        "known/seed0",
+    ]
+    assert command(["score", "panoptic", *files]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["pq"] == scored["pq_th"] == scored["pq_st"] == 100.0
+
+
+def as_queries(codes: np.ndarray) -> tuple[Queries, tuple[int, int]]:
+    """A sure query for each segment of a truth, crowds left out, and the size of it."""
+    known = [code for code in np.unique(codes).tolist() if code & 255 != 255]
+    classes = torch.full((1, len(known), len(coco_panoptic.TABLE) + 1), -20.0)
+    masks = torch.full((1, len(known), *codes.shape), -20.0)
+    for number, code in enumerate(known):
+        classes[0, number, code >> 8] = 20.0
+        masks[0, number][torch.from_numpy(codes.astype(np.int64)) == code] = 20.0
+    return Queries(classes, masks), codes.shape
+
+
+@pytest.mark.parametrize("fault", ["no weights", "others"])
+def test_nothing_is_written_without_the_rows_own_weights(
+    fault: str, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = Paths("smoke").weights(BASE, 0)
+    kept = weights.read_bytes()
+    try:
+        weights.unlink()
+        if fault == "others":
+            shutil.copyfile(Paths("smoke").weights(PAIRED, 0), weights)
+        assert command(["predict", BASE, "--scale", "smoke", "--out", str(tmp_path / "out")]) == 2
+    finally:
+        weights.write_bytes(kept)
+    said = capsys.readouterr().err
+    assert str(weights) in said and ("missing" in said) == (fault == "no weights")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_predicted_is_valid(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,8 +209,9 @@ def test_batches_hold_segments(here: Path) -> None:
         image = np.unique(data.train.panoptic[int(number)])
         assert set(codes.unique().tolist()) <= {*image.tolist(), VOID}
         assert len(codes.unique()) > 1
-    split = open_split(prepared, "train")
-    assert (classes_of(np.asarray(split.panoptic[0])) < len(data.things)).any()
+    for codes in open_split(prepared, "train").panoptic:
+        classes = classes_of(codes[codes != VOID])
+        assert classes.size and (classes < len(data.things)).all()
 
 
 def test_figures_and_table(here: Path) -> None:

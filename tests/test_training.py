@@ -18,8 +18,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dejavu import batches, config, preemption, schema, training
+from dejavu import batches, config, preemption, runfolder, schema, training
 from dejavu.__main__ import main
+from dejavu.datasets import store
 from dejavu.errors import DejavuError
 from dejavu.files import sha256
 from dejavu.inference import build_network, load_network
@@ -358,6 +359,10 @@ def test_a_finished_run_is_known_by_configuration_and_code(tmp_path: Path, monke
     assert not RunFolder(tmp_path, "other").finished()
     monkeypatch.setattr("dejavu.runfolder.code_fingerprint", lambda: "edited")
     assert not RunFolder(tmp_path, "test").finished()
+
+
+def test_every_array_of_a_dataset_is_in_the_fingerprint() -> None:
+    assert set(runfolder.KINDS) == set(store.KINDS)
 
 
 @pytest.mark.parametrize("name", ["poly", "one_cycle", "constant"])

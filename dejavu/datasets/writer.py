@@ -73,7 +73,8 @@ class Writer:
             known = item["depth"][item["depth"] > 0]
             self.depths += [float(known.min()), float(known.max())] if known.size else []
         if "panoptic" in self.known:
-            codes = np.unique(item["panoptic"])
+            row = item["panoptic"].ravel()
+            codes = np.unique(row[np.flatnonzero(np.diff(row, prepend=~row[:1]))])  # where runs begin: few
             codes = codes[codes != VOID]
             self.segments["count"] += len(codes)
             self.segments["crowds"] += int((codes & 255 == CROWD).sum())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..datasets import categories, meaning, reader, targets
+from ..datasets.sizes import fitted
 from ..datasets.store import KINDS
 from ..errors import DejavuError
 from ..files import read_json
 from ..paths import Paths
-from ..schema import KeepAspect, Params
+from ..schema import Params
 from .work import Meaning
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ PUBLISHED = {
     "coco_panoptic": {"train": 118287, "val": 5000},
     "nyudv2": {"train": 795, "test": 654},
 }
-ASPECT = 4 / 3  # of images of many shapes, where they are not there to be looked at
+LIKELY = (3000, 4000)  # shape of photographs, where they are not there to be looked at
 
 
 def meaning_of(params: Params, dataset: str, scale: str) -> Meaning:
@@ -71,9 +72,8 @@ def disk(params: Params, dataset: str, scale: str) -> int | None:
 
 def _pixels(part: Part) -> int:
     """Of one image."""
-    if isinstance(part.size, KeepAspect):
-        return round(part.size.short * min(part.size.short * ASPECT, part.size.long))
-    return part.size[0] * part.size[1]
+    height, width = fitted(LIKELY, part.size)
+    return height * width
 
 
 def _report(dataset: str, scale: str, part: Part) -> dict[str, Any] | None:

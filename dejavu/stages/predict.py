@@ -1,7 +1,8 @@
 """`dejavu predict EXPERIMENT`: what trained networks say of the evaluated split, as files for any other tool.
 
 Beside the predictions of each seed the ground truth is written in the same form and size, so that an
-official evaluation, or `dejavu score`, can be run on the folder. Nothing in the pipeline reads these files.
+official evaluation, or `dejavu score`, can be run on the folder. Nothing in the pipeline reads these files,
+and files of images that are no longer in the split are left alone.
 """
 
 from __future__ import annotations
@@ -34,9 +35,14 @@ def run(params: Params, name: str, scale: str, seed: int | None = None, out: Pat
             f"--seed {seed} is not one of {name}'s seeds at scale {scale} ({', '.join(map(str, run.seeds))})"
         )
     from ..datasets.store import open_split, read_report
-    from .evaluate import truth
+    from .evaluate import training_of, truth
 
     report = read_report(Paths(scale).prepared(run.dataset), run.data)
+    for chosen in seeds:  # before anything is written
+        weights = Paths(scale).weights(name, chosen)
+        if not weights.is_file():
+            raise DejavuError(f"{weights} is missing: run `dejavu train {name} --scale {scale}`")
+        training_of(run, chosen, report)  # that these weights are the configuration's
     split = open_split(Paths(scale).prepared(run.dataset), report["evaluate"])
     out = ROOT / scale / name if out is None else out
     truths = truth(run, split)

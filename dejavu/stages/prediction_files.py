@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ..coco_format import Category, Entry, Panoptic, write_ids, write_panoptic
+from ..coco_format import Category, Entry, Extent, Panoptic, extents, write_ids, write_panoptic
 from ..files import atomic
 from ..segments import CROWD, VOID, Segment
 
@@ -59,18 +59,22 @@ class PanopticFiles:
     def __init__(self, folder: Path, categories: Sequence[Category], names: Sequence[str]) -> None:
         self.folder, self.categories, self.ids = folder, tuple(categories), image_ids(names)
         self.entries: dict[int | str, Entry] = {}
+        self.sizes: dict[int | str, dict[int, Extent]] = {}  # official evaluations ask the truth's for areas
 
     def put(self, name: str, array: np.ndarray) -> None:
         codes = np.asarray(array).astype(np.int64)
-        write_ids(self.folder / f"{name}.png", np.where(codes == VOID, 0, codes + 1))
+        ids = np.where(codes == VOID, 0, codes + 1)
+        write_ids(self.folder / f"{name}.png", ids)
         found = np.unique(codes[codes != VOID]).tolist()
         segments = {code + 1: Segment(code >> 8, code & 255 == CROWD) for code in found}
         image = self.ids[name]
         self.entries[image] = Entry(image, f"{name}.png", segments)
+        self.sizes[image] = extents(ids)
 
     def close(self) -> None:
-        content = Panoptic(self.categories, self.entries, {})
-        write_panoptic(self.folder.with_name(f"{self.folder.name}.json"), content)
+        images = {image: f"{name}.jpg" for name, image in self.ids.items()}
+        content = Panoptic(self.categories, self.entries, images)
+        write_panoptic(self.folder.with_name(f"{self.folder.name}.json"), content, self.sizes)
 
 
 def image_ids(names: Sequence[str]) -> dict[str, int | str]:

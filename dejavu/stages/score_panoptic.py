@@ -58,6 +58,10 @@ def _check_images(args: argparse.Namespace, truth: Panoptic, guess: Panoptic) ->
     if not truth.entries:
         raise DejavuError(f"--gt {args.gt} has no annotations")
     if missing := [image for image in truth.entries if image not in guess.entries]:
+        if isinstance(missing[0], int) and str(missing[0]) in guess.entries:
+            raise DejavuError(
+                f"{args.pred} has image ids as texts, and {args.gt} has numbers: write {missing[0]}"
+            )
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise DejavuError(f"{args.pred} has no annotation of image {missing[0]}{others}, which {args.gt} has")
     if extra := [image for image in guess.entries if image not in truth.entries]:

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help all test lint bench docs lock clean
+.PHONY: help all results test lint bench docs lock clean
 
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -11,10 +11,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 all: $(READY)  ## make every table and figure (SCALE=smoke, demo, open or paper; params.yaml's own without it)
 	@snakemake all $(if $(SCALE),--config scale=$(SCALE))
+
+results: $(READY)  ## take over results that were shared: fetch the checkpoints; neither engine makes anything again
+	@[ -f dvc.lock ] || { echo "There is no dvc.lock here: this branch shares no results (docs/reproduce.md)." >&2; exit 1; }
+	@dvc pull
+	@changed=$$(dvc status | awk '/^[^[:space:]]/ {stage = substr($$1, 1, length($$1) - 1)} \
+	  /\t\t|changed command/ && !/deleted: +data\// && !seen[stage]++ {printf " %s", stage}'); \
+	if [ -n "$$changed" ]; then \
+	  echo "The shared results were not made with this params.yaml; these stages differ:$$changed" >&2; exit 1; \
+	fi
+	@snakemake all --touch --forceall --quiet all
+	@echo "results/ and checkpoints/ are complete: snakemake and dvc repro --allow-missing find nothing to do."
 
 test: $(READY)  ## run the tests (ARGS=... goes to pytest)
 	@$(ONE_THREAD) python -m pytest -n 2 $(ARGS)
@@ -33,8 +44,9 @@ docs: $(READY)  ## build the pages of docs/ into build/site
 	@NO_MKDOCS_2_WARNING=1 python -W error -m mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
-lock: $(READY)  ## write the versions in .venv to requirements.lock: names and versions only
+lock: $(READY)  ## write the versions in .venv to requirements.lock, and their licences to docs/licences.md
 	pip list --format freeze --exclude pip --exclude-editable | sed 's/+.*//' | LC_ALL=C sort -f > requirements.lock
+	python docs/licences.py
 
 clean:  ## remove what the small scales made, and caches; real data, open and paper stay
 	rm -rf $(foreach folder,data checkpoints runs logs results,$(folder)/smoke $(folder)/demo)

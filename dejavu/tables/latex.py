@@ -44,7 +44,7 @@ def latex(csv_path: str | Path, origin: Origin) -> str:
     groups = _groups(content.metrics, layout)
     numbers = sum(len(columns) for _, columns in groups)
     body = [
-        f"% {origin.title}, scale {origin.scale}; needs \\usepackage{{booktabs}}",
+        f"% {' '.join(origin.title.split())}, scale {origin.scale}; needs \\usepackage{{booktabs}}",
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{escaped(f'{origin.title}. ' + ' '.join(caption(origin, content)))}}}",
@@ -62,12 +62,12 @@ def latex(csv_path: str | Path, origin: Origin) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as LaTeX.
+    """Plain text as LaTeX, on one line: an empty one would end a cell's paragraph, any would end a comment.
 
     >>> print(escaped("50 % of a_b, ±1"))
     50 \\% of a\\_b, $\\pm$1
     """
-    return "".join(SPECIAL.get(character, character) for character in text)
+    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
 
 
 def _groups(metrics: tuple[str, ...], layout: Layout) -> list[tuple[str, list[str]]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from .caption import caption
 from .forms import Cell, Layout, Marked, cell, read_content
 from .labels import head
 from .origin import Origin, pixels
+
+# Columns, HTML, entities, and underscores that would begin or end an emphasis: names such as a_b stay as they are.
+MARKUP = re.compile(r"[\\|<]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def markdown(csv_path: str | Path, origin: Origin) -> str:
@@ -57,4 +61,5 @@ def _marked(cell: Marked) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|")
+    """Plain text as Markdown on one line; the markup of the caption, `**`, stays."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

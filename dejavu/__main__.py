@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    print(f"dejavu: {' '.join(sentence.split())}", file=sys.stderr)
+    # What came from outside (names, a server's answer) may hold what a terminal would obey.
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(sentence.split()))
+    print(f"dejavu: {plain}", file=sys.stderr)
     return status
 
 
@@ -190,11 +192,13 @@ class _Version(argparse.Action):
 
 def _stage(args: argparse.Namespace) -> None:
     from .config import load
+    from .lock import job_of_dvc
 
     params = load(args.params)
     extra = {key: value for key, value in vars(args).items() if key in EXTRA}
     stage = importlib.import_module(f".stages.{args.stage}", __package__)
-    stage.run(params, args.name, params.get_scale(args.scale).name, **extra)
+    with job_of_dvc():
+        stage.run(params, args.name, params.get_scale(args.scale).name, **extra)
 
 
 def _cost(args: argparse.Namespace) -> None:

@@ -14,14 +14,21 @@ class DejavuError(Exception):
     """
 
 
+MOST = 12
+"""names that a hint lists"""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the closest known one, or all of them.
+    """A hint for an unknown name: the closest known one, or all of them, or the first of many.
 
     >>> nearest("hrnet81", ["hrnet18", "segformer_b5"])
     "did you mean 'hrnet18'?"
     >>> nearest("zebra", ["hrnet18", "segformer_b5"])
     'known: hrnet18, segformer_b5'
+    >>> nearest("zebra", map(str, range(100)))
+    'known: 0, 1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 and 88 more'
     """
     names = sorted(map(str, known))
     close = difflib.get_close_matches(str(name), names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names[:MOST]) or 'none'}{more}"

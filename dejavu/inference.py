@@ -119,6 +119,8 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DejavuError(f"{path} is not a file: delete it and run `{command}`")
     try:
         module.load_state_dict(load_file(path), strict=True)
     except FileNotFoundError:

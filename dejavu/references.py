@@ -127,8 +127,9 @@ def _run(params: Params, name: str, scale: str) -> None:
         run = params.run(name, scale)
     except ValidationError as error:
         fault = error.errors()[0]
+        key = "".join(f"{part}: " for part in fault["loc"][:1])
         reason = fault.get("ctx", {}).get("error", fault["msg"])
-        raise ValueError(f"experiments.{name} at scale {scale}: {reason}") from None
+        raise ValueError(f"experiments.{name} at scale {scale}: {key}{reason}") from None
     _only_for_segmentation(run, f"experiments.{name}")
     if run.train.labelled != "full" and len(run.tasks) == 1:
         raise ValueError(f"experiments.{name}: labelled is for several tasks: leave it out")

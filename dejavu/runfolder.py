@@ -125,6 +125,8 @@ class RunFolder:
 
         try:
             state = torch.load(self.checkpoint, map_location=device, weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError
             same, code = state["fingerprint"] == self.fingerprint, state["code"]
             missing = STATE - state.keys()
         except Exception as error:  # torch raises many kinds for a truncated or foreign file

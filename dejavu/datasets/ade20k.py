@@ -50,7 +50,7 @@ SHA1 = "219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"
 """of the archive, as several public tools have it (GluonCV among them): its authors publish none, and serve
 it without encryption. `datasets.ade20k.sha256` in params.yaml takes precedence."""
 LARGEST = 4_000_000_000
-"""bytes that the archive may become; it is 923 MB, mostly JPEG files"""
+"""bytes that the archive may be and become; it is 923 MB, mostly JPEG files"""
 
 
 def download(raw: Path, part: Any, source: Any) -> list[str]:
@@ -76,7 +76,14 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
                 "images/ and annotations/, or set DEJAVU_MIRROR to a folder whose ade20k/ does"
             )
         algorithm, digest = ("sha256", source.sha256) if source.sha256 else ("sha1", SHA1)
-        fetch(source.url, raw / ARCHIVE, digest, algorithm=algorithm, description="download")
+        fetch(
+            source.url,
+            raw / ARCHIVE,
+            digest,
+            algorithm=algorithm,
+            description="download",
+            largest=LARGEST,
+        )
         _unpack(raw / ARCHIVE, raw)
     return sorted(
         path.relative_to(raw).as_posix()

@@ -162,7 +162,13 @@ def _obtain(archive: Archive, raw: Path, folder: Path | None, url: str | None) -
             f"datasets.coco_panoptic.url is not set: unpack {name} into {raw.resolve()}, so that it holds "
             f"{archive.folder}/, or set DEJAVU_MIRROR to a folder whose coco_panoptic/ does"
         )
-    fetch(urljoin(url, archive.path), raw / name, archive.sha256, description=f"download {name}")
+    fetch(
+        urljoin(url, archive.path),
+        raw / name,
+        archive.sha256,
+        description=f"download {name}",
+        largest=archive.largest,
+    )
     _unpack(raw / name, raw, archive)
 
 

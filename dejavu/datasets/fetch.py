@@ -69,23 +69,24 @@ def fetch(
     attempts: int = 5,
     pause: float = 1.0,
     stop: threading.Event | None = None,
+    largest: int = 1_000_000_000,
 ) -> None:
     """Make `path` the file at `url` with the checksum `digest` by `algorithm` (a name of hashlib).
 
     With a `description` a bar shows how much is still to come, in quarters of a mebibyte.
     A file that has the checksum already is left alone. An unfinished one (`<path>.part`) is gone on
     with. Errors that may pass are tried again `attempts` times in all, after `pause`, 2 `pause`, ...
-    seconds, unless `stop` is set. Raises DejavuError when the file cannot be had or has another
-    checksum; a file with a wrong checksum is not kept.
+    seconds, unless `stop` is set. Raises DejavuError when the file cannot be had, has more than `largest`
+    bytes (a server may send without end) or another checksum; a wrong file is not kept.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if not re.match(r"https?://", url):
         raise DejavuError(f"{url} is not an http or https address")
     if path.is_file() and _checksum(path, algorithm) == digest:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     resumed = part.exists()
-    tries = _Tries(timeout, attempts, pause, stop or threading.Event(), description)
+    tries = _Tries(timeout, attempts, pause, stop or threading.Event(), description, largest)
     _transfer(url, part, tries)
     found = _checksum(part, algorithm)
     if resumed and found != digest:  # it went on from a part of something else: once more, from the start
@@ -109,13 +110,14 @@ class _Tries(NamedTuple):
     pause: float
     stop: threading.Event
     description: str
+    largest: int
 
 
 def _transfer(url: str, part: Path, tries: _Tries) -> None:
     """Bring `part` to the full length that the server announces."""
     for attempt in range(1, tries.attempts + 1):
         try:
-            return _receive(url, part, tries.timeout, tries.description)
+            return _receive(url, part, tries)
         except _Interrupted as error:
             if attempt == tries.attempts or tries.stop.wait(tries.pause * 2 ** (attempt - 1)):
                 raise DejavuError(
@@ -124,19 +126,22 @@ def _transfer(url: str, part: Path, tries: _Tries) -> None:
                 ) from None
 
 
-def _receive(url: str, part: Path, timeout: float, description: str) -> None:
+def _receive(url: str, part: Path, tries: _Tries) -> None:
     """One attempt: ask for what `part` lacks and append it."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "dejavu", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        with _opener().open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+        with _opener().open(urllib.request.Request(url, headers=headers), timeout=tries.timeout) as answer:
             start, total = _extent(answer, have)
+            reached = start
             with open(part, "ab" if start else "wb") as file:
-                for chunk in _chunks(answer, start, total, description):
-                    file.write(chunk)
-                reached = file.tell()
+                for chunk in _chunks(answer, start, total, tries.description):
+                    reached += file.write(chunk)
+                    if reached > tries.largest:
+                        part.unlink()
+                        raise DejavuError(f"{url} is not fetched: it has more than {tries.largest} bytes")
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and have:  # nothing there to go on with: start over
@@ -145,6 +150,8 @@ def _receive(url: str, part: Path, timeout: float, description: str) -> None:
         if error.code in _PASSING:
             raise _Interrupted(f"HTTP {error.code} {error.reason}") from None
         raise DejavuError(f"{url} answers HTTP {error.code} {error.reason}") from None
+    except ValueError as error:  # from urllib, of this address or of one that it is redirected to
+        raise DejavuError(f"{url} is no address, or leads to none ({error})") from None
     except _UNREACHED as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):

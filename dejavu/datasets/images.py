@@ -15,16 +15,22 @@ from ..errors import DejavuError
 LARGEST = 100_000_000
 """pixels; a file that claims more is refused before it is decoded"""
 
+_CHUNK = 1 << 20
+_CHANNELS = {2: 3, 4: 2, 6: 4}
+"""of a PNG's colour types, where there are several"""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
     """Open and decode; `modes` are PIL's names of the pixel formats that are allowed."""
+    if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
+        raise DejavuError(f"{path} is no plain file, and an image is needed")
     try:
-        if path.suffix.lower() == ".png":
-            with Image.open(path) as image:
+        with Image.open(path) as image:
+            if image.format == "PNG":
                 image.verify()  # the checksums, which decoding alone does not look at
+                _check_rows(path)
         with Image.open(path) as image:
             if image.width * image.height > LARGEST:
                 raise DejavuError(f"{path} claims {image.width}x{image.height} pixels, more than {LARGEST}")
@@ -39,6 +45,29 @@ def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
     if image.mode not in modes:
         raise DejavuError(f"{path} is of mode {image.mode}, and {what} is needed")
     return image
+
+
+def _check_rows(path: Path) -> None:
+    """Raise ValueError where a PNG's data end before its last row: Pillow would see zeros there.
+
+    Interlaced files are left to Pillow.
+    """
+    content = path.read_bytes()
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    expected = height * (1 + (width * depth * _CHANNELS.get(colour, 1) + 7) // 8)
+    if interlaced or width * height > LARGEST:
+        return
+    found, place, unpacked = 0, 8, zlib.decompressobj()
+    while place + 8 <= len(content) and found < expected:
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        if kind == b"IDAT":
+            data = content[place + 8 : place + 8 + length]
+            while data and found < expected:
+                found += len(unpacked.decompress(data, _CHUNK))
+                data = unpacked.unconsumed_tail
+        place += 12 + length
+    if found < expected:
+        raise ValueError(f"{found} of {expected} bytes of its rows are there")
 
 
 def read_image(path: Path) -> Image.Image:

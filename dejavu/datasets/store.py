@@ -160,6 +160,8 @@ def open_split(prepared: Path, split: str) -> Split:
         names = names_file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DejavuError(f"{names_file} is missing: run {command(prepared)} again") from None
+    except UnicodeDecodeError:
+        raise DejavuError(f"{names_file} is not text: run {command(prepared)} again") from None
     if len(names) != said["count"]:
         raise DejavuError(
             f"{names_file} has {len(names)} names, and report.json says {said['count']}: "
@@ -192,6 +194,8 @@ def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
         raise DejavuError(f"{path} is missing: {again}") from None
     except (ValueError, EOFError, OSError):
         raise DejavuError(f"{path} is not a whole array: {again}") from None
+    if not isinstance(array, np.ndarray):  # an archive of several arrays
+        raise DejavuError(f"{path} is not a whole array: {again}")
     if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
         stored, expected = f"{array.dtype} {list(array.shape)}", f"{said['dtype']} {said['shape']}"
         raise DejavuError(f"{path} is {stored}, and report.json says {expected}: {again}")

@@ -91,7 +91,9 @@ def read_log(path: Path, command: str, tasks: Collection[str] = ("semantic",)) -
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: make it with `{command}`") from None
     except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise DejavuError(f"{path} is not a training log ({error!r}): make it with `{command}`") from None
+        raise DejavuError(
+            f"{path} is not a training log ({type(error).__name__}: {error}): make it with `{command}`"
+        ) from None
     if not lines:
         raise DejavuError(f"{path} holds no epoch: make it with `{command}`")
     return log

@@ -217,5 +217,6 @@ class Params(Section):
 
 def _lookup(section: dict[str, Any], name: str, kind: str) -> Any:
     if name not in section:
-        raise DejavuError(f"unknown {kind} '{name}', {nearest(name, section)}")
+        listed = " (see `dejavu list`)" if kind in ("experiment", "table") else ""
+        raise DejavuError(f"unknown {kind} '{name}', {nearest(name, section)}{listed}")
     return section[name]

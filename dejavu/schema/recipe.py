@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from .data import KeepAspect
 from .section import Count, Decay, Flag, Name, NotNegative, Positive, Section, Share, Size, Width
@@ -142,7 +143,12 @@ KEYS = frozenset(Recipe.model_fields)
 
 def _optional(section: type[Section]) -> dict[str, Any]:
     """The fields of a section, each of which may be left out or be null."""
-    return {key: (field.annotation | None, None) for key, field in section.model_fields.items()}  # type: ignore[operator]
+    return {key: (_whole(field) | None, None) for key, field in section.model_fields.items()}
+
+
+def _whole(field: FieldInfo) -> Any:
+    """A field's type with its limits, which pydantic keeps beside it."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 class Overrides(create_model("_Overrides", __base__=Section, **_optional(Recipe))):  # type: ignore[misc]

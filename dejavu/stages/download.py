@@ -8,7 +8,7 @@ from typing import Any
 
 from ..datasets import Dataset, folder_settings, reader, stands_in_for
 from ..datasets.sizes import as_plain
-from ..files import sha256, write_json
+from ..files import naming, sha256, write_json
 from ..lock import locked
 from ..paths import Paths
 from ..schema import Params, Part, Source
@@ -24,9 +24,10 @@ def run(params: Params, name: str, scale: str) -> None:
     raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)
     module = reader(name, part.source, source)
     with locked(raw.with_name(f".{name}.lock")):
-        manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
         raw.mkdir(parents=True, exist_ok=True)
-        files = module.download(raw, part, source)
+        manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
+        with naming(raw):
+            files = module.download(raw, part, source)
         content = describe(module, raw, files) | {
             "dataset": name,
             "stands_in_for": stands_in_for(name, part.source),

@@ -172,6 +172,10 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
     weights = Paths(run.scale).weights(run.experiment, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
+    for name, values in network.state_dict().items() if {"semantic", "panoptic"} & set(run.tasks) else ():
+        # The likeliest class is one of them whatever the scores are; of other tasks the metrics notice it.
+        if not torch.isfinite(values).all():
+            raise DejavuError(f"{weights} holds what is no number, in '{name}': delete it and train again")
     network = network.to(memory_format=torch.channels_last).to(device)
     predictions = predict(
         network,

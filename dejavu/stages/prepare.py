@@ -33,7 +33,7 @@ from ..datasets.sizes import as_plain, fitted, in_words, is_fixed
 from ..datasets.store import command
 from ..datasets.writer import Writer
 from ..errors import DejavuError
-from ..files import read_json, write_json
+from ..files import naming, read_json, write_json
 from ..lock import locked
 from ..paths import Paths
 from ..progress import track
@@ -85,7 +85,8 @@ def run(params: Params, name: str, scale: str) -> None:
             unfinished.mkdir(parents=True)
             pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
             said = _meaning(module, part.source, paths.raw(name))
-            splits = convert(module, pairs, part.size, unfinished, said["classes"])
+            with naming(unfinished):
+                splits = convert(module, pairs, part.size, unfinished, said["classes"])
             paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
             _publish(unfinished, target)
         finally:
@@ -180,7 +181,7 @@ def convert(
         if "normals" in splits[split]:
             splits[split]["normals"]["from"] = "depth" if items[0].normals is None else "files"
     if faults:
-        for fault in faults:
+        for fault in faults if len(faults) > 1 else ():
             print(fault, file=sys.stderr)
         more = (
             f" (one of {len(faults)} files that cannot be used, all listed above)" if len(faults) > 1 else ""

@@ -169,6 +169,8 @@ def read_normals(path: Path, predicted: bool) -> np.ndarray:
 
 def _check_header(path: Path, depth: int, colour: int) -> None:
     """Refuse what is no PNG of this pixel format, which Pillow would convert without a word."""
+    if not path.is_file():
+        raise DejavuError(f"{path} is no plain file, and a PNG is needed")
     with path.open("rb") as file:
         header = file.read(26)
     if len(header) < 26 or not header.startswith(PNG):

@@ -107,7 +107,9 @@ def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epo
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: {again}") from None
     except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise DejavuError(f"{path} is not a training log ({error!r}): {again}") from None
+        raise DejavuError(
+            f"{path} is not a training log ({type(error).__name__}: {error}): {again}"
+        ) from None
     numbers = [value for values in found.values() for value in values.values()]
     if not found or not all(map(math.isfinite, numbers)):
         what = (

@@ -10,7 +10,7 @@ from .forms import Cell, Layout, Marked, cell, read_content
 from .labels import head
 from .origin import Origin, pixels
 
-# Columns, HTML, entities, and underscores that would begin or end an emphasis: names such as a_b stay as they are.
+# Columns, HTML, entities, and underscores that would begin or end an emphasis: names such as a_b stay.
 MARKUP = re.compile(r"[\\|<]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 

@@ -64,7 +64,8 @@ def read_result(
         _check_origin(path, content, run, seed, command)
         for metric in values:
             values[metric][seed] = _number(path, content, ("metrics", metric))
-        counted = (content.get("cost") or {}).get("input")
+        cost = content.get("cost")
+        counted = cost.get("input") if isinstance(cost, dict) else None
         if counted != list(size):
             raise DejavuError(f"{path}: the cost was counted at {counted}, the table's input is {list(size)}")
         gmacs, params_m = (_number(path, content, ("cost", key)) for key in ("gmacs", "params_m"))

@@ -2,7 +2,7 @@
 import json
 import sys
 
-from dejavu import config as configuration
+from dejavu import config as configuration, lock
 from dejavu.errors import DejavuError
 
 # Paths that occur in more than one rule; tests hold them against dejavu/paths.py.
@@ -31,6 +31,16 @@ try:
 except DejavuError as error:
     sys.exit(f"snakemake: {error}")  # one line, where a raised error would bring a traceback
 
+
+def start():
+    """Before the first job: one engine at a time in a clone. The lock is held until this process ends."""
+    try:
+        HELD.append(lock.become_snakemake())
+    except DejavuError as error:
+        sys.exit(f"snakemake: {error}")
+
+
+HELD = []
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 # Figures show a DejaVu row beside its base: a table of which no such pair is run has none.

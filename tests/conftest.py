@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports torch: one thread, as in a training job, and none that spins while it waits.
@@ -13,6 +15,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _as_torch_was() -> Iterator[None]:
+    """A training in the test's own process makes torch deterministic, which must not reach the next test."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_deterministic_debug_mode("default")
 
 
 @pytest.fixture(scope="session")

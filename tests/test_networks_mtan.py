@@ -65,7 +65,10 @@ def predict(network: Any, images: Tensor) -> dict[str, Tensor]:
 
 
 def test_with_masks_of_ones_tasks_see_the_shared_features() -> None:
-    """And nothing else: it is SegNet, to the bit."""
+    """And nothing else: it is SegNet, to the bit where convolutions sum alike, and within rounding elsewhere.
+
+    On an AMD EPYC the two differ by 5e-10: their convolutions have other numbers of channels.
+    """
     network, plain = masked(1.0, *PAIR), build("segnet").eval()
     weights = {name.replace(".head.", "."): value for name, value in network.state_dict().items()}
     kept = {name: value for name, value in weights.items() if name in plain.state_dict()}
@@ -73,7 +76,8 @@ def test_with_masks_of_ones_tasks_see_the_shared_features() -> None:
     images = torch.randn(2, 3, 64, 96)
     found, expected = predict(network, images), predict(plain, images)
     assert list(found) == list(expected)
-    assert all(torch.equal(found[task], expected[task]) for task in expected)
+    for task in expected:
+        torch.testing.assert_close(found[task], expected[task], rtol=1e-6, atol=1e-8)
     usual = predict(build("mtan").eval(), images)
     assert not any(torch.allclose(usual[task], expected[task]) for task in expected)
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dejavu.errors import DejavuError
 from dejavu.tasks import MAIN_METRIC, TARGETS, channels, depth_loss, normals_loss, semantic_loss, task_loss
 
 K = 5
-every_task = pytest.mark.parametrize("task", list(TARGETS))
+every_task = pytest.mark.parametrize("task", [task for task in TARGETS if task != "panoptic"])
 
 
 def target(task: str, size: tuple[int, int] = (8, 12)) -> torch.Tensor:
@@ -31,6 +32,12 @@ def prediction(task: str, size: tuple[int, int] = (8, 12)) -> torch.Tensor:
 def test_every_task_has_a_target_a_metric_and_channels() -> None:
     assert TARGETS.keys() == MAIN_METRIC.keys()
     assert [channels(task, K) for task in ("semantic", "depth", "normals")] == [K, 1, 3]
+
+
+def test_a_panoptic_loss_is_the_networks_own() -> None:
+    assert channels("panoptic", K) == K
+    with pytest.raises(DejavuError, match="its network's own"):
+        task_loss("panoptic", prediction("panoptic"), target("semantic"))
 
 
 @every_task

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu import coco_format
-from dejavu.coco_format import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
+from dejavu.datasets import coco_format
+from dejavu.datasets.coco_format import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
 from dejavu.errors import DejavuError
 from dejavu.segments import Segment
 

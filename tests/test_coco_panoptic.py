@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu import coco_format, segments
-from dejavu.datasets import coco_panoptic, store, synthetic, synthetic_coco
+from dejavu import segments
+from dejavu.datasets import coco_format, coco_panoptic, store, synthetic, synthetic_coco
 from dejavu.datasets.scenes.objects import LABELS
 from dejavu.errors import DejavuError
 from dejavu.files import sha256

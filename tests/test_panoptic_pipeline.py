@@ -13,8 +13,8 @@ import torch
 from dejavu import config
 from dejavu.__main__ import main as command
 from dejavu.batches import Batches, read_data
-from dejavu.coco_format import Entry, read_ids, read_panoptic
 from dejavu.datasets import coco_panoptic
+from dejavu.datasets.coco_format import Entry, read_ids, read_panoptic
 from dejavu.datasets.store import open_split, read_report
 from dejavu.figures.segments import colour_segments, shade
 from dejavu.fusion import DEFAULT as FUSION

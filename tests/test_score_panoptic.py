@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dejavu.__main__ import main
-from dejavu.coco_format import write_ids
+from dejavu.datasets.coco_format import write_ids
 from dejavu.errors import DejavuError
 from dejavu.stages import score
 

@@ -16,10 +16,10 @@ from urllib.parse import urljoin
 import numpy as np
 
 from .. import segments
-from ..coco_format import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
 from ..errors import DejavuError
 from . import Pair, labels_of, mirror, synthetic_coco
 from .archive import unpack
+from .coco_format import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
 from .fetch import fetch
 
 TASK = "panoptic"

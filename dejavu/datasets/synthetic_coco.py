@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from .. import coco_format
-from ..coco_format import Category, Entry, Panoptic
 from ..segments import Segment
-from . import synthetic
+from . import coco_format, synthetic
+from .coco_format import Category, Entry, Panoptic
 from .scenes.objects import LABELS
 from .synthetic import MARK, Scene
 

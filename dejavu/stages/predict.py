@@ -95,7 +95,7 @@ def _files(
 def _categories(params: Params, run: Run, report: dict[str, Any]) -> Sequence[Any]:
     """The dataset's own categories, with the ids that its official files have."""
     from .. import datasets
-    from ..coco_format import Category
+    from ..datasets.coco_format import Category
 
     module = datasets.reader(run.dataset, run.data.source, params.datasets[run.data.source])
     official: Sequence[Category] | None = getattr(module, "TABLE", None)

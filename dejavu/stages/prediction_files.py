@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ..coco_format import Category, Entry, Extent, Panoptic, extents, write_ids, write_panoptic
+from ..datasets.coco_format import Category, Entry, Extent, Panoptic, extents, write_ids, write_panoptic
 from ..files import atomic
 from ..segments import CROWD, VOID, Segment
 

@@ -12,7 +12,7 @@ from ..errors import DejavuError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..coco_format import Category, Entry, Panoptic
+    from ..datasets.coco_format import Category, Entry, Panoptic
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def scores(args: argparse.Namespace) -> dict[str, object]:
     """What is printed. Raises DejavuError that names the file at fault, and the image or segment in it."""
-    from ..coco_format import read_panoptic
+    from ..datasets.coco_format import read_panoptic
     from ..metrics.panoptic import PanopticQuality
     from ..progress import track
 
@@ -71,7 +71,7 @@ def _check_images(args: argparse.Namespace, truth: Panoptic, guess: Panoptic) ->
 
 def _read(folder: Path, entry: Entry) -> np.ndarray:
     """An image's segment ids (H, W), all of them known."""
-    from ..coco_format import check_ids, read_ids
+    from ..datasets.coco_format import check_ids, read_ids
 
     path = folder / entry.file_name
     ids = read_ids(path)

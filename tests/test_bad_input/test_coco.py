@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dejavu.__main__ import main
-from dejavu.coco_format import write_ids
+from dejavu.datasets.coco_format import write_ids
 
 from .checks import Refused
 from .images import BROKEN, PLACES, encoded, no_plain_file

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .datasets.images import read_image
-from .errors import DejavuError
-from .files import atomic, read_json, write_text
-from .segments import MOST, Segment
+from ..errors import DejavuError
+from ..files import atomic, read_json, write_text
+from ..segments import MOST, Segment
+from .images import read_image
 
 LARGEST = 2**24 - 1
 """the largest id that three bytes hold"""

@@ -26,13 +26,7 @@ BIN = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory in which everything was made."""
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("DEJAVU_MIRROR", raising=False)
-        samples.write(folder, samples.params())
-        samples.make_all()
-    return folder
+    return samples.finished_in(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture

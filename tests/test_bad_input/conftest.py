@@ -40,13 +40,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory in which both rows were trained and measured."""
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("DEJAVU_MIRROR", raising=False)
-        samples.write(folder, samples.params())
-        samples.make_all()
-    return folder
+    return samples.finished_in(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture

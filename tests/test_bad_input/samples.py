@@ -126,3 +126,13 @@ def make_all() -> None:
         for name in KEPT["experiments"]:
             evaluate.keep(loaded, loaded.run(name, "smoke"), 0, report)
             assert main(["evaluate", name, "--scale", "smoke"]) == 0
+
+
+def finished_in(folder: Path) -> Path:
+    """The folder, in which everything was made, without real data."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("DEJAVU_MIRROR", raising=False)
+        write(folder, params())
+        make_all()
+    return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..segments import CROWD, VOID, classes_of
+from ..segments import CROWD, VOID, classes_of, is_crowd
 
 LINE = (255, 255, 255)
 SHADES = (0.0, -0.25, 0.3, -0.45, 0.5)  # of the things of a class: shares of black, or of white
@@ -26,9 +26,8 @@ def colour_segments(codes: np.ndarray, palette: np.ndarray) -> np.ndarray:
     for code in np.unique(codes[codes != VOID]).tolist():
         colours[code] = shade(palette[code >> 8], code & 255)
     picture = colours[codes]
-    crowd = (codes & 255 == CROWD) & (codes != VOID)
     rows, columns = np.indices(codes.shape)
-    picture[crowd & ((rows + columns) // STRIPE % 2 == 0)] = LINE
+    picture[is_crowd(codes) & ((rows + columns) // STRIPE % 2 == 0)] = LINE
     picture[_edges(codes)] = LINE
     picture[codes == VOID] = 0
     return picture

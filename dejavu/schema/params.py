@@ -203,6 +203,7 @@ class Params(Section):
             ),
             pretrained=size.pretrained,
             frozen_width=size.frozen_width,
+            gpus=layer.gpus,
             train=Recipe(**recipe),
             protocol=self.get_protocol(layer.protocol or row.protocol),
             dejavu=row.dejavu,

@@ -114,6 +114,8 @@ class Recipe(Section):
     """Of several tasks: whether each training image has the labels of all, of one, or of some."""
     coarse: tuple[Name, ...] = ()
     """The auxiliary outputs that are told the dataset's categories instead of its classes (HS3)."""
+    sync_norm: Flag = False
+    """Where several GPUs share a batch, BatchNorm's statistics are those of all of it (SyncBN)."""
     evaluations: Count = 1
     """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
 
@@ -173,6 +175,8 @@ class AtScale(Overrides):
     width: Width | None = None
     """Of the networks, instead of the scale's."""
     depth: Width | None = None
+    gpus: Count = 1
+    """Processes, one a GPU, that share each batch."""
     protocol: Name | None = None
     """How they are evaluated, instead of the experiments' own protocols."""
 

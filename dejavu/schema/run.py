@@ -34,6 +34,8 @@ class Run(Section):
     network: RunNetwork
     pretrained: bool
     frozen_width: float
+    gpus: int = 1
+    """Processes, one a GPU, that share each batch; 1 is plain training."""
     train: Recipe
     protocol: Protocol = Protocol()
     balance: Balance | None = None
@@ -63,6 +65,9 @@ class Run(Section):
         for key in ("balance", "consistency"):
             if getattr(self, key) is None:
                 without[key] = True
+        if self.gpus == 1:
+            without["gpus"] = True
+            without["train"]["sync_norm"] = True  # of one process' own batch it says nothing
         without["network"] = _unsaid(self.network, LATER)
         if self.protocol == Protocol():
             without["protocol"] = True
@@ -77,7 +82,7 @@ LATER = frozenset(
     (
         *("depth", "iterations", "photometric", "cat_max_ratio", "class_uniform", "align_corners", "ohem"),
         *("rmi", "auxiliary", "coarse", "backbone", "head", "decay_norms", "clip"),
-        *("scale_choices", "labelled", "every", "factor", "at"),
+        *("scale_choices", "labelled", "every", "factor", "at", "sync_norm"),
     )
 )
 

@@ -37,17 +37,21 @@ EXTRA = ("seed", "out", "checkpoint_seconds", "tensorboard", "partial", "again",
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, 2 for bad input, 128 + its number for a signal."""
+    """Run one command and return the exit status.
+
+    0; 2 for bad input; 75 where another process of the training has gone; 128 + its number for a signal.
+    """
     _threads()
     warnings.formatwarning = lambda message, *_, **__: f"dejavu: {message}\n"
     try:
         args = _parser().parse_args(arguments)
-        args.run(args)
+        args.line = sys.argv[1:] if arguments is None else list(arguments)
+        status: int | None = args.run(args)
         sys.stdout.flush()
     except DejavuError as error:
-        return _say(str(error), 2)
+        return _say(str(error), error.status)
     except Stopped as error:
-        return _say(str(error), 128 + error.number)
+        return _again(_say(str(error), 128 + error.number))
     except BrokenPipeError:
         # The reader (`| head`) has gone: nothing is left to say, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,7 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.strerror is None:
             raise
         return _say(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
-    return 0
+    return _again(status or 0)
+
+
+def _again(status: int) -> int:
+    """The same status; where it is that of an early word from Slurm, the job is to be run again."""
+    if status > 128:
+        from .requeue import requeue
+
+        told = requeue(status - 128)
+        if told:
+            _say(told, status)
+    return status
 
 
 def _say(sentence: str, status: int) -> int:
@@ -147,6 +162,11 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--tflops", type=_rate, metavar="X", help="plan with this rate, in 1e12 operations a second"
     )
+    plan.add_argument(
+        "--resources",
+        action="store_true",
+        help="count all rows of all scales into slurm/resources.json: what cluster jobs ask for",
+    )
     plan.set_defaults(run=_plan)
     for planning in (cost, plan):
         planning.add_argument(
@@ -190,15 +210,21 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _stage(args: argparse.Namespace) -> None:
+def _stage(args: argparse.Namespace) -> int | None:
+    """The exit status, where other processes have done the work."""
     from .config import load
     from .lock import job_of_dvc
+    from .parallel.launch import launch, wants_launch
 
     params = load(args.params)
     extra = {key: value for key, value in vars(args).items() if key in EXTRA}
     stage = importlib.import_module(f".stages.{args.stage}", __package__)
+    scale = params.get_scale(args.scale).name
     with job_of_dvc():
-        stage.run(params, args.name, params.get_scale(args.scale).name, **extra)
+        if args.stage == "train" and wants_launch(gpus := params.run(args.name, scale).gpus):
+            return launch(args.line, gpus)
+        stage.run(params, args.name, scale, **extra)
+    return None
 
 
 def _cost(args: argparse.Namespace) -> None:
@@ -211,9 +237,17 @@ def _cost(args: argparse.Namespace) -> None:
 
 def _plan(args: argparse.Namespace) -> None:
     from .config import load
-    from .stages.plan import run
+    from .stages.plan import resources, run
 
     params = load(args.params)
+    if args.resources:
+        for option in ("names", "scale", "measure", "json"):
+            if getattr(args, option):
+                shown = "ROW" if option == "names" else f"--{option}"
+                raise DejavuError(
+                    f"dejavu plan --resources counts every row of every scale: leave {shown} out"
+                )
+        return resources(params, tflops=args.tflops)
     scale = params.get_scale(args.scale).name
     run(params, args.names, scale, measure=args.measure, tflops=args.tflops, as_json=args.json)
 

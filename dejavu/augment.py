@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import DejavuError
+from .randomness import rows
 from .segments import VOID
 from .windows import Windows, anchors, draw_windows
 
@@ -168,7 +169,7 @@ def _vary(
     As mmseg's RandomCrop does; scale and flip stay.
     """
     places = windows.place.clone()
-    draws = torch.rand(len(places), REDRAWS, 2, generator=generator, dtype=torch.float64)
+    draws = rows(len(places), REDRAWS, 2, generator=generator, dtype=torch.float64)
     for number, label in enumerate(labels):
         for place in draws[number]:
             theta = windows.at(places)[number].theta().to(label.device)

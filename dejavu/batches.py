@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .augment import augment, normalise
 from .errors import DejavuError
+from .parallel.group import place
 from .partial_labels import available, hide
 from .photometric import distort
 from .randomness import generator
@@ -93,7 +94,10 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of a run: shuffled anew each epoch, the last part batch dropped."""
+    """The batches of a run: shuffled anew each epoch, the last part batch dropped.
+
+    Of several processes that share them, each has its part of every batch.
+    """
 
     def __init__(self, run: Run, seed: int, data: Data) -> None:
         self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
@@ -102,6 +106,7 @@ class Batches:
         self.available: np.ndarray | None = None
         if self.recipe.labelled != "full":
             self.available = available(len(data.train.images), data.tasks, self.recipe.labelled)
+        self.part = place().part(self.recipe.batch_size // run.gpus)
         self.per_epoch = len(data.train.images) // self.recipe.batch_size
         self.total = self.recipe.steps(len(data.train.images))
         if self.per_epoch == 0:
@@ -126,15 +131,15 @@ class Batches:
         return (step + 1) % self.per_epoch == 0 or step + 1 == self.total
 
     def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The images of one step, and for each the class that it was drawn for, or -1."""
-        epoch, place = divmod(step, self.per_epoch)
+        """This process' images of one step, and for each the class that it was drawn for, or -1."""
+        epoch, number = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
             numbers = generator(self.seed, "order", epoch)
             drawn = epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
             self._order = epoch, *drawn
         _, order, classes = self._order
-        part = slice(place * self.recipe.batch_size, (place + 1) * self.recipe.batch_size)
-        return order[part], classes[part]
+        whole = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
+        return order[whole][self.part], classes[whole][self.part]
 
     def read(self, step: int) -> Raw:
         """The images and targets of one step."""

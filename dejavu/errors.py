@@ -9,9 +9,11 @@ from collections.abc import Iterable
 class DejavuError(Exception):
     """Bad input: one sentence that names the file, key or value and what would be right.
 
-    The command line prints it as a single line and exits with status 2; a library user sees an
+    The command line prints it as a single line and exits with `status`; a library user sees an
     ordinary exception.
     """
+
+    status = 2
 
 
 MOST = 12

@@ -34,6 +34,7 @@ from .conditioning import DEPTH_RANGE, Conditioning
 from .cycle import Criterion, CyclicConsistency, call_aside
 from .errors import DejavuError
 from .losses import DISTANCES, dejavu_loss, gamma_at, removed_pixels
+from .parallel.group import across
 from .perceptual import Perceptual
 from .predictions import Prediction, Queries
 from .randomness import generator as make_generator
@@ -248,7 +249,7 @@ class DejaVu(nn.Module):
             steps = self.regenerator(redacted, told)
             part = getattr(redaction, "part", removed_pixels)
             spatial = not isinstance(redaction, SpectralRedaction)
-            share = mask.float().mean() if spatial and self.pixels == "redacted" else None
+            share = across(mask.float().mean(), 0.0) if spatial and self.pixels == "redacted" else None
             found.append(Regenerated(redacted, told, mask, steps, part, share))
         return found
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
+from .randomness import rows
+
 if TYPE_CHECKING:
     from .schema import Photometric
 
@@ -25,7 +27,7 @@ def distort(
     chances, as in mmseg's PhotoMetricDistortion; unlike there, nothing is rounded in between. Random numbers
     come from a CPU `generator`: nine for each image.
     """
-    draws = torch.rand(len(images), 9, generator=generator, dtype=torch.float64)
+    draws = rows(len(images), 9, generator=generator, dtype=torch.float64)
     changed = [_distort(image, amounts, draw.tolist()) for image, draw in zip(images, draws, strict=True)]
     return torch.stack(changed) if isinstance(images, Tensor) else changed
 

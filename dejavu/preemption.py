@@ -35,17 +35,18 @@ class Request:
 
 
 @contextmanager
-def listening() -> Iterator[Request]:
+def listening(patient: bool = False) -> Iterator[Request]:
     """Note the first of `SIGNALS` instead of dying of it; afterwards, and for a second one, all is as before.
 
-    Only the main thread can; in another one nothing is noted.
+    Only the main thread can; in another one nothing is noted. `patient`: a second one changes nothing, since
+    Slurm and a launcher may both hand on the same.
     """
     request = Request()
     earlier: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
-        signal.signal(number, earlier[number])
+        signal.signal(number, signal.SIG_IGN if patient else earlier[number])
 
     if threading.current_thread() is threading.main_thread():
         earlier = {number: signal.signal(number, note) for number in SIGNALS}

@@ -10,8 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
+
+from .parallel.group import place
 
 
 def derive(seed: int, purpose: str, step: int = 0) -> int:
@@ -27,6 +31,18 @@ def derive(seed: int, purpose: str, step: int = 0) -> int:
 def generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:
     """A CPU generator for one purpose and step."""
     return torch.Generator().manual_seed(derive(seed, purpose, step))
+
+
+def rows(n: int, *shape: int, generator: torch.Generator | None, **options: Any) -> Tensor:
+    """(n, *shape) numbers in [0, 1), a row for each of n images, where the generator lives.
+
+    Of several processes that share a batch (torch.distributed) each draws the whole batch's and takes its
+    own, so that the same seed means the same numbers for an image however many there are.
+    """
+    here = place()
+    device = generator.device if generator is not None else torch.device("cpu")
+    drawn = torch.rand(n * here.world, *shape, generator=generator, device=device, **options)
+    return drawn[here.part(n)]
 
 
 @contextmanager

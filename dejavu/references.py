@@ -138,6 +138,25 @@ def _run(params: Params, name: str, scale: str) -> None:
             f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
             f"{run.data.train} training images"
         )
+    if run.gpus > 1:
+        _shared_by_gpus(run, f"scales.{scale}.train.{params.experiments[name].recipe}.gpus")
+
+
+def _shared_by_gpus(run: Run, where: str) -> None:
+    """What several processes can share."""
+    if run.train.batch_size % run.gpus:
+        raise ValueError(
+            f"{where}: {run.gpus} cannot share batch_size {run.train.batch_size} evenly: make that a multiple"
+        )
+    for key, used in (
+        ("balance", run.balance),
+        ("consistency", run.consistency),
+        ("labelled", run.train.labelled != "full"),
+    ):
+        if used:
+            raise ValueError(
+                f"{where}: must be 1, since '{run.experiment}' has {key}, which looks at one process' batch"
+            )
 
 
 def _only_for_segmentation(run: Run, where: str) -> None:
@@ -169,9 +188,8 @@ def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
     for key in ("task", "dataset", "network", "recipe", "protocol", "train", "balance", "consistency"):
         same = getattr(row, key) == getattr(base, key)
         if key == "recipe" and not same:  # by another name, with another number of seeds
-            same = all(
-                params.run(name, scale).train == params.run(row.base, scale).train for scale in params.scales
-            )
+            pairs = [(params.run(name, scale), params.run(row.base, scale)) for scale in params.scales]
+            same = all((one.train, one.gpus) == (other.train, other.gpus) for one, other in pairs)
         if key == "network" and not same:
             same = _differ_in_attention(params.networks[row.network], params.networks[base.network])
         if not same:

@@ -32,8 +32,8 @@ CODE = (
     *("conditioning.py", "consistency/*.py"),
     *("cycle.py", "datasets/ragged.py", "datasets/store.py", "frozen.py", "fusion.py", "inference.py"),
     *("losses.py", "method.py", "networks/**/*.py"),
-    *("objective.py", "optimisation.py", "partial_labels.py", "perceptual.py", "photometric.py"),
-    *("predictions.py", "protocols.py"),
+    *("objective.py", "optimisation.py", "parallel/group.py", "parallel/sync_norm.py"),
+    *("partial_labels.py", "perceptual.py", "photometric.py", "predictions.py", "protocols.py"),
     *("randomness.py", "redaction/*.py", "regeneration.py", "sampling.py", "segments.py", "sliding.py"),
     *("supervision/*.py", "tasks.py", "text.py", "training.py", "validation.py", "weights.py", "windows.py"),
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .errors import DejavuError
 from .metrics import main_metric
+from .parallel.group import across
 from .predictions import as_tensor
 
 TARGETS = {"semantic": "labels", "panoptic": "panoptic", "depth": "depth", "normals": "normals"}
@@ -80,8 +81,8 @@ def cross_entropy(
     total = F.cross_entropy(logits, labels, weight=weight, ignore_index=ignore_index, reduction="sum")
     valid = labels != ignore_index
     if weight is None:
-        return total / valid.sum().clamp(min=1)
-    return total / (weight[labels.where(valid, 0)] * valid).sum().clamp(min=torch.finfo(weight.dtype).tiny)
+        return total / across(valid.sum())
+    return total / across((weight[labels.where(valid, 0)] * valid).sum(), torch.finfo(weight.dtype).tiny)
 
 
 def depth_loss(prediction: Tensor, depth: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ def depth_loss(prediction: Tensor, depth: Tensor) -> Tensor:
     """
     full = F.interpolate(prediction, size=depth.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
     valid = depth > 0
-    return ((full - depth).abs() * valid).sum() / valid.sum().clamp(min=1)
+    return ((full - depth).abs() * valid).sum() / across(valid.sum())
 
 
 def normals_loss(prediction: Tensor, normals: Tensor) -> Tensor:
@@ -102,4 +103,4 @@ def normals_loss(prediction: Tensor, normals: Tensor) -> Tensor:
     full = F.interpolate(prediction, size=normals.shape[-2:], mode="bilinear", align_corners=False)
     valid = normals.square().sum(1) > 0.25  # unit vectors or zeros: between them there is nothing
     cosine = (F.normalize(full, dim=1, eps=1e-6) * normals).sum(1)
-    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
+    return ((1 - cosine) * valid).sum() / across(valid.sum())

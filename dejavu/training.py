@@ -21,6 +21,8 @@ from .errors import DejavuError
 from .method import DejaVu
 from .objective import Objective, build_objective
 from .optimisation import build_optimizer, build_scheduler, clip_gradients, rates_apart
+from .parallel import group
+from .parallel.sync_norm import synchronised
 from .preemption import Stopped, listening
 from .randomness import derive, generator
 from .runfolder import RunFolder
@@ -48,7 +50,8 @@ def train(
     `watch` is called with each line of the log, those from before a resumption included.
 
     Leaves the weights and the log in `folder`. Killed at any moment and called again, it ends with the
-    same bytes as if it had not been (on the same machine, on CPU).
+    same bytes as if it had not been (on the same machine, on CPU). Of several processes that train together
+    (parallel/) all call it, and the first alone measures and writes.
 
     Raises DejavuError when the loss is no longer finite or the data are too few for one batch, and Stopped,
     with all saved, when a signal asked for it (preemption.py).
@@ -56,6 +59,8 @@ def train(
     device = choose_device()
     objective = build_objective(run, seed, data)
     objective.to(device).to(memory_format=torch.channels_last)
+    if run.train.sync_norm and run.gpus > 1:
+        synchronised(objective, device)
     optimizer = build_optimizer(objective, run.train.optimizer, rates_apart(objective, run.consistency))
     batches = Batches(run, seed, data)
     scheduler = build_scheduler(optimizer, run.train.schedule, batches.total, batches.per_epoch)
@@ -94,13 +99,14 @@ def train(
 
     began = saved = time.monotonic()
     objective.train()
-    with listening() as request:
+    stepped, lead = group.wrapped(objective), group.is_lead()
+    with listening(patient=run.gpus > 1) as request:
         for step, batch in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
-            torch.manual_seed(derive(seed, "step", step))  # dropout and drop path
+            torch.manual_seed(_of_step(seed, step))
             lr = optimizer.param_groups[0]["lr"]
             numbers = generator(seed, "redact", step), generator(seed, "gumbel", step)
             progress = step / batches.total
-            sums += learn(objective, optimizer, batch, progress, *numbers, clip=run.train.optimizer.clip)
+            sums += learn(objective, optimizer, batch, progress, *numbers, run.train.optimizer.clip, stepped)
             scheduler.step()
             if batches.ends_epoch(step):
                 means = dict(zip(terms, (sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
@@ -111,12 +117,18 @@ def train(
                 left = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
                 report(run, seed, log[-1], batches.epochs, left)
                 sums.zero_()
-            due = request.number is not None or time.monotonic() - saved > checkpoint_seconds
+            stop = group.agree(request.number)
+            due = stop is not None or time.monotonic() - saved > checkpoint_seconds
             if due and step + 1 < batches.total:
-                save(step + 1)
+                if lead:
+                    save(step + 1)
                 saved = time.monotonic()
-                if request.number is not None:
-                    raise Stopped(request.number, step + 1, batches.total)
+                if stop is not None:
+                    group.from_lead(True)  # the others end when it has saved
+                    raise Stopped(stop, step + 1, batches.total)
+
+    if not lead:
+        return
 
     seconds = spent + time.monotonic() - began
     model = objective.model
@@ -148,10 +160,14 @@ def learn(
     redact: torch.Generator,
     gumbel: torch.Generator | None = None,
     clip: float | None = None,
+    stepped: nn.Module | None = None,
 ) -> Tensor:
-    """One step; returns the losses that `objective.terms` names, (len(terms),)."""
+    """One step; returns the losses that `objective.terms` names, (len(terms),), of all processes' images.
+
+    `stepped`: the objective in what averages gradients over several processes.
+    """
     with precision(batch.images.device):
-        losses = objective(batch, progress, redact, gumbel)
+        losses = (stepped or objective)(batch, progress, redact, gumbel)
     if objective.balancer is None:
         losses.total.backward()
     else:
@@ -159,12 +175,12 @@ def learn(
     clip_gradients(objective, clip)
     optimizer.step()
     optimizer.zero_grad()
-    return objective.told(losses)
+    return group.mean(objective.told(losses))
 
 
 def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) -> None:
     """One line an epoch for the log file of a job; on a terminal there is the bar."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or not group.is_lead():
         return
     measured = ", ".join(
         f"{key} {value:.4g}"
@@ -188,12 +204,18 @@ def choose_device() -> torch.device:
     # It would fill every new tensor first: 10 % of a step for a fault that no code here has.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if gpu else "cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
 
 
 def precision(device: torch.device) -> torch.autocast:
     """bfloat16 where there is a GPU; on CPU it is slower than float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _of_step(seed: int, step: int) -> int:
+    """The seed of dropout and drop path in a step: another one in each of several processes."""
+    rank = group.place().rank
+    return derive(seed, f"step of process {rank}" if rank else "step", step)
 
 
 def _columns(objective: Objective) -> list[str]:
@@ -222,7 +244,8 @@ def _line(
     evaluations = run.train.evaluations
     due = epoch * evaluations // epochs > (epoch - 1) * evaluations // epochs
     fusion = run.protocol.panoptic
-    scores = validate(objective.network, data, run.train.align_corners, fusion) if due else {}
+    asked = due and group.is_lead()
+    scores = validate(objective.network, data, run.train.align_corners, fusion) if asked else {}
     line: Line = {"step": step + 1, "epoch": epoch, "lr": lr, "loss": loss}
     line |= {f"loss_{term}": mean for term, mean in means.items()}
     if run.dejavu is None:

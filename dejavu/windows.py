@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import DejavuError
+from .randomness import rows
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def draw_windows(
 
     Their scale is one of `scale_choices`, each as likely, or else anything in `scale_range`.
     """
-    draw = torch.rand(len(sizes), 4, generator=generator, dtype=torch.float64)
+    draw = rows(len(sizes), 4, generator=generator, dtype=torch.float64)
     if scale_choices is None:
         low, high = scale_range
         scale = low + (high - low) * draw[:, 0]
@@ -94,7 +95,7 @@ def anchors(
 
     `classes` (N,): -1 is none. Raises DejavuError where a label map lacks its class.
     """
-    draw = torch.rand(len(labels), generator=generator, dtype=torch.float64)
+    draw = rows(len(labels), generator=generator, dtype=torch.float64)
     found = torch.full((len(labels), 2), torch.nan, dtype=torch.float64)
     for number, (label, wanted) in enumerate(zip(labels, classes, strict=True)):
         if wanted < 0:

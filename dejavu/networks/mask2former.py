@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
 from ..options import Edge, Positive
-from .parts.mask_sets import Layer, Masks, binary_masks, full_precision, layer_of, layers
+from .parts.mask_sets import Layer, Masks, binary_masks, count_masks_of_all, full_precision, layer_of, layers
 from .parts.sizes import cut, fewer, pad, scaled
 from .parts.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_config
 
@@ -95,6 +95,7 @@ class Mask2Former(nn.Module):
             model: Any = Mask2FormerForUniversalSegmentation(config)
             self.model = model.to(device)
         as_published(self.backbone)
+        count_masks_of_all(model.criterion)
 
     @property
     def backbone(self) -> Any:

@@ -21,7 +21,7 @@ from transformers.models.maskformer.modeling_maskformer import (
 )
 
 from ..options import Edge, Positive
-from .parts.mask_sets import full_precision, layer_of, layers, segment_masks
+from .parts.mask_sets import count_masks_of_all, full_precision, layer_of, layers, segment_masks
 from .parts.sizes import cut, fewer, pad, scaled
 from .parts.swin import HEAD, SWINS, as_published, load_swin, swin_config
 
@@ -102,6 +102,7 @@ class MaskFormer(nn.Module):
         costs = {"cost_class": 1.0, "cost_mask": WEIGHTS["loss_mask"], "cost_dice": WEIGHTS["loss_dice"]}
         matcher = MaskFormerHungarianMatcher(**costs)
         self.loss = MaskFormerLoss(num_classes, matcher, WEIGHTS, NO_OBJECT)
+        count_masks_of_all(self.loss)
         self._start()
 
     def _start(self) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DejavuError
+from ..parallel.group import place
+from ..randomness import rows
 
 MANY = 2**14  # things to choose from, above which drawing with replacement is faster than sorting
 
@@ -70,13 +72,15 @@ def check_mask(images: Tensor, mask: Tensor) -> None:
 
 def uniform(n: int, count: int, generator: torch.Generator | None) -> Tensor:
     """(n, count) numbers in [0, 1), a row an image, where the generator lives."""
-    return torch.rand(n, count, generator=generator, device=generator.device if generator else "cpu")
+    return rows(n, count, generator=generator)
 
 
 def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
     """(n, count) bool where the generator lives: exactly `chosen` are True in each row, all alike."""
     if count > MANY:
-        return torch.cat([_choose_many(count, chosen, generator) for _ in range(n)])
+        here = place()  # each process draws the whole batch's, as in `rows`
+        drawn = [_choose_many(count, chosen, generator) for _ in range(n * here.world)]
+        return torch.cat(drawn[here.part(n)])
     scores = uniform(n, count, generator)
     indices = scores.topk(chosen, sorted=False).indices  # exact, ties or not
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, indices, True)

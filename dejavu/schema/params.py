@@ -180,6 +180,8 @@ class Params(Section):
             if layer is not None:
                 recipe = layer.over(recipe)
         layer, network = size.train.get(row.recipe, AtScale()), self.networks[row.network]
+        if layer.gpus == 1:
+            recipe.pop("sync_norm", None)  # all statistics are of the whole batch anyway
         options = {
             key: value for key, value in network.options.items() if key != "pretrained" or size.pretrained
         }

@@ -67,7 +67,6 @@ class Run(Section):
                 without[key] = True
         if self.gpus == 1:
             without["gpus"] = True
-            without["train"]["sync_norm"] = True  # of one process' own batch it says nothing
         without["network"] = _unsaid(self.network, LATER)
         if self.protocol == Protocol():
             without["protocol"] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,28 +48,32 @@ def run(
     report = read_report(prepared, run.data)
     leave_compiler_out()
     from ..batches import read_data
+    from ..parallel import group
     from ..training import train
     from .evaluate import keep
 
     data = read_data(prepared, report, run.tasks)
-    for chosen in chosen_seeds:
-        folder = run_folder(run, chosen, report)
-        # An orphan of a killed engine may still be at it: it would write the same files.
-        with locked(folder.path / ".lock"):
-            finished = folder.finished()
-            with watcher(folder.path / "tensorboard" if tensorboard else None) as watch:
-                if finished:
-                    replay(folder.log, watch)
-                else:
-                    train(run, chosen, data, folder, checkpoint_seconds, watch)
-            _publish(folder.weights, paths.weights(name, chosen))
-            _publish(folder.log, paths.log(name, chosen))
-            if run.dejavu is not None:
-                _publish(folder.regenerator, paths.regenerator(name, chosen))
-        print(
-            f"{name} seed {chosen} at scale {scale}: {'was finished earlier' if finished else 'trained'}",
-            flush=True,
-        )
+    with group.joined(run.gpus):
+        lead = group.is_lead()
+        for chosen in chosen_seeds:
+            folder = run_folder(run, chosen, report)
+            # An orphan of a killed engine may still be at it: it would write the same files.
+            with locked(folder.path / ".lock") if lead else nullcontext():
+                finished = group.from_lead(lead and folder.finished())
+                with watcher(folder.path / "tensorboard" if tensorboard and lead else None) as watch:
+                    if not finished:
+                        train(run, chosen, data, folder, checkpoint_seconds, watch)
+                    elif lead:
+                        replay(folder.log, watch)
+                if lead:
+                    _publish(folder, paths, chosen, run)
+                    print(
+                        f"{name} seed {chosen} at scale {scale}: "
+                        f"{'was finished earlier' if finished else 'trained'}",
+                        flush=True,
+                    )
+    if not lead:
+        return
     if seed is None:
         drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
         drop_other_seeds(paths.log(name, 0).parent, run.seeds)
@@ -127,6 +131,11 @@ def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield watch
 
 
-def _publish(source: Path, target: Path) -> None:
-    with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
+def _publish(folder: RunFolder, paths: Paths, seed: int, run: Run) -> None:
+    """Copy what a finished run made to where the engines look for it."""
+    files = {folder.weights: paths.weights, folder.log: paths.log}
+    if run.dejavu is not None:
+        files[folder.regenerator] = paths.regenerator
+    for source, target in files.items():
+        with atomic(target(run.experiment, seed)) as temporary:
+            shutil.copyfile(source, temporary)

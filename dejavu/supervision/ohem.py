@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..parallel.group import across
+
 
 def ohem_loss(
     logits: Tensor,
@@ -30,7 +32,7 @@ def ohem_loss(
     valid = labels != ignore_index
     own = known.detach().gather(1, labels.where(valid, 0)[:, None])[:, 0].exp()
     kept = hard_pixels(own, valid, threshold, min_kept)  # (N, H, W)
-    return (losses * kept).sum() / kept.sum().clamp(min=1)
+    return (losses * kept).sum() / across(kept.sum())
 
 
 def hard_pixels(own: Tensor, valid: Tensor, threshold: float, min_kept: int) -> Tensor:

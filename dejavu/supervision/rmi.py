@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import DejavuError
+from ..parallel.group import across
 
 DIAGONAL = 5e-4
 
@@ -47,7 +48,7 @@ def binary_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int = 255
     """
     truth, valid = one_hot(labels, logits.shape[1], ignore_index)
     losses = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
-    return (losses * valid[:, None]).sum() / valid.sum().clamp(min=1)
+    return (losses * valid[:, None]).sum() / across(valid.sum())
 
 
 def one_hot(labels: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...parallel.group import across
 from ...predictions import read
 from ...segments import CROWD
 
@@ -51,6 +52,18 @@ def layers(prediction: Any) -> list[Layer]:
 def layer_of(classes: Tensor, masks: Tensor) -> Layer:
     """A layer's two predictions under transformers' names."""
     return {"class_queries_logits": classes, "masks_queries_logits": masks}
+
+
+def count_masks_of_all(loss: nn.Module) -> None:
+    """Have a loss of transformers divide by the masks of the whole batch, whoever has which part of it.
+
+    It would ask the library accelerate, which no training here uses.
+    """
+    loss.get_num_masks = _count  # type: ignore[assignment]
+
+
+def _count(class_labels: Sequence[Tensor], device: torch.device) -> Tensor:
+    return across(torch.tensor(float(sum(map(len, class_labels))), device=device))
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:

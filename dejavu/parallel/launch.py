@@ -1,0 +1,158 @@
+"""Starts the processes of one training: on this machine, and through srun on all machines of a Slurm job.
+
+torchrun would do, but it ends with a traceback and the status 1 whatever its processes said, and hands on
+neither every signal nor which one it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ..errors import DejavuError
+from ..preemption import SIGNALS
+from .member import LOST, NODES, member
+
+GRACE = 30.0  # seconds for the others to end of themselves when one has failed
+POLL = 0.1
+
+Process = subprocess.Popen[bytes]
+
+
+def wants_launch(count: int) -> bool:
+    """Whether `count` processes are needed and nobody has started them."""
+    return count > 1 and member() is None
+
+
+def launch(arguments: Sequence[str], count: int) -> int:
+    """Run `dejavu ARGUMENTS` as `count` processes and return their exit status: that of the first to fail.
+
+    In a Slurm job of several machines each has as many of them. What the first process says is shown; of
+    the others only what one says that fails before it. Signals are handed on.
+
+    Raises DejavuError where machines cannot have the same number of processes.
+    """
+    command = [sys.executable, "-m", "dejavu", *arguments]
+    nodes = int(os.environ.get(NODES) or os.environ.get("SLURM_JOB_NUM_NODES") or 1)
+    if count % nodes:
+        raise DejavuError(
+            f"{count} processes (gpus in params.yaml) cannot be shared by the {nodes} machines of this Slurm "
+            "job evenly: ask for another number of machines"
+        )
+    if nodes > 1 and NODES not in os.environ:  # one of us on each machine, which then starts its own
+        lead = {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(free_port()), NODES: str(nodes)}
+        # --overlap: Snakemake's own step holds what the job was given.
+        step = ["srun", "--overlap", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+        with _started([[*step, *command]], [os.environ | lead]) as (processes, said):
+            return _watched(processes, said)
+    local, first = count // nodes, int(os.environ["SLURM_PROCID"]) if nodes > 1 else 0
+    env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if nodes == 1 else {}
+    each = [
+        os.environ
+        | env
+        | {"RANK": str(first * local + number), "WORLD_SIZE": str(count), "LOCAL_RANK": str(number)}
+        for number in range(local)
+    ]
+    with _started([command] * local, each, quiet=first > 0) as (processes, said):
+        return _watched(processes, said)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def _started(
+    commands: Sequence[Sequence[str]], environments: Sequence[dict[str, str]], quiet: bool = False
+) -> Iterator[tuple[list[Process], list[Path | None]]]:
+    """Processes, and for each the file that holds what it says, or None where that is shown.
+
+    `quiet`: the first is as silent as the others. All have ended when this does.
+    """
+    processes: list[Process] = []
+    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder:
+        said = [Path(folder) / str(number) if number or quiet else None for number in range(len(commands))]
+        try:
+            for command, env, path in zip(commands, environments, said, strict=True):
+                processes.append(_start(command, env, path))
+            yield processes, said
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
+def _start(command: Sequence[str], env: dict[str, str], said: Path | None) -> Process:
+    # A session of its own: Ctrl-C reaches the launcher alone, which hands it on once.
+    if said is None:
+        return subprocess.Popen(command, env=env, start_new_session=True)
+    with open(said, "wb") as file:
+        return subprocess.Popen(
+            command, env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=file
+        )
+
+
+def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
+    """Wait for all; the exit status of the first that failed, 128 + its number for a signal, or 0."""
+    failed: list[int] = []  # in their order
+    end = float("inf")
+    with _handing_on(processes):
+        while any([process.poll() is None for process in processes]):
+            failed += _failed(processes, but=failed)
+            if failed:
+                end = min(end, time.monotonic() + GRACE)
+            if time.monotonic() > end:
+                for process in processes:
+                    process.kill()
+            time.sleep(POLL)
+    failed += _failed(processes, but=failed)
+    # Who was left by another says so; the other one knows why.
+    causes = [number for number in failed if processes[number].returncode != LOST] or failed
+    if not causes:
+        return 0
+    shown = [number for number in causes if said[number] is None and processes[number].returncode > 0]
+    first = shown[0] if shown else causes[0]
+    path, status = said[first], processes[first].returncode
+    if path is not None:
+        sys.stderr.write(path.read_text(encoding="utf-8", errors="replace"))
+    if status < 0:
+        name = signal.Signals(-status).name
+        print(f"dejavu: process {first} of {len(processes)} was ended by {name}", file=sys.stderr)
+    return status if status >= 0 else 128 - status
+
+
+def _failed(processes: Sequence[Process], but: Sequence[int]) -> list[int]:
+    """The numbers of the processes that have ended with an error, but those that are known."""
+    return [number for number, one in enumerate(processes) if one.returncode and number not in but]
+
+
+@contextmanager
+def _handing_on(processes: Sequence[Process]) -> Iterator[None]:
+    """Within it the signals that ask a training to stop go to the processes; a second one ends these."""
+    seen: set[int] = set()
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL if number in seen else number)
+        seen.add(number)
+
+    earlier: dict[int, Any] = {number: signal.signal(number, hand_on) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

@@ -1,0 +1,84 @@
+"""BatchNorm whose statistics are those of the whole batch (SyncBN): torch's on a GPU, ours on a processor.
+
+torch's SyncBatchNorm has kernels for GPUs alone. This one is its law in plain operations, so that a training
+by several processes can be compared with one process wherever there is a processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from ..errors import DejavuError
+
+
+def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with every BatchNorm in it exchanged; parameters, buffers and their names stay.
+
+    Raises DejavuError for a kind of BatchNorm that is not known here.
+    """
+    if device.type == "cuda":
+        from timm.layers import convert_sync_batchnorm  # which keeps timm's BatchNorms with an activation
+
+        return convert_sync_batchnorm(module)
+    for inner in module.modules():
+        if type(inner) is nn.BatchNorm2d:
+            inner.__class__ = SyncNorm  # the same parameters and buffers, with another forward pass
+        elif isinstance(inner, nn.modules.batchnorm._BatchNorm) and not isinstance(inner, SyncNorm):
+            raise DejavuError(
+                f"sync_norm: {type(inner).__name__} cannot be synchronised on a processor: set it to false"
+            )
+    return module
+
+
+class SyncNorm(nn.BatchNorm2d):
+    """BatchNorm2d of the images of all processes, each of which has as many."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        if not self.training:
+            return super().forward(input)
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        center = _mean(values.mean((0, 2, 3)))  # (C,)
+        centred = values - center[:, None, None]
+        variance = _mean(centred.square().mean((0, 2, 3)))
+        self._remember(center.detach(), variance.detach(), input.numel() // input.shape[1])
+        scaled = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if self.affine:
+            scaled = scaled * self.weight[:, None, None] + self.bias[:, None, None]
+        return scaled.to(input.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Running statistics, as torch has them: the variance without bias."""
+        if not self.track_running_stats or self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        whole = count * distributed.get_world_size()
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * (whole / max(whole - 1, 1)), share)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean over all processes, whose gradient is the mean over all, too."""
+    found: Tensor = _Sum.apply(values)
+    return found / distributed.get_world_size()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes: each one's values are in the result, and so in the loss, of all."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        found = values.clone()
+        distributed.all_reduce(found)
+        return found
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        found = gradient.clone()
+        distributed.all_reduce(found)
+        return found

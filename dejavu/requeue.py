@@ -1,0 +1,38 @@
+"""A training that Slurm stops with SIGUSR1 asks for its job to be run again, and goes on where it saved.
+
+`sbatch --signal=USR1@120` sends SIGUSR1 two minutes before a job's time is over. SIGTERM is different: after
+`scancel` nobody wants the job back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from .parallel.member import NODES, member
+
+SECONDS = 60  # that Slurm has for its answer; the job has two minutes
+
+
+def requeue(number: int) -> str | None:
+    """Ask Slurm to run this job again where signal `number` is SIGUSR1; what came of it, in one sentence.
+
+    None where nothing was asked: for another signal, outside a Slurm job, and in one of several processes
+    that train together, whose launcher asks for all.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if number != signal.SIGUSR1 or job is None or NODES in os.environ or member() is not None:
+        return None
+    command = ["scontrol", "requeue", job]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        failed = done.returncode != 0
+        reason = " ".join(done.stderr.split()) or f"status {done.returncode}"
+    except OSError as error:
+        failed, reason = True, error.strerror or type(error).__name__
+    except subprocess.TimeoutExpired:
+        failed, reason = True, f"no answer in {SECONDS} seconds"
+    if failed:
+        return f"`scontrol requeue {job}` failed ({reason}): submit the job again, and it goes on"
+    return f"Slurm runs job {job} again"

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help all results test lint bench docs lock clean
+.PHONY: help all results test test-slurm test-faults lint bench docs lock clean
 
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 all: $(READY)  ## make every table and figure (SCALE=smoke, demo, open or paper; params.yaml's own without it)
 	@snakemake all $(if $(SCALE),--config scale=$(SCALE))
@@ -29,6 +29,13 @@ results: $(READY)  ## take over results that were shared: fetch the checkpoints;
 
 test: $(READY)  ## run the tests (ARGS=... goes to pytest)
 	@$(ONE_THREAD) python -m pytest -n 2 $(ARGS)
+
+test-slurm: $(READY)  ## run the pipeline on a Slurm that this starts here and stops again (root on Debian)
+	@$(ONE_THREAD) python -m pytest -m slurm tests/slurm $(ARGS)
+
+test-faults: $(READY)  ## kill runs at random moments until they end right (DEJAVU_FAULTS_SEED=... repeats the draws)
+	@$(ONE_THREAD) python -m pytest -n 2 --dist loadfile -m "not slurm" \
+	  tests/faults tests/test_bad_input tests/test_concurrency.py $(ARGS)
 
 lint: $(READY)  ## check format, types and the workflow
 	ruff check .

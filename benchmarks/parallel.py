@@ -4,7 +4,8 @@
 
 One process with the whole batch and two with half of it each, on CPU with gloo, take turns; of each the
 median step is compared, on the clock on the wall. Two could be twice as fast; what is lost is the exchange
-of gradients and, with SyncBN, of every BatchNorm's statistics. The results, with their machine and date, are in parallel.md.
+of gradients and, with SyncBN, of every BatchNorm's statistics. The results, with their machine and date, are
+in parallel.md.
 """
 
 from __future__ import annotations

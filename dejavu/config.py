@@ -52,7 +52,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     except RecursionError:
         raise DejavuError(f"{path} is nested deeper than {DEEPEST} levels") from None
     except ValidationError as error:
-        raise DejavuError(f"{path}: {_one_sentence(error)}") from None
+        raise DejavuError(f"{path}: {one_sentence(error)}") from None
     except ValueError as error:
         raise DejavuError(f"{path}: {error}") from None
     return params
@@ -154,7 +154,7 @@ def _yaml_reason(error: yaml.YAMLError) -> str:
     return f"{reason} (line {mark.line + 1})" if mark else reason
 
 
-def _one_sentence(error: ValidationError) -> str:
+def one_sentence(error: ValidationError) -> str:
     """The first fault, as 'key.path: what is wrong, what would be right'."""
     fault = error.errors()[0]
     # pydantic names the branch of a union in the path: those are not keys of the file.

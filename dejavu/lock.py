@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import IO, Any
 from .errors import DejavuError
 
 SNAKEMAKE = Path(".snakemake/dejavu.lock")
-"""held by every Snakemake that runs jobs here"""
+"""held by the Snakemake that runs jobs here; a job of DVC looks at it"""
 DVC = Path(".dvc/tmp/dejavu.lock")
 """held by every job that DVC runs here; between its jobs DVC holds a lock of its own"""
 DVC_ITSELF = Path(".dvc/tmp/lock")
@@ -42,20 +43,62 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def hold(path: Path) -> IO[Any]:
-    """Share the lock `path` with others of the kind until the file that is returned is closed.
+class Sign:
+    """A lock by which others see that somebody is at work; it goes with the process that holds it.
 
-    The operating system closes it when the process ends.
+    `sure` is False where the file system has no locks: then nobody sees it.
+    """
+
+    def __init__(self, file: IO[Any], sure: bool) -> None:
+        self._file, self.sure = file, sure
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Sign:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def hold(path: Path, alone: bool = False) -> Sign:
+    """Take the lock `path` (a file, made when missing and left behind) until the sign is closed.
+
+    It is shared with others of the kind, or held `alone`: then BlockingIOError is raised where somebody else
+    keeps it for a second.
     """
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "w")  # noqa: SIM115 (closed by whoever asked for it)
+    # Open for both: over NFS a shared lock wants to read, and one alone to write.
+    file = open(path, "a+")  # noqa: SIM115 (closed with the sign)
     try:
-        fcntl.flock(file, fcntl.LOCK_SH)
+        if alone:
+            _insist(file)
+        else:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    except BlockingIOError:
+        file.close()
+        raise
     except OSError as error:
         print(f"{path} cannot be locked ({error.strerror}): run one engine at a time", file=sys.stderr)
-    return file
+        return Sign(file, sure=False)
+    return Sign(file, sure=True)
+
+
+def _insist(file: IO[Any], seconds: float = 1.0) -> None:
+    """Lock a file; who asks `is_held` has it, too, but for no longer than that takes."""
+    import fcntl
+
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.02)
 
 
 def is_held(path: Path) -> bool:
@@ -63,7 +106,7 @@ def is_held(path: Path) -> bool:
     import fcntl
 
     try:
-        with open(path) as file:
+        with open(path, "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -72,17 +115,20 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def become_snakemake() -> IO[Any]:
-    """Keep DVC out of this clone until the file that is returned is closed.
+def become_snakemake() -> Sign:
+    """Keep DVC and every other Snakemake out of this clone until the sign that is returned is closed.
 
-    Raises DejavuError where DVC is at work here. Each engine first says that it is there and then looks for
+    Raises DejavuError where one is at work here. Each engine first says that it is there and then looks for
     the other, so that of two that start together one stops at least.
     """
-    file = hold(SNAKEMAKE)
+    try:
+        sign = hold(SNAKEMAKE, alone=True)
+    except BlockingIOError:
+        raise DejavuError(f"another Snakemake {_AT_WORK}") from None
     if is_held(DVC) or is_held(DVC_ITSELF):
-        file.close()
+        sign.close()
         raise DejavuError(f"DVC {_AT_WORK}")
-    return file
+    return sign
 
 
 @contextmanager

@@ -106,8 +106,10 @@ class Snakemake:
                 dag.execute_workflow(executor=executor)
                 graph = workflow._workflow.dag
                 self.rules = {rule.name for rule in workflow._workflow.rules}
+                self.groups = {rule.group for rule in workflow._workflow.rules if rule.group}
                 jobs = [job for job in graph.jobs if job.shellcmd]
                 self.jobs = {_of_snakemake(job) for job in jobs}
+                self.resources = {_of_snakemake(job).command: dict(job.resources.items()) for job in jobs}
                 self.to_run = {_of_snakemake(job).command for job in jobs if graph.needrun(job)}
         finally:
             os.chdir(here)

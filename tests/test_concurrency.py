@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -68,11 +69,38 @@ def test_a_lock_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:
     assert not lock.is_held(path)
     with lock.hold(path), lock.hold(path):  # several of a kind may
         assert lock.is_held(path)
+        with pytest.raises(BlockingIOError):
+            lock.hold(path, alone=True)
     assert not lock.is_held(path)
-    code = f"from dejavu import lock; lock.hold(lock.Path({str(path)!r})); import os; os.kill(os.getpid(), 9)"
-    job = begin(sys.executable, "-c", code, folder=ROOT)
-    job.communicate(timeout=60)
-    assert job.returncode == -9 and path.exists() and not lock.is_held(path)
+    with lock.hold(path, alone=True), pytest.raises(BlockingIOError):
+        lock.hold(path, alone=True)
+    # A job that such a process started, and that goes on, has nothing of its lock.
+    child = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    code = f"from dejavu import lock; sign = lock.hold(lock.Path({str(path)!r}), alone=True); {child}"
+    job = begin(sys.executable, "-c", f"{code}; import os; os.kill(os.getpid(), 9)", folder=ROOT)
+    assert job.stdout is not None
+    orphan = int(job.stdout.readline())
+    try:
+        assert job.wait(timeout=60) == -9 and path.exists() and not lock.is_held(path)
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+        job.communicate()
+
+
+def test_a_look_at_a_lock_refuses_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    looks = begin(
+        *(sys.executable, "-c"),
+        f"from dejavu import lock\nprint(flush=True)\nwhile True: lock.is_held(lock.Path({str(path)!r}))",
+        folder=ROOT,
+    )
+    try:
+        assert looks.stdout is not None and looks.stdout.readline() == "\n"
+        for alone in (True, False) * 200:
+            lock.hold(path, alone).close()
+    finally:
+        looks.kill()
+        looks.communicate()
 
 
 def test_a_job_of_dvc_is_refused_while_snakemake_is_at_work(
@@ -100,6 +128,8 @@ def test_snakemake_does_not_start_while_dvc_is_at_work(here: Path, held: Path) -
     with lock.hold(held), pytest.raises(DejavuError, match="DVC is at work"):
         lock.become_snakemake()
     assert not lock.is_held(lock.SNAKEMAKE)  # it has let go again
+    with lock.become_snakemake(), pytest.raises(DejavuError, match="another Snakemake is at work"):
+        lock.become_snakemake()
     lock.become_snakemake().close()
 
 
@@ -141,7 +171,7 @@ def until(happened: Callable[[], bool], seconds: float = 240) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "status", "sentence"),
     [
-        (SNAKEMAKE, SNAKEMAKE, 1, "Directory cannot be locked"),
+        (SNAKEMAKE, SNAKEMAKE, 1, "snakemake: another Snakemake is at work in this clone"),
         (SNAKEMAKE, DVC, 255, "dejavu: Snakemake is at work in this clone"),
         (DVC, DVC, 255, "is busy, it is being blocked by"),
         (DVC, SNAKEMAKE, 1, "snakemake: DVC is at work in this clone"),
@@ -171,3 +201,35 @@ def test_a_second_engine_says_so_and_stops(
     said, _ = running.communicate(timeout=240)
     assert running.returncode == 0, said
     assert (clone / TARGET).is_file()
+
+
+def test_after_a_kill_the_same_command_goes_on(clone: Path, begun: list[subprocess.Popen[str]]) -> None:
+    with lock.locked(clone / "data/smoke/raw/.cityscapes.lock"):
+        killed = begin(*SNAKEMAKE, folder=clone)
+        begun.append(killed)
+        until(lambda: (clone / "logs/smoke/download/cityscapes.log").exists() or killed.poll() is not None)
+        assert killed.poll() is None and lock.is_held(clone / lock.SNAKEMAKE)
+        killed.kill()
+        killed.wait(timeout=60)  # its job goes on, and waits with the next run's
+        again = begin(*SNAKEMAKE, folder=clone)
+        begun.append(again)
+        until(lambda: lock.is_held(clone / lock.SNAKEMAKE) or again.poll() is not None)
+        time.sleep(1)
+        assert again.poll() is None
+    said, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, said
+    assert (clone / TARGET).is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [("--dry-run", 0), ("--lint", 0), ("--summary", 0), ("--unlock", 0), ("--touch", 1)],
+)
+def test_who_only_looks_is_not_refused_while_snakemake_is_at_work(
+    clone: Path, options: str, status: int
+) -> None:
+    with lock.hold(clone / lock.SNAKEMAKE, alone=True):
+        asked = begin(*SNAKEMAKE, options, folder=clone)
+        said, _ = asked.communicate(timeout=240)
+    assert asked.returncode == status, said
+    assert ("snakemake: another Snakemake is at work in this clone" in said) == bool(status)

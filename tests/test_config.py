@@ -285,9 +285,12 @@ def test_a_pair_differs_in_nothing_but_the_method(experiment: str, scale: str) -
 
 
 def test_the_paper_scale_is_the_recipe_itself() -> None:
-    run = PARAMS.run("hrnet18", "paper")
-    assert run.train == PARAMS.recipes["hrnet_cityscapes"]
+    run, recipe = PARAMS.run("hrnet18", "paper"), PARAMS.recipes["hrnet_cityscapes"]
+    assert recipe.sync_norm and run.gpus == 1  # all statistics of one GPU are of the whole batch
+    assert run.train == recipe.model_copy(update={"sync_norm": False})
     assert run.network.width == 1.0
+    shared, recipe = PARAMS.run("hms_hrnet48", "paper"), PARAMS.recipes["hms_cityscapes"]
+    assert shared.gpus == 8 and shared.train == recipe
 
 
 def test_unknown_names_have_a_hint() -> None:

@@ -18,7 +18,7 @@ from dejavu.batches import Batch
 from dejavu.errors import DejavuError
 from dejavu.optimisation import build_optimizer
 from dejavu.planning import data, plan, speed
-from dejavu.planning.plan import Basis, Planner, Speeds, choose
+from dejavu.planning.plan import Basis, Planner, RowPlan, Speeds, choose
 from dejavu.planning.saved import Saved, tensors_of
 from dejavu.planning.speed import Speed
 from dejavu.planning.work import Meaning, Operations, Step, Work, build, count, empty_batch
@@ -489,3 +489,20 @@ def test_random_targets_are_what_the_task_learns(params: schema.Params) -> None:
     assert normals.shape == (4, 3, 48, 64) and torch.allclose(normals.norm(dim=1), torch.ones(()))
     depth = speed.random_target(params.run("depth", "smoke"), "depth", 13, numbers)
     assert depth.min() >= 1 and math.isfinite(float(depth.max()))
+
+
+def test_gpus_that_share_a_batch_keep_a_part_of_it_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = config.load(ROOT / "params.yaml")
+    run, planner = params.run("hrnet18", "smoke"), Planner(params, "smoke")
+    work = planner.work(run)
+    alone, shared = (RowPlan(run.model_copy(update={"gpus": gpus}), work, 100, None) for gpus in (1, 4))
+    assert (alone.memory, alone.memory_half) == (work.memory, work.memory_half)
+    # Weights, gradients and optimiser are everybody's, as of one GPU with a quarter of the batch.
+    quarter = run.train.model_copy(update={"batch_size": run.train.batch_size // 4})
+    expected = planner.work(run.model_copy(update={"train": quarter}))
+    assert shared.memory == pytest.approx(expected.memory, rel=0.05)
+    assert shared.memory_half == pytest.approx(expected.memory_half, rel=0.05)
+    assert shared.flops == alone.flops

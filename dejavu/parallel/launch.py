@@ -43,7 +43,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
     Raises DejavuError where machines cannot have the same number of processes.
     """
     command = [sys.executable, "-m", "dejavu", *arguments]
-    nodes = int(os.environ.get(NODES) or os.environ.get("SLURM_JOB_NUM_NODES") or 1)
+    nodes, processors = _machines()
     if count % nodes:
         raise DejavuError(
             f"{count} processes (gpus in params.yaml) cannot be shared by the {nodes} machines of this Slurm "
@@ -51,9 +51,10 @@ def launch(arguments: Sequence[str], count: int) -> int:
         )
     if nodes > 1 and NODES not in os.environ:  # one of us on each machine, which then starts its own
         lead = {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(free_port()), NODES: str(nodes)}
-        # --overlap: Snakemake's own step holds what the job was given.
-        step = ["srun", "--overlap", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
-        with _started([[*step, *command]], [os.environ | lead]) as (processes, said):
+        # --overlap: Snakemake's own step may hold what the job was given.
+        step = ["srun", "--overlap", "--kill-on-bad-exit=1", f"--nodes={nodes}", "--ntasks-per-node=1"]
+        step += [f"--cpus-per-task={processors}"]
+        with _started([[*step, *command]], [_of_the_job() | lead]) as (processes, said):
             return _watched(processes, said)
     local, first = count // nodes, int(os.environ["SLURM_PROCID"]) if nodes > 1 else 0
     env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if nodes == 1 else {}
@@ -65,6 +66,33 @@ def launch(arguments: Sequence[str], count: int) -> int:
     ]
     with _started([command] * local, each, quiet=first > 0) as (processes, said):
         return _watched(processes, said)
+
+
+def _machines() -> tuple[int, int]:
+    """How many machines this has, and how many processors of each: of the Slurm job that it is in, else 1, 1.
+
+    Slurm is asked, because Snakemake's plugin leaves no more than the job's number in the environment.
+
+    Raises DejavuError where it does not say.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if NODES in os.environ or job is None:
+        return int(os.environ.get(NODES, 1)), 1
+    asked = subprocess.run(
+        ["squeue", "--noheader", "--format=%D %C", "--jobs", job], capture_output=True, text=True
+    )
+    try:
+        nodes, processors = map(int, asked.stdout.split())
+    except ValueError:
+        reason = " ".join((asked.stderr or asked.stdout).split()) or "no answer"
+        raise DejavuError(f"Slurm does not say how many machines job {job} has: {reason}") from None
+    return nodes, processors // nodes
+
+
+def _of_the_job() -> dict[str, str]:
+    """The environment without what sbatch or an outer step says of tasks: srun takes that for options."""
+    kept = ("SLURM_JOB_ID", "SLURM_CONF", "SLURM_CLUSTER_NAME")
+    return {key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key in kept}
 
 
 def free_port() -> int:

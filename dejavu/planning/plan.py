@@ -70,6 +70,20 @@ class RowPlan:
         return self.steps * self.seeds * self.basis.seconds / 3600
 
     @property
+    def memory(self) -> int:
+        """Bytes of one GPU: of those that share a batch, each keeps its part of what is kept of it."""
+        return self.work.memory - self._elsewhere
+
+    @property
+    def memory_half(self) -> int:
+        """The same where all that is saved has two bytes."""
+        return self.work.memory_half - self._elsewhere // 2
+
+    @property
+    def _elsewhere(self) -> int:
+        return self.work.saved - self.work.saved // self.run.gpus
+
+    @property
     def disk(self) -> int:
         """Bytes of the weights of all seeds, published and kept in runs/, and of one checkpoint to resume."""
         resume = self.work.weights + self.work.state
@@ -102,8 +116,9 @@ class RowPlan:
             "task_loss_counted": self.work.loss,
             "parameters": self.work.deployed,
             "parameters_in_training": self.work.parameters,
-            "memory": self.work.memory,
-            "memory_if_activations_are_half": self.work.memory_half,
+            "gpus": self.run.gpus,
+            "memory": self.memory,
+            "memory_if_activations_are_half": self.memory_half,
             "activations": self.work.saved,
             "disk": self.disk,
             "hours": self.hours,

@@ -20,6 +20,11 @@ HEADS = (
     *("hours", "hours from"),
 )
 
+# Where nothing was measured: of a GPU of the last years in bfloat16, and of one core, on which a HRNet of
+# smoke scale came to 0.0043 and a SegNet to 0.039.
+GPU_TFLOPS, CPU_TFLOPS = 40.0, 0.004
+STEP_SECONDS = 0.05  # of each step beside its operations: small networks wait for their thousands of kernels
+
 WIDTH = 118  # of the lines below the table
 
 
@@ -54,6 +59,74 @@ def run(
         raise DejavuError(
             f"{len(faults)} of {len(faults) + len(rows)} rows are not in this plan: {faults[0]}"
         )
+
+
+def resources(params: Params, tflops: float | None = None) -> None:
+    """Count every row of every scale into slurm/resources.json, from which cluster jobs ask for resources.
+
+    Hours are those that were measured on a GPU at the scale (`--measure`), else the rate that is given, else
+    a cautious one; on processors, where the small scales are trained, always such a rate.
+    """
+    from ..files import write_text
+    from ..planning import resources as planning
+    from ..startup import leave_compiler_out
+
+    leave_compiler_out()
+    from ..planning.plan import Planner
+
+    on_cpu = planning.read().cluster.cpu_scales
+    counted: dict[str, Any] = {"rates": {}, "data": {}, "rows": {}}
+    left_out: list[DejavuError] = []
+    for scale in params.scales:
+        planner = Planner(params, scale)
+        experiments, faults = _countable(planner, list(params.experiments))
+        left_out += faults
+        speeds = _assumed(scale, scale not in on_cpu, tflops)
+        rows = [planner.row(experiment, speeds) for experiment in experiments]
+        counted["rates"][scale] = speeds.device
+        sizes = disks(planner, rows)
+        counted["data"][scale] = {name: size for name, size in sizes.items() if size is not None}
+        counted["rows"][scale] = {row.run.experiment: _asked(row) for row in rows if row.hours is not None}
+        print(f"{scale}: {len(counted['rows'][scale])} rows, {speeds.device}", file=sys.stderr, flush=True)
+    write_text(planning.COUNTED, _lines(counted))
+    if left_out:
+        raise DejavuError(
+            f"{len(left_out)} rows are not in {planning.COUNTED}, and their jobs ask for the default: "
+            f"{left_out[0]}"
+        )
+
+
+def _assumed(scale: str, gpu: bool, tflops: float | None) -> Speeds:
+    from ..planning import speed
+    from ..planning.plan import Speeds, choose
+
+    found = choose(speed.read_speeds(scale), "")
+    if gpu and tflops is None and found is not None and found.gpu:
+        return found
+    rate = (tflops or GPU_TFLOPS) if gpu else CPU_TFLOPS
+    return Speeds(f"{rate:g} TFLOP/s, {'given by hand' if gpu and tflops else 'assumed'}", rate=rate * 1e12)
+
+
+def _asked(row: RowPlan) -> dict[str, float]:
+    """What the resources of a training are worked out from, to three digits."""
+    work = row.work
+    assert row.hours is not None and row.steps is not None and row.basis is not None
+    minutes = row.hours * 60
+    if row.basis.kind == "given":
+        minutes += row.steps * row.seeds * STEP_SECONDS / 60
+    values = {"minutes": minutes, "model_mb": (work.memory - work.saved) / 1e6, "batch_mb": work.saved / 1e6}
+    return {key: float(f"{value:.3g}") for key, value in values.items()}
+
+
+def _lines(counted: dict[str, Any]) -> str:
+    """JSON with a line for each row, so that a difference shows which."""
+    parts = [f' "rates": {json.dumps(counted["rates"])}', f' "data": {json.dumps(counted["data"])}']
+    scales = []
+    for scale, rows in counted["rows"].items():
+        lines = ",\n".join(f"   {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
+        scales.append(f"  {json.dumps(scale)}: {{\n{lines}\n  }}")
+    parts.append(' "rows": {\n' + ",\n".join(scales) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _countable(planner: Planner, experiments: Sequence[str]) -> tuple[list[str], list[DejavuError]]:
@@ -160,7 +233,7 @@ def _sums(rows: Sequence[RowPlan]) -> dict[str, Any]:
         "flops": sum(row.flops or 0 for row in rows),
         "hours": sum(row.hours or 0.0 for row in rows),
         "disk": sum(row.disk for row in rows),
-        "memory": max(row.work.memory for row in rows),
+        "memory": max(row.memory for row in rows),
         "unknown": [row.run.experiment for row in rows if row.steps is None],
     }
 
@@ -187,7 +260,7 @@ def text(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> str:
 
 
 def _line(row: RowPlan) -> list[str]:
-    memory = f"{_giga(row.work.memory)}/{_giga(row.work.memory_half)}"
+    memory = f"{_giga(row.memory)}/{_giga(row.memory_half)}"
     return [
         f"  {row.run.experiment}",
         str(row.seeds),
@@ -245,6 +318,12 @@ def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
                 f"{speed.crop[0]}x{speed.crop[1]}, {speed.rate / 1e12:.3g} TFLOP/s in {speed.precision}, "
                 f"torch {speed.torch}, on {speed.device}."
             )
+    shared_by = {row.run.gpus for row in rows if row.run.gpus > 1}
+    if shared_by:
+        told.append(
+            f"Memory is of one GPU, of the {' or '.join(map(str, sorted(shared_by)))} that share a batch "
+            "where params.yaml says so; hours are those of all GPUs together."
+        )
     if any(not row.work.loss for row in rows):
         told.append("+ without the task's loss, which matches values and has none to match here.")
     if any(row.steps is None for row in rows):

@@ -117,10 +117,7 @@ def make_all() -> None:
             steps=2,
             pretrained={},
         )
-        _publish(folder.weights, paths.weights(name, 0))
-        _publish(folder.log, paths.log(name, 0))
-        if method is not None:
-            _publish(folder.regenerator, paths.regenerator(name, 0))
+        _publish(folder, paths, 0, run)
     with pytest.MonkeyPatch.context() as patch:  # counting takes seconds
         patch.setattr(evaluate, "cost", lambda *_: {"gmacs": 19.2, "params_m": 3.9, "input": [512, 1024]})
         for name in KEPT["experiments"]:

@@ -2,7 +2,7 @@
 import json
 import sys
 
-from dejavu import config as configuration, lock
+from dejavu import config as configuration, lock, orphans, waiting
 from dejavu.errors import DejavuError
 
 # Paths that occur in more than one rule; tests hold them against dejavu/paths.py.
@@ -33,14 +33,26 @@ except DejavuError as error:
 
 
 def start():
-    """Before the first job: one engine at a time in a clone. The lock is held until this process ends."""
+    """Before the first job: one engine at a time in a clone, and no job of an earlier run on the cluster."""
+    on_slurm = workflow.executor_plugin.name == "slurm"
     try:
-        HELD.append(lock.become_snakemake())
+        SIGN.append(lock.become_snakemake())
+        if on_slurm:
+            orphans.cancel(SIGN[0])
+            waiting.keep_asking(workflow.scheduler._executor)
     except DejavuError as error:
+        if on_slurm:
+            # At its exit the plugin would sweep away empty log folders: those of the other's waiting jobs, too.
+            workflow.executor_settings.delete_logfiles_older_than = 0
         sys.exit(f"snakemake: {error}")
 
 
-HELD = []
+def finish():
+    """After the last job; where a run is killed, the sign goes with its process."""
+    SIGN.pop().close()
+
+
+SIGN = []
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 # Figures show a DejaVu row beside its base: a table of which no such pair is run has none.

@@ -24,6 +24,9 @@ rule prepare:
         "data/{scale}/prepared/{dataset}/report.json",
     log:
         "logs/{scale}/prepare/{dataset}.log",
+    resources:
+        mem_mb=asks("prepare", "mem_mb"),
+        runtime=asks("prepare", "runtime"),
     params:
         part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
         source=lambda w: as_line(PARAMS.datasets[PARAMS.part(w.dataset, w.scale).source]),

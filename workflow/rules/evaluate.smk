@@ -22,6 +22,13 @@ for SIZE in PARAMS.scales.values():
             wildcard_constraints:
                 scale=SIZE.name,
                 experiment=one_of(GROUP),
+            group:
+                group_of(SIZE)
+            resources:
+                mem_mb=asks("evaluate", "mem_mb"),
+                runtime=asks("evaluate", "runtime"),
+                gpu=asks("evaluate", "gpu"),
+                row=1,
             params:
                 run=lambda w: row(w.experiment, w.scale),
                 cost_input=lambda w: PARAMS.cost_input(PARAMS.experiments[w.experiment].dataset),

@@ -30,7 +30,20 @@ for SIZE in PARAMS.scales.values():
                 wildcard_constraints:
                     scale=SIZE.name,
                     experiment=one_of(GROUP),
+                group:
+                    group_of(SIZE)
                 threads: 1
+                resources:
+                    mem_mb=asks("train", "mem_mb"),
+                    runtime=asks("train", "runtime"),
+                    gpu=asks("train", "gpu"),
+                    gpu_mem_mb=asks("train", "gpu_mem_mb"),
+                    cpus_per_task=asks("train", "cpus_per_task"),
+                    nodes=asks("train", "nodes"),
+                    tasks=asks("train", "tasks"),
+                    tasks_per_gpu=asks("train", "tasks_per_gpu"),
+                    mpi=asks("train", "mpi"),
+                    row=1,  # the Slurm profile lets one of these at a time into a job
                 params:
                     run=lambda w: row(w.experiment, w.scale, without={"protocol"}),
                 shell:

@@ -1,0 +1,58 @@
+"""A row that two machines train together: one process on each, which their job starts by srun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from engines import read_params, write_params
+
+from dejavu.paths import Paths
+
+from .cluster import Cluster, NotHere, running
+from .conftest import Tell
+from .place import local, make, show, snakemake
+
+pytestmark = pytest.mark.slurm
+
+ROW = "hrnet18"
+
+
+@pytest.fixture
+def machines() -> Iterator[Cluster]:
+    """Two nodes with a processor and a stand-in GPU each."""
+    try:
+        with running(Cluster(Path("/tmp/dejavu-several"), nodes=2, cpus=1, gpus=1)) as made:
+            yield made
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: Path, tell: Tell) -> None:
+    place = make(tmp_path / "place")
+    params = read_params(place)
+    for scale in (params["scales"]["smoke"], params["scale"]):
+        recipe = scale["train"]["hrnet_cityscapes"] | {"gpus": 2, "sync_norm": True, "epochs": 3}
+        scale["train"] = scale["train"] | {"hrnet_cityscapes": recipe}
+    write_params(place, params)
+    limits = place / "slurm" / "cluster.yaml"
+    asked = yaml.safe_load(limits.read_text()) | {"gpus_per_node": 1, "cpus_per_gpu": 1}
+    limits.write_text(yaml.safe_dump(asked))
+    # The nodes are parts of one machine, with less memory than those of clusters with GPUs.
+    smaller = [f"{rule}:mem_mb=3000" for rule in ("train_baseline_smoke", "evaluate_smoke")]
+    options = ["--set-resources", *smaller]
+    ended = snakemake(machines, place, str(Paths("smoke").metrics(ROW, 0)), *options)
+    assert ended.status == 0, ended.said[-3000:]
+    job = show(machines, ended.jobs[-1])
+    assert (job["NodeList"], job["TresPerJob"]) == ("node[1-2]", "gres:gpu:2")
+    there = Paths("smoke", place)
+    weights, log = (getattr(there, file)(ROW, 0).read_bytes() for file in ("weights", "log"))
+    # The same two processes on one machine, which no Slurm starts.
+    for made in (there.run(ROW, 0).parent, there.weights(ROW, 0).parent, there.log(ROW, 0).parent):
+        for file in (*made.rglob("*.csv"), *made.rglob("*.json"), *made.rglob("*.safetensors")):
+            file.unlink()
+    local(place, "train", ROW, "--scale", "smoke")
+    assert (there.weights(ROW, 0).read_bytes(), there.log(ROW, 0).read_bytes()) == (weights, log)
+    tell("a row by two machines: one process on each, the same bytes as by two processes of one machine")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .place import PATIENCE, Place, Training, until
 
-SPARE = 6
+SPARE = 8
 """runs of the command beyond one for each fault"""
 
 
@@ -32,10 +32,10 @@ def disturb(place: Place, faults: Sequence[Fault], rng: random.Random, seconds: 
     """Give the command until it has succeeded and every fault has struck a training; how often it was given.
 
     A fault strikes at a moment drawn from the whole life of a training, of which `seconds` are the lengths by
-    row. Where the training has ended by then, the fault waits for the next one; where the command succeeds
-    too soon, a row is forgotten and trained anew.
+    row. Where the training has ended by then (it is quicker now), the fault waits for the next one, and comes
+    earlier in its life; where the command succeeds too soon, a row is forgotten and trained anew.
     """
-    waiting, struck = list(faults), set()
+    waiting, struck, share = list(faults), set(), 1.0
     for number in range(1, len(faults) + SPARE + 1):
         with place.engine() as engine:
             end = time.monotonic() + PATIENCE
@@ -46,11 +46,14 @@ def disturb(place: Place, faults: Sequence[Fault], rng: random.Random, seconds: 
                     continue
                 training = rng.choice(victims)
                 moment = training.process.create_time() - time.time() + time.monotonic()
-                moment += rng.uniform(0, seconds[training.row])
-                if until(max(moment, time.monotonic()), training, engine):
-                    struck.add(training.process)
-                    if waiting[0](Scene(place, engine, training, rng)):
-                        waiting.pop(0)
+                moment += rng.uniform(0, share * seconds[training.row])
+                if not until(max(moment, time.monotonic()), training, engine):
+                    share *= 0.7
+                    continue
+                struck.add(training.process)
+                if waiting[0](Scene(place, engine, training, rng)):
+                    waiting.pop(0)
+                    share = 1.0
         if engine.returncode == 0:
             if not waiting:
                 return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from .disturb import Scene
@@ -61,11 +62,12 @@ def full_disk(scene: Scene) -> bool:
 def truncated_checkpoint(scene: Scene) -> bool:
     """A checkpoint that has lost its end: it is refused in a sentence that says what to do, which is done."""
     place, row = scene.place, scene.training.row
-    if not send(scene.training.process.pid, signal.SIGTERM):
-        return False
-    scene.engine.wait(timeout=PATIENCE)
     checkpoint = place.folder / "runs/smoke" / row / "seed0/checkpoint.pt"
-    if not checkpoint.exists():  # it was stopped before its first step
+    while scene.training.lives and not checkpoint.exists():
+        time.sleep(0.05)
+    send(scene.training.process.pid, signal.SIGTERM)
+    scene.engine.wait(timeout=PATIENCE)
+    if not checkpoint.exists():  # it had come to its end
         return False
     os.truncate(checkpoint, scene.rng.randrange(checkpoint.stat().st_size))
     with place.engine() as again:

@@ -156,6 +156,7 @@ class Place:
         """Delete what a finished row has left, and what was made of it: the command trains it again."""
         for folder in list(self.folder.rglob(row)):
             shutil.rmtree(folder)
+        shutil.rmtree(self.folder / ".dvc/cache", ignore_errors=True)  # DVC would take all from there
         for name in ("tables", "figures"):
             shutil.rmtree(self.folder / "results/smoke" / name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .augment import augment, normalise
 from .errors import DejavuError
-from .parallel.group import place
+from .parallel.group import is_lead, place
 from .partial_labels import available, hide
 from .photometric import distort
 from .randomness import generator
@@ -159,7 +159,8 @@ class Batches:
 
         with ThreadPoolExecutor(1) as reader:
             following = reader.submit(self.read, start) if start < self.total else None
-            for step in track(range(start, self.total), self.total, description, start):
+            steps: Iterable[int] = range(start, self.total)
+            for step in track(steps, self.total, description, start) if is_lead() else steps:
                 assert following is not None
                 raw = following.result()
                 following = reader.submit(self.read, step + 1) if step + 1 < self.total else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def locked(path: Path) -> Iterator[None]:
 class Sign:
     """A lock by which others see that somebody is at work; it goes with the process that holds it.
 
-    `sure` is False where the file system has no locks: then nobody sees it.
+    `sure` is False where the file system has no locks, or none that another machine sees.
     """
 
     def __init__(self, file: IO[Any], sure: bool) -> None:
@@ -54,6 +55,18 @@ class Sign:
 
     def close(self) -> None:
         self._file.close()
+
+    def put_name(self) -> None:
+        """Write this machine's name into the file. Where another one's stands there, nothing is sure.
+
+        Some file systems of clusters give each machine a lock of its own.
+        """
+        name = socket.gethostname()
+        self._file.seek(0)
+        self.sure = self.sure and self._file.read() in ("", name)
+        self._file.truncate(0)
+        self._file.write(name)
+        self._file.flush()
 
     def __enter__(self) -> Sign:
         return self
@@ -125,6 +138,7 @@ def become_snakemake() -> Sign:
         sign = hold(SNAKEMAKE, alone=True)
     except BlockingIOError:
         raise DejavuError(f"another Snakemake {_AT_WORK}") from None
+    sign.put_name()
     if is_held(DVC) or is_held(DVC_ITSELF):
         sign.close()
         raise DejavuError(f"DVC {_AT_WORK}")

@@ -23,7 +23,7 @@ def cancel(sign: Sign, seconds: float = 180.0) -> None:
     """Cancel jobs that Snakemake once sent from this folder, and wait until they are gone.
 
     `sign` must be the one of `become_snakemake`: as long as this process alone holds it, no such job has a
-    Snakemake that waits for it. Where the file system has no locks nothing is cancelled.
+    Snakemake that waits for it. Where that is not sure, nothing is cancelled.
 
     Raises DejavuError where Slurm does not answer, or jobs are still there after so many seconds.
     """
@@ -33,8 +33,8 @@ def cancel(sign: Sign, seconds: float = 180.0) -> None:
     which = f"Slurm job{'s' * (len(jobs) > 1)} {', '.join(jobs)} of an earlier run"
     if not sign.sure:
         raise DejavuError(
-            f"{which} may still write here, and without locks nobody can tell whether its Snakemake lives: "
-            f"wait for its end, or `scancel {' '.join(jobs)}`"
+            f"{which} may still write here, and nobody can tell from this machine whether its Snakemake "
+            f"lives: wait for its end, or `scancel {' '.join(jobs)}`"
         )
     print(f"snakemake: cancels {which}, which was killed", file=sys.stderr, flush=True)
     end = time.monotonic() + seconds

@@ -1,7 +1,7 @@
 """Signals that ask a training to stop: it finishes its step, saves, and the same command goes on from there.
 
 Slurm sends SIGTERM before it ends a job, for its time limit, for `scancel` or for another job that goes
-first, and SIGUSR1 if `--signal=USR1@120` asked for an earlier word. SIGINT is Ctrl-C. A second one of the
+first, and SIGUSR1 if `--signal=USR1@300` asked for an earlier word. SIGINT is Ctrl-C. A second one of the
 same kind is not waited for.
 """
 

@@ -1,6 +1,6 @@
 """A training that Slurm stops with SIGUSR1 asks for its job to be run again, and goes on where it saved.
 
-`sbatch --signal=USR1@120` sends SIGUSR1 two minutes before a job's time is over. SIGTERM is different: after
+`sbatch --signal=USR1@300` sends SIGUSR1 five minutes before a job's time is over. SIGTERM is different: after
 `scancel` nobody wants the job back.
 """
 
@@ -12,17 +12,17 @@ import subprocess
 
 from .parallel.member import NODES, member
 
-SECONDS = 60  # that Slurm has for its answer; the job has two minutes
+SECONDS = 60  # that Slurm has for its answer; the job has some minutes
 
 
 def requeue(number: int) -> str | None:
     """Ask Slurm to run this job again where signal `number` is SIGUSR1; what came of it, in one sentence.
 
-    None where nothing was asked: for another signal, outside a Slurm job, and in one of several processes
-    that train together, whose launcher asks for all.
+    None where nothing was asked: for another signal, outside a Slurm job, and by those of several processes
+    that leave it to another.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if number != signal.SIGUSR1 or job is None or NODES in os.environ or member() is not None:
+    if number != signal.SIGUSR1 or job is None or not _asks():
         return None
     command = ["scontrol", "requeue", job]
     try:
@@ -36,3 +36,14 @@ def requeue(number: int) -> str | None:
     if failed:
         return f"`scontrol requeue {job}` failed ({reason}): submit the job again, and it goes on"
     return f"Slurm runs job {job} again"
+
+
+def _asks() -> bool:
+    """Whether this process asks for all that train together.
+
+    It is their launcher, on several machines the first one's, or the first of those that srun started.
+    """
+    who = member()
+    if who is not None:
+        return who.bound and who.rank == 0
+    return NODES not in os.environ or os.environ.get("SLURM_PROCID") == "0"

@@ -81,6 +81,11 @@ def train(
             state["sums"].to(device),
         )
 
+    if (group.agree(start) or 0) != start:
+        raise DejavuError(
+            f"{folder.checkpoint}: process {group.place().rank} of this training finds step {start} there, "
+            "another one a later step: the file system has not shown it everywhere yet, so run this again"
+        )
     for line in log:
         watch(line)
 

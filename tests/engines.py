@@ -64,10 +64,15 @@ def shorten(folder: Path) -> None:
     for scale in scales.values():
         scale["data"] = {name: part for name, part in scale["data"].items() if name in used}
     params |= {"tables": tables, "experiments": experiments, "scales": scales, "scale": scales["smoke"]}
+    write_shorter(folder, params)
+
+
+def write_shorter(folder: Path, params: dict[str, Any]) -> None:
+    """Write params.yaml with some tables and rows left out, which leave dvc.yaml, too."""
     pipeline = (folder / "dvc.yaml").read_text()
-    for gone in _names(folder, "tables") - set(tables):
+    for gone in _names(folder, "tables") - set(params["tables"]):
         pipeline = re.sub(rf"(?m)^  (tables|figures)_{gone}:\n(    .*\n)+", "", pipeline)
-    for gone in _names(folder, "experiments") - kept:
+    for gone in _names(folder, "experiments") - set(params["experiments"]):
         pipeline = re.sub(rf"(?m)^      - \S+/{gone}\n", "", pipeline)
     (folder / "dvc.yaml").write_text(pipeline)
     write_params(folder, params)

@@ -227,7 +227,7 @@ def test_a_scale_limits_the_number_of_real_images(
     monkeypatch.setenv("DEJAVU_MIRROR", str(some_of(mirror / "camvid", tmp_path / "some" / "camvid").parent))
     text = (root / "params.yaml").read_text()
     text = text.replace("{source: camvid,", "{source: camvid, train: 5, val: 3,")
-    text = text.replace("batch_size: 8", "batch_size: 5")
+    text = text.replace("batch_size: 8", "batch_size: 5").replace("gpus: 8", "gpus: 1")
     Path("params.yaml").write_text(text)
     params = config.load("params.yaml")
     height, width = params.part("cityscapes", "open").size

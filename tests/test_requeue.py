@@ -51,9 +51,10 @@ def test_what_ends_a_job_for_good_does_not(asked: Path, number: int) -> None:
     [
         {"RANK": "0", "WORLD_SIZE": "2"},
         {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"},
-        {requeue.NODES: "2"},
+        {requeue.NODES: "2", "SLURM_PROCID": "1"},
+        {requeue.NODES: "2", "SLURM_PROCID": "0", "RANK": "0", "WORLD_SIZE": "4"},
     ],
-    ids=["of torchrun", "of srun", "launcher of one machine"],
+    ids=["of torchrun", "of srun", "launcher of a second machine", "of the first launcher"],
 )
 def test_one_of_several_processes_does_not(
     asked: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
@@ -61,6 +62,20 @@ def test_one_of_several_processes_does_not(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert requeue.requeue(signal.SIGUSR1) is None and not asked.exists()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2"}, {requeue.NODES: "2", "SLURM_PROCID": "0"}],
+    ids=["of srun", "launcher of a machine"],
+)
+def test_the_first_of_them_does(
+    asked: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert requeue.requeue(signal.SIGUSR1) == "Slurm runs job 12 again"
+    assert asked.read_text() == "requeue 12\n"
 
 
 def test_outside_of_a_job_nobody_is_asked(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:

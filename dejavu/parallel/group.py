@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..errors import DejavuError
-from .member import LOST, Member, member
+from .member import LOST, Member, address_of_step, member, port_of_step
 
-# The others wait while the lead measures a validation split, which may take an hour.
-PATIENCE = timedelta(hours=6)
+# The others wait while the lead measures a validation split, which may take an hour; to meet, less.
+PATIENCE, MEETING = timedelta(hours=6), timedelta(minutes=10)
 
 
 class Place(NamedTuple):
@@ -84,13 +84,23 @@ def _join(who: Member | None, count: int) -> None:
     if who is None or who.world != count:
         found = "none" if who is None else str(who.world)
         raise DejavuError(f"this row asks for {count} processes (gpus in params.yaml), and there are {found}")
-    for key, value in who.environment().items():
-        os.environ[key] = value
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(_own_gpu(who, torch.cuda.device_count()))
         backend = "cpu:gloo,cuda:nccl"  # gloo for words between processors, which wait for no GPU
-    distributed.init_process_group(backend, rank=who.rank, world_size=who.world, timeout=PATIENCE)
+    # torchrun has made the place where they meet; elsewhere the first process does.
+    address, port = who.address or address_of_step(), who.port or port_of_step()
+    makes = who.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    try:
+        meeting = distributed.TCPStore(address, port, who.world, is_master=makes, timeout=MEETING)
+        distributed.init_process_group(
+            backend, store=meeting, rank=who.rank, world_size=who.world, timeout=PATIENCE
+        )
+    except RuntimeError as error:
+        raise DejavuError(
+            f"the {who.world} processes of this training have not met at {address}, port {port} "
+            f"({str(error).splitlines()[0]}): MASTER_ADDR and MASTER_PORT name another place"
+        ) from None
 
 
 def _own_gpu(who: Member, seen: int) -> int:

@@ -13,15 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 from ..errors import DejavuError
 from ..preemption import SIGNALS
-from .member import LOST, NODES, member
+from .member import LOST, NODES, address_of_step, member, port_of_step
 
 GRACE = 30.0  # seconds for the others to end of themselves when one has failed
 POLL = 0.1
@@ -50,22 +50,22 @@ def launch(arguments: Sequence[str], count: int) -> int:
             "job evenly: ask for another number of machines"
         )
     if nodes > 1 and NODES not in os.environ:  # one of us on each machine, which then starts its own
-        lead = {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(free_port()), NODES: str(nodes)}
-        # --overlap: Snakemake's own step may hold what the job was given.
-        step = ["srun", "--overlap", "--kill-on-bad-exit=1", f"--nodes={nodes}", "--ntasks-per-node=1"]
-        step += [f"--cpus-per-task={processors}"]
-        with _started([[*step, *command]], [_of_the_job() | lead]) as (processes, said):
-            return _watched(processes, said)
-    local, first = count // nodes, int(os.environ["SLURM_PROCID"]) if nodes > 1 else 0
-    env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if nodes == 1 else {}
-    each = [
-        os.environ
-        | env
-        | {"RANK": str(first * local + number), "WORLD_SIZE": str(count), "LOCAL_RANK": str(number)}
-        for number in range(local)
-    ]
-    with _started([command] * local, each, quiet=first > 0) as (processes, said):
-        return _watched(processes, said)
+        # --overlap: Snakemake's own step may hold what the job was given; --wait: the lead ends last.
+        step = ["srun", "--overlap", "--kill-on-bad-exit=1", "--wait=0"]
+        step += [f"--nodes={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={processors}"]
+        env = _of_the_job() | {NODES: str(nodes)}
+        # srun answers SIGINT with a report.
+        with _started([[*step, *command]], [env], instead={signal.SIGINT: signal.SIGTERM}) as started:
+            return _watched(*started)
+    local = count // nodes
+    if nodes > 1:
+        first, address, port = int(os.environ["SLURM_PROCID"]), address_of_step(), port_of_step()
+    else:
+        first, address, port = 0, "127.0.0.1", free_port()
+    env = os.environ | {"MASTER_ADDR": address, "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    each = [env | {"RANK": str(first * local + number), "LOCAL_RANK": str(number)} for number in range(local)]
+    with _started([command] * local, each, quiet=first > 0) as started:
+        return _watched(*started)
 
 
 def _machines() -> tuple[int, int]:
@@ -104,14 +104,18 @@ def free_port() -> int:
 
 @contextmanager
 def _started(
-    commands: Sequence[Sequence[str]], environments: Sequence[dict[str, str]], quiet: bool = False
+    commands: Sequence[Sequence[str]],
+    environments: Sequence[dict[str, str]],
+    quiet: bool = False,
+    instead: Mapping[int, int] = MappingProxyType({}),
 ) -> Iterator[tuple[list[Process], list[Path | None]]]:
     """Processes, and for each the file that holds what it says, or None where that is shown.
 
-    `quiet`: the first is as silent as the others. All have ended when this does.
+    `quiet`: the first is as silent as the others. Signals are handed on to them, or others `instead`. All
+    have ended when this does.
     """
     processes: list[Process] = []
-    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder, _handing_on(processes, instead):
         said = [Path(folder) / str(number) if number or quiet else None for number in range(len(commands))]
         try:
             for command, env, path in zip(commands, environments, said, strict=True):
@@ -137,15 +141,14 @@ def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
     """Wait for all; the exit status of the first that failed, 128 + its number for a signal, or 0."""
     failed: list[int] = []  # in their order
     end = float("inf")
-    with _handing_on(processes):
-        while any([process.poll() is None for process in processes]):
-            failed += _failed(processes, but=failed)
-            if failed:
-                end = min(end, time.monotonic() + GRACE)
-            if time.monotonic() > end:
-                for process in processes:
-                    process.kill()
-            time.sleep(POLL)
+    while any([process.poll() is None for process in processes]):
+        failed += _failed(processes, but=failed)
+        if failed:
+            end = min(end, time.monotonic() + GRACE)
+        if time.monotonic() > end:
+            for process in processes:
+                process.kill()
+        time.sleep(POLL)
     failed += _failed(processes, but=failed)
     # Who was left by another says so; the other one knows why.
     causes = [number for number in failed if processes[number].returncode != LOST] or failed
@@ -154,7 +157,7 @@ def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
     shown = [number for number in causes if said[number] is None and processes[number].returncode > 0]
     first = shown[0] if shown else causes[0]
     path, status = said[first], processes[first].returncode
-    if path is not None:
+    if path is not None and status - 128 not in SIGNALS:  # that they were asked to stop, the lead says
         sys.stderr.write(path.read_text(encoding="utf-8", errors="replace"))
     if status < 0:
         name = signal.Signals(-status).name
@@ -168,14 +171,14 @@ def _failed(processes: Sequence[Process], but: Sequence[int]) -> list[int]:
 
 
 @contextmanager
-def _handing_on(processes: Sequence[Process]) -> Iterator[None]:
+def _handing_on(processes: Sequence[Process], instead: Mapping[int, int]) -> Iterator[None]:
     """Within it the signals that ask a training to stop go to the processes; a second one ends these."""
     seen: set[int] = set()
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         for process in processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL if number in seen else number)
+                process.send_signal(signal.SIGKILL if number in seen else instead.get(number, number))
         seen.add(number)
 
     earlier: dict[int, Any] = {number: signal.signal(number, hand_on) for number in SIGNALS}

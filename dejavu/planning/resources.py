@@ -43,6 +43,7 @@ class Cluster(Section):
     cpu_scales: tuple[str, ...] = ("smoke", "demo")
     cpus_per_gpu: Count = 2
     gpus_per_node: Count = 8
+    max_mem_mb: Count = 480_000
 
 
 class Row(Section):

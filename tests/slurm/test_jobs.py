@@ -90,7 +90,7 @@ def _command(pid: int) -> bytes:
 def test_a_job_that_hears_of_its_end_saves_and_is_run_again(
     cluster: Cluster, prepared: Path, tmp_path: Path, tell: Tell
 ) -> None:
-    """SIGUSR1 as `--signal=USR1@120` sends it; what comes out is what an undisturbed training makes."""
+    """SIGUSR1 as `--signal=USR1@300` sends it; what comes out is what an undisturbed training makes."""
     place = make(tmp_path / "place")
     lengthen(place, "hrnet_cityscapes", EPOCHS)
     for stage in ("download", "prepare"):

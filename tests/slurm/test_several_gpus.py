@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from dejavu.paths import Paths
 
 from .cluster import Cluster, NotHere, running
 from .conftest import Tell
-from .place import local, make, show, snakemake
+from .place import begun, finish, local, make, show
 
 pytestmark = pytest.mark.slurm
 
@@ -30,11 +32,18 @@ def machines() -> Iterator[Cluster]:
         pytest.skip(str(reason))
 
 
+def until(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None and time.monotonic() < end, "it did not happen"
+        time.sleep(0.2)
+
+
 def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: Path, tell: Tell) -> None:
     place = make(tmp_path / "place")
     params = read_params(place)
     for scale in (params["scales"]["smoke"], params["scale"]):
-        recipe = scale["train"]["hrnet_cityscapes"] | {"gpus": 2, "sync_norm": True, "epochs": 3}
+        recipe = scale["train"]["hrnet_cityscapes"] | {"gpus": 2, "sync_norm": True, "epochs": 40}
         scale["train"] = scale["train"] | {"hrnet_cityscapes": recipe}
     write_params(place, params)
     limits = place / "slurm" / "cluster.yaml"
@@ -43,9 +52,16 @@ def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: P
     # The nodes are parts of one machine, with less memory than those of clusters with GPUs.
     smaller = [f"{rule}:mem_mb=3000" for rule in ("train_baseline_smoke", "evaluate_smoke")]
     options = ["--set-resources", *smaller]
-    ended = snakemake(machines, place, str(Paths("smoke").metrics(ROW, 0)), *options)
+    said = place / "logs/smoke/train" / f"{ROW}.log"
+    with begun(machines, place, str(Paths("smoke").metrics(ROW, 0)), *options) as process:
+        until(lambda: said.exists() and "epoch 2/" in said.read_text(), process)
+        (number,) = machines.call("squeue", "--noheader", "--states=running", "--format=%i").split()
+        machines.call("scancel", "--signal=USR1", number)
+        until(lambda: show(machines, int(number))["Restarts"] == "1", process)
+        ended = finish(process, place, 600)
     assert ended.status == 0, ended.said[-3000:]
-    job = show(machines, ended.jobs[-1])
+    assert ended.jobs[-1] == int(number)
+    job = show(machines, int(number))
     assert (job["NodeList"], job["TresPerJob"]) == ("node[1-2]", "gres:gpu:2")
     there = Paths("smoke", place)
     weights, log = (getattr(there, file)(ROW, 0).read_bytes() for file in ("weights", "log"))
@@ -55,4 +71,4 @@ def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: P
             file.unlink()
     local(place, "train", ROW, "--scale", "smoke")
     assert (there.weights(ROW, 0).read_bytes(), there.log(ROW, 0).read_bytes()) == (weights, log)
-    tell("a row by two machines: one process on each, the same bytes as by two processes of one machine")
+    tell("a row by two machines, run again after SIGUSR1: the same bytes as by two processes of one machine")

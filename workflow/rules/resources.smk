@@ -18,7 +18,7 @@ def asks(stage, resource):
         else:
             job = getattr(BOOK, stage)(PARAMS.run(wildcards.experiment, wildcards.scale))
         value = getattr(job, resource)
-        return value * attempt if resource == "mem_mb" else value
+        return min(value * attempt, BOOK.cluster.max_mem_mb) if resource == "mem_mb" else value
 
     return of_job
 

@@ -13,8 +13,8 @@ from engines import read_params, write_params
 
 from dejavu.paths import Paths
 
-from .cluster import Cluster, NotHere, running
-from .conftest import Tell
+from .cluster import Cluster
+from .conftest import Tell, had
 from .place import begun, finish, local, make, show
 
 pytestmark = pytest.mark.slurm
@@ -25,11 +25,8 @@ ROW = "hrnet18"
 @pytest.fixture
 def machines() -> Iterator[Cluster]:
     """Two nodes with a processor and a stand-in GPU each."""
-    try:
-        with running(Cluster(Path("/tmp/dejavu-several"), nodes=2, cpus=1, gpus=1)) as made:
-            yield made
-    except NotHere as reason:
-        pytest.skip(str(reason))
+    with had(Cluster(Path("/tmp/dejavu-several"), nodes=2, cpus=1, gpus=1)) as made:
+        yield made
 
 
 def until(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:

@@ -150,6 +150,8 @@ class Place:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # In the background of a script SIGINT is ignored, and would be by the engine, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def forget(self, row: str) -> None:

@@ -214,15 +214,17 @@ def _stage(args: argparse.Namespace) -> int | None:
     """The exit status, where other processes have done the work."""
     from .config import load
     from .lock import job_of_dvc
-    from .parallel.launch import launch, wants_launch
 
     params = load(args.params)
     extra = {key: value for key, value in vars(args).items() if key in EXTRA}
     stage = importlib.import_module(f".stages.{args.stage}", __package__)
     scale = params.get_scale(args.scale).name
     with job_of_dvc():
-        if args.stage == "train" and wants_launch(gpus := params.run(args.name, scale).gpus):
-            return launch(args.line, gpus)
+        if args.stage == "train" and (gpus := params.run(args.name, scale).gpus) > 1:
+            from .parallel.launch import launch, wants_launch
+
+            if wants_launch(gpus):
+                return launch(args.line, gpus)
         stage.run(params, args.name, scale, **extra)
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -42,16 +42,26 @@ def listening(patient: bool = False) -> Iterator[Request]:
     Slurm and a launcher may both hand on the same.
     """
     request = Request()
-    earlier: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
         signal.signal(number, signal.SIG_IGN if patient else earlier[number])
 
-    if threading.current_thread() is threading.main_thread():
-        earlier = {number: signal.signal(number, note) for number in SIGNALS}
-    try:
+    if threading.current_thread() is not threading.main_thread():
         yield request
-    finally:
-        for number, handler in earlier.items():
+        return
+    with handled(note) as earlier:
+        yield request
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
+    """Within it `SIGNALS` go to this handler; yields those of before, which are back afterwards."""
+    earlier: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in SIGNALS:
             signal.signal(number, handler)
+        yield earlier
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, earlier[number])

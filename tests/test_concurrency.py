@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engines import workplace
 from test_bad_input import samples
 from test_bad_input.checks import tree
+from waits import until
 
 from dejavu import lock
 from dejavu.__main__ import main
@@ -159,13 +160,6 @@ def begun() -> Iterator[list[subprocess.Popen[str]]]:
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def until(happened: Callable[[], bool], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

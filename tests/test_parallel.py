@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 from test_training import EXPERIMENTS, MAIN, make_run
 from torch import nn
 from torch.nn import functional as F
+from waits import until
 
 from dejavu import config, randomness, schema
 from dejavu.errors import DejavuError
@@ -263,10 +263,3 @@ def test_stopped_killed_and_launched_otherwise_it_ends_alike(clone: Path) -> Non
     said = torchrun.communicate(timeout=400)[1]
     assert torchrun.returncode == 0, said
     assert results(clone) == expected
-
-
-def until(happened: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)

@@ -13,14 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Any
 
 from ..errors import DejavuError
-from ..preemption import SIGNALS
+from ..preemption import SIGNALS, handled
 from .member import LOST, NODES, address_of_step, member, port_of_step
 
 GRACE = 30.0  # seconds for the others to end of themselves when one has failed
@@ -55,8 +53,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
         step += [f"--nodes={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={processors}"]
         env = _of_the_job() | {NODES: str(nodes)}
         # srun answers SIGINT with a report.
-        with _started([[*step, *command]], [env], instead={signal.SIGINT: signal.SIGTERM}) as started:
-            return _watched(*started)
+        return _run([[*step, *command]], [env], instead={signal.SIGINT: signal.SIGTERM})
     local = count // nodes
     if nodes > 1:
         first, address, port = int(os.environ["SLURM_PROCID"]), address_of_step(), port_of_step()
@@ -64,8 +61,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
         first, address, port = 0, "127.0.0.1", free_port()
     env = os.environ | {"MASTER_ADDR": address, "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
     each = [env | {"RANK": str(first * local + number), "LOCAL_RANK": str(number)} for number in range(local)]
-    with _started([command] * local, each, quiet=first > 0) as started:
-        return _watched(*started)
+    return _run([command] * local, each, quiet=first > 0)
 
 
 def _machines() -> tuple[int, int]:
@@ -102,25 +98,33 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@contextmanager
-def _started(
+def _run(
     commands: Sequence[Sequence[str]],
     environments: Sequence[dict[str, str]],
     quiet: bool = False,
     instead: Mapping[int, int] = MappingProxyType({}),
-) -> Iterator[tuple[list[Process], list[Path | None]]]:
-    """Processes, and for each the file that holds what it says, or None where that is shown.
+) -> int:
+    """Run processes to their end, and return the exit status of the first that failed, or 0.
 
-    `quiet`: the first is as silent as the others. Signals are handed on to them, or others `instead`. All
-    have ended when this does.
+    It is 128 + its number where a signal ended that one. What the first one says is shown, unless `quiet`.
+    Signals that ask a training to stop are handed on to them, or others `instead`; a second one of a kind
+    kills them.
     """
     processes: list[Process] = []
-    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder, _handing_on(processes, instead):
+    seen: set[int] = set()
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL if number in seen else instead.get(number, number))
+        seen.add(number)
+
+    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder, handled(hand_on):
         said = [Path(folder) / str(number) if number or quiet else None for number in range(len(commands))]
         try:
             for command, env, path in zip(commands, environments, said, strict=True):
                 processes.append(_start(command, env, path))
-            yield processes, said
+            return _watched(processes, said)
         finally:
             for process in processes:
                 process.kill()
@@ -168,22 +172,3 @@ def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
 def _failed(processes: Sequence[Process], but: Sequence[int]) -> list[int]:
     """The numbers of the processes that have ended with an error, but those that are known."""
     return [number for number, one in enumerate(processes) if one.returncode and number not in but]
-
-
-@contextmanager
-def _handing_on(processes: Sequence[Process], instead: Mapping[int, int]) -> Iterator[None]:
-    """Within it the signals that ask a training to stop go to the processes; a second one ends these."""
-    seen: set[int] = set()
-
-    def hand_on(number: int, frame: FrameType | None) -> None:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL if number in seen else instead.get(number, number))
-        seen.add(number)
-
-    earlier: dict[int, Any] = {number: signal.signal(number, hand_on) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

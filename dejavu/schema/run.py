@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import DejavuError
 from .data import Part, Source
 from .method import Balance, Consistency, Method
 from .recipe import Protocol, Recipe
@@ -46,6 +47,17 @@ class Run(Section):
     def tasks(self) -> tuple[str, ...]:
         """What is predicted, one or several."""
         return (self.task,) if isinstance(self.task, str) else self.task
+
+    def chosen(self, seed: int | None) -> tuple[int, ...]:
+        """All seeds, or the one that `--seed` names. Raises DejavuError where that is none of them."""
+        if seed is None:
+            return self.seeds
+        if seed not in self.seeds:
+            raise DejavuError(
+                f"--seed {seed} is not one of {self.experiment}'s seeds at scale {self.scale} "
+                f"({', '.join(map(str, self.seeds))}): add it to scales.{self.scale}.seeds in params.yaml"
+            )
+        return (seed,)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what the run depends on.

@@ -29,11 +29,7 @@ def run(params: Params, name: str, scale: str, seed: int | None = None, out: Pat
     Raises DejavuError where weights or data are missing or do not fit.
     """
     run = params.run(name, scale)
-    seeds = run.seeds if seed is None else (seed,)
-    if seed is not None and seed not in run.seeds:
-        raise DejavuError(
-            f"--seed {seed} is not one of {name}'s seeds at scale {scale} ({', '.join(map(str, run.seeds))})"
-        )
+    seeds = run.chosen(seed)
     from ..datasets.store import open_split, read_report
     from .evaluate import training_of, truth
 

@@ -34,12 +34,7 @@ def run(
     training; a seed that was killed goes on from its checkpoint.
     """
     run = params.run(name, scale)
-    chosen_seeds = run.seeds if seed is None else (seed,)
-    if seed is not None and seed not in run.seeds:
-        raise DejavuError(
-            f"--seed {seed} is not one of scale {scale}'s seeds ({', '.join(map(str, run.seeds))}): "
-            f"add it to scales.{scale}.seeds in params.yaml"
-        )
+    chosen_seeds = run.chosen(seed)
     from ..datasets.store import read_report
     from ..startup import leave_compiler_out
 

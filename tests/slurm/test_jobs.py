@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from dejavu.paths import Paths
 
 from .cluster import Cluster
 from .conftest import Tell
-from .place import begun, finish, lengthen, local, make, own_seconds, show, snakemake, variables
+from .place import begun, finish, lengthen, local, make, own_seconds, show, snakemake, until, variables
 
 pytestmark = pytest.mark.slurm
 
@@ -35,16 +32,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def targets(*rows: str) -> list[str]:
     return [str(Paths("smoke").metrics(row, 0)) for row in rows]
-
-
-def until(
-    happened: Callable[[], bool], process: subprocess.Popen[str], what: str, seconds: float = 240
-) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, f"Snakemake ended before {what}"
-        assert time.monotonic() < end, f"no {what} in {seconds:.0f} seconds"
-        time.sleep(0.2)
 
 
 def test_jobs_at_once_have_a_gpu_each(cluster: Cluster, prepared: Path, tmp_path: Path, tell: Tell) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from dejavu.paths import Paths
 
 from .cluster import Cluster
 from .conftest import Tell, had
-from .place import begun, finish, local, make, show
+from .place import begun, finish, local, make, show, until
 
 pytestmark = pytest.mark.slurm
 
@@ -27,13 +25,6 @@ def machines() -> Iterator[Cluster]:
     """Two nodes with a processor and a stand-in GPU each."""
     with had(Cluster(Path("/tmp/dejavu-several"), nodes=2, cpus=1, gpus=1)) as made:
         yield made
-
-
-def until(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None and time.monotonic() < end, "it did not happen"
-        time.sleep(0.2)
 
 
 def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: Path, tell: Tell) -> None:
@@ -51,10 +42,10 @@ def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: P
     options = ["--set-resources", *smaller]
     said = place / "logs/smoke/train" / f"{ROW}.log"
     with begun(machines, place, str(Paths("smoke").metrics(ROW, 0)), *options) as process:
-        until(lambda: said.exists() and "epoch 2/" in said.read_text(), process)
+        until(lambda: said.exists() and "epoch 2/" in said.read_text(), process, "training")
         (number,) = machines.call("squeue", "--noheader", "--states=running", "--format=%i").split()
         machines.call("scancel", "--signal=USR1", number)
-        until(lambda: show(machines, int(number))["Restarts"] == "1", process)
+        until(lambda: show(machines, int(number))["Restarts"] == "1", process, "second start")
         ended = finish(process, place, 600)
     assert ended.status == 0, ended.said[-3000:]
     assert ended.jobs[-1] == int(number)

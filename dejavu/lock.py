@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import DejavuError
+from .preemption import heed
 
 SNAKEMAKE = Path(".snakemake/dejavu.lock")
 """held by the Snakemake that runs jobs here; a job of DVC looks at it"""
@@ -36,7 +37,7 @@ def locked(path: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 print(f"waiting for another process that holds {path}", file=sys.stderr)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                _insist(file, float("inf"), f"while it waited for {path}")
         except OSError as error:  # some cluster file systems have no locks
             print(
                 f"{path} cannot be locked ({error.strerror}): do not run this twice at once", file=sys.stderr
@@ -100,8 +101,12 @@ def hold(path: Path, alone: bool = False) -> Sign:
     return Sign(file, sure=True)
 
 
-def _insist(file: IO[Any], seconds: float = 1.0) -> None:
-    """Lock a file; who asks `is_held` has it, too, but for no longer than that takes."""
+def _insist(file: IO[Any], seconds: float = 1.0, doing: str = "") -> None:
+    """Lock a file, or raise BlockingIOError where somebody else keeps it for so long.
+
+    Who asks `is_held` has it, too, but for no longer than that takes. Raises Stopped, `doing` that, where a
+    signal asks for it.
+    """
     import fcntl
 
     end = time.monotonic() + seconds
@@ -111,6 +116,7 @@ def _insist(file: IO[Any], seconds: float = 1.0) -> None:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise
+        heed(doing)
         time.sleep(0.02)
 
 

@@ -1,5 +1,7 @@
 """Signals that ask a training to stop: it finishes its step, saves, and the same command goes on from there.
 
+What takes long beside steps, as measuring does, asks with `heed` whether one has come.
+
 Slurm sends SIGTERM before it ends a job, for its time limit, for `scancel` or for another job that goes
 first, and SIGUSR1 if `--signal=USR1@300` asked for an earlier word. SIGINT is Ctrl-C. A second one of the
 same kind is not waited for.
@@ -18,13 +20,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Stopped(Exception):
-    """A training was asked to stop, and what it needs to go on is saved."""
+    """A training was asked to stop, and what it needs to go on is saved.
 
-    def __init__(self, number: int, step: int, total: int) -> None:
+    `where` it was, behind the signal's name: "and saved at step 3 of 8".
+    """
+
+    def __init__(self, number: int, where: str) -> None:
         self.number = number
         """of the signal"""
-        name = signal.Signals(number).name
-        super().__init__(f"stopped by {name} and saved at step {step} of {total}: the same command goes on")
+        super().__init__(f"stopped by {signal.Signals(number).name} {where}: the same command goes on")
 
 
 class Request:
@@ -34,13 +38,26 @@ class Request:
         self.number: int | None = None
 
 
+_request: Request | None = None  # of the outermost `listening`
+
+
+def heed(where: str) -> None:
+    """Raise Stopped, which says `where`, if somebody is `listening` and a signal has come."""
+    if _request is not None and _request.number is not None:
+        raise Stopped(_request.number, where)
+
+
 @contextmanager
 def listening(patient: bool = False) -> Iterator[Request]:
     """Note the first of `SIGNALS` instead of dying of it; afterwards, and for a second one, all is as before.
 
-    Only the main thread can; in another one nothing is noted. `patient`: a second one changes nothing, since
-    Slurm and a launcher may both hand on the same.
+    Only the main thread can; in another one nothing is noted. Within another `listening` it is that one's
+    request. `patient`: a second signal changes nothing, since Slurm and a launcher may both hand on the same.
     """
+    global _request
+    if _request is not None:
+        yield _request
+        return
     request = Request()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -51,7 +68,11 @@ def listening(patient: bool = False) -> Iterator[Request]:
         yield request
         return
     with handled(note) as earlier:
-        yield request
+        _request = request
+        try:
+            yield request
+        finally:
+            _request = None
 
 
 @contextmanager

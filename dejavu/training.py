@@ -53,8 +53,9 @@ def train(
     same bytes as if it had not been (on the same machine, on CPU). Of several processes that train together
     (parallel/) all call it, and the first alone measures and writes.
 
-    Raises DejavuError when the loss is no longer finite or the data are too few for one batch, and Stopped,
-    with all saved, when a signal asked for it (preemption.py).
+    Raises DejavuError when the loss is no longer finite or the data are too few for one batch, and Stopped
+    when a signal asked for it (preemption.py): in a step all is saved, and a validation that is left leaves
+    what was saved last, `checkpoint_seconds` ago at most.
     """
     device = choose_device()
     objective = build_objective(run, seed, data)
@@ -69,7 +70,7 @@ def train(
     log: list[Line] = []
     terms = objective.terms
     sums = torch.zeros(len(terms), device=device, dtype=torch.float64)  # of the epoch's losses
-    start, spent = 0, 0.0
+    start, spent = 0, 0.0  # from the checkpoint
     if state is not None:
         objective.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -115,12 +116,18 @@ def train(
             scheduler.step()
             if batches.ends_epoch(step):
                 means = dict(zip(terms, (sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
-                log.append(_line(run, objective, data, means, batches, step, lr))
+                interrupted: int | None = None
+                try:
+                    log.append(_line(run, objective, data, means, batches, step, lr))
+                except Stopped as asked:  # of the lead, which alone validates: the others hear of it
+                    interrupted = asked.number
+                if (interrupted := group.agree(interrupted)) is not None:
+                    raise Stopped(interrupted, "while it validated")
                 if objective.balancer is not None:
                     objective.balancer.end_epoch({task: means[task] for task in objective.tasks})
                 watch(log[-1])
-                left = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
-                report(run, seed, log[-1], batches.epochs, left)
+                rest = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
+                report(run, seed, log[-1], batches.epochs, rest)
                 sums.zero_()
             stop = group.agree(request.number)
             due = stop is not None or time.monotonic() - saved > checkpoint_seconds
@@ -130,7 +137,7 @@ def train(
                 saved = time.monotonic()
                 if stop is not None:
                     group.from_lead(True)  # the others end when it has saved
-                    raise Stopped(stop, step + 1, batches.total)
+                    raise Stopped(stop, f"and saved at step {step + 1} of {batches.total}")
 
     if not lead:
         return

@@ -10,6 +10,7 @@ from torch import nn
 from .batches import Data
 from .metrics import collect
 from .metrics.semantic import ConfusionMatrix
+from .preemption import heed
 from .protocols import predict
 from .schema import Fusion, Protocol
 from .tasks import MAIN_METRIC
@@ -22,6 +23,8 @@ def validate(
 
     Of whole images, seen once, whatever the experiment's protocol: it draws a curve and chooses nothing. Only
     how queries become a panoptic map, `fusion`, is the protocol's.
+
+    Raises Stopped when a signal asked for it (preemption.py).
     """
     scores = {task: _Score(task, data) for task in data.tasks}
     truths = data.targets(data.val)
@@ -37,6 +40,7 @@ def validate(
         sizes=[truth.shape[:2] for truth in first],
     )
     for number, prediction in enumerate(predictions):
+        heed("while it validated")
         for task, score in scores.items():
             score.update(truths[task][number], prediction[task] if len(data.tasks) > 1 else prediction)
     network.train()

@@ -231,6 +231,42 @@ def until_saved(process: subprocess.Popen[str], folder: Path) -> None:
         time.sleep(0.05)
 
 
+# The lead alone hears of it, as it begins to validate, which the other one waits for.
+STOPS = """
+import os, signal
+from dejavu import validation
+from dejavu.__main__ import main
+whole = validation.predict
+def struck(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    yield from whole(*arguments, **options)
+validation.predict = struck
+raise SystemExit(main(["train", "hrnet18"]))
+"""
+
+
+def test_stopped_while_the_lead_validates_all_end(clone: Path) -> None:
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launch.free_port()), "WORLD_SIZE": str(WORLD)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", STOPS],
+            cwd=clone,
+            env=os.environ | meeting | {"RANK": str(rank), "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(WORLD)
+    ]
+    try:
+        said = [process.communicate(timeout=240)[1] for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [128 + signal.SIGTERM] * WORLD, said
+    assert all("stopped by SIGTERM while it validated" in one for one in said), said
+    assert not (clone / "results").exists()
+
+
 def test_stopped_killed_and_launched_otherwise_it_ends_alike(clone: Path) -> None:
     whole = begin(clone, "dejavu")
     said = whole.communicate(timeout=400)[1]

@@ -116,7 +116,7 @@ def test_the_command_saves_asks_and_keeps_its_status(
     monkeypatch.chdir(demo_clone)
 
     def stopped(*_: object, **__: object) -> None:
-        raise preemption.Stopped(signal.SIGUSR1, 3, 8)
+        raise preemption.Stopped(signal.SIGUSR1, "and saved at step 3 of 8")
 
     monkeypatch.setattr(training, "train", stopped)
     capsys.readouterr()

@@ -19,7 +19,6 @@ import torch
 from safetensors.torch import load_file
 
 from dejavu import batches, config, preemption, runfolder, schema, training
-from dejavu.__main__ import main
 from dejavu.datasets import store
 from dejavu.errors import DejavuError
 from dejavu.files import sha256
@@ -471,26 +470,6 @@ def test_in_the_last_step_there_is_nothing_to_go_on_with(tmp_path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert train(tmp_path, run, watch=ask).finished()
-
-
-def test_a_second_signal_is_not_waited_for() -> None:
-    with preemption.listening() as request, pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert request.number == signal.SIGINT
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_a_stopped_command_says_so(demo_clone: Path, monkeypatch, capsys) -> None:
-    """One sentence, and the exit status that shells give to a signal."""
-    monkeypatch.chdir(demo_clone)
-
-    def stopped(*_: object, **__: object) -> None:
-        raise preemption.Stopped(signal.SIGTERM, 3, 8)
-
-    monkeypatch.setattr(training, "train", stopped)
-    assert main(["train", "hrnet18", "--scale", "smoke"]) == 128 + signal.SIGTERM
-    said = capsys.readouterr().err.strip()
-    assert said == "dejavu: stopped by SIGTERM and saved at step 3 of 8: the same command goes on"
 
 
 def test_tensorboard_gets_the_log(tmp_path: Path) -> None:

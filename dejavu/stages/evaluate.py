@@ -19,6 +19,7 @@ from ..errors import DejavuError
 from ..files import read_json, sha256, write_json
 from ..metrics import METRICS, collect, main_metric
 from ..paths import Paths, drop_other_seeds
+from ..preemption import heed
 from ..schema import Params, Run
 
 if TYPE_CHECKING:
@@ -141,12 +142,16 @@ def _code() -> str:
 
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
-    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split."""
+    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
+
+    Raises Stopped where a training that measures what it has made is asked to stop.
+    """
     truths, several = truth(run, split), len(run.tasks) > 1
     scoring = run.protocol.depth
     caps = None if scoring is None else scoring.model_dump(exclude_none=True)
     metrics = collect(run.task, report["classes"], report["ignore_index"], caps, report.get("things", ()))
     for number, prediction in enumerate(predicted(run, seed, report, split)):
+        heed(f"while it measured seed {seed}")
         expected = {task: array[number] for task, array in truths.items()}
         try:
             metrics.update(expected if several else expected[run.tasks[0]], prediction)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ..errors import DejavuError
 from ..files import atomic
 from ..lock import locked
 from ..paths import Paths, drop_other_seeds
+from ..preemption import Request, Stopped, listening
 from ..schema import Params, Run
 
 if TYPE_CHECKING:
@@ -32,49 +33,65 @@ def run(
 
     A seed that was finished earlier by the same configuration, data and code is published again without
     training; a seed that was killed goes on from its checkpoint.
+
+    Raises Stopped when a signal asked for it (preemption.py), whatever this was about.
     """
     run = params.run(name, scale)
     chosen_seeds = run.chosen(seed)
-    from ..datasets.store import read_report
-    from ..startup import leave_compiler_out
+    with listening(patient=run.gpus > 1) as request:
+        from ..datasets.store import read_report
+        from ..startup import leave_compiler_out
 
-    paths = Paths(scale)
-    prepared = paths.prepared(run.dataset)
-    report = read_report(prepared, run.data)
-    leave_compiler_out()
+        paths = Paths(scale)
+        report = read_report(paths.prepared(run.dataset), run.data)
+        leave_compiler_out()
+        from ..parallel import group
+        from .evaluate import keep
+
+        with group.joined(run.gpus):
+            _train(run, chosen_seeds, report, request, checkpoint_seconds, tensorboard)
+            if not group.is_lead():
+                return
+        if seed is None:
+            drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
+            drop_other_seeds(paths.log(name, 0).parent, run.seeds)
+        for chosen in chosen_seeds:
+            with locked(run_folder(run, chosen, report).path / ".lock"):
+                keep(params, run, chosen, report)
+
+
+def _train(
+    run: Run,
+    seeds: Sequence[int],
+    report: dict[str, Any],
+    request: Request,
+    checkpoint_seconds: float,
+    tensorboard: bool,
+) -> None:
+    """Train and publish seeds; all processes that train together call it."""
     from ..batches import read_data
     from ..parallel import group
     from ..training import train
-    from .evaluate import keep
 
-    data = read_data(prepared, report, run.tasks)
-    with group.joined(run.gpus):
-        lead = group.is_lead()
-        for chosen in chosen_seeds:
-            folder = run_folder(run, chosen, report)
-            # An orphan of a killed engine may still be at it: it would write the same files.
-            with locked(folder.path / ".lock") if lead else nullcontext():
-                finished = group.from_lead(lead and folder.finished())
-                with watcher(folder.path / "tensorboard" if tensorboard and lead else None) as watch:
-                    if not finished:
-                        train(run, chosen, data, folder, checkpoint_seconds, watch)
-                    elif lead:
-                        replay(folder.log, watch)
-                if lead:
-                    _publish(folder, paths, chosen, run)
-                    print(
-                        f"{name} seed {chosen} at scale {scale}: "
-                        f"{'was finished earlier' if finished else 'trained'}",
-                        flush=True,
-                    )
-    if not lead:
-        return
-    if seed is None:
-        drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
-        drop_other_seeds(paths.log(name, 0).parent, run.seeds)
-    for chosen in chosen_seeds:
-        with locked(run_folder(run, chosen, report).path / ".lock"):
-            keep(params, run, chosen, report)
+    paths, lead = Paths(run.scale), group.is_lead()
+    data = read_data(paths.prepared(run.dataset), report, run.tasks)
+    for seed in seeds:
+        asked = group.agree(request.number)
+        if asked is not None:
+            raise Stopped(asked, f"before it trained seed {seed}")
+        folder = run_folder(run, seed, report)
+        # An orphan of a killed engine may still be at it: it would write the same files.
+        with locked(folder.path / ".lock") if lead else nullcontext():
+            finished = group.from_lead(lead and folder.finished())
+            with watcher(folder.path / "tensorboard" if tensorboard and lead else None) as watch:
+                if not finished:
+                    train(run, seed, data, folder, checkpoint_seconds, watch)
+                elif lead:
+                    replay(folder.log, watch)
+            if lead:
+                _publish(folder, paths, seed, run)
+                done = "was finished earlier" if finished else "trained"
+                print(f"{run.experiment} seed {seed} at scale {run.scale}: {done}", flush=True)
 
 
 def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:

@@ -1,0 +1,174 @@
+"""Asked to stop at any moment, a training command stops soon, and typed again it ends as undisturbed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dejavu import preemption, training, validation
+from dejavu.__main__ import main
+from dejavu.datasets import store
+from dejavu.files import sha256
+from dejavu.stages import evaluate
+from dejavu.stages import train as stage
+
+NAMES = [signal.Signals(number).name for number in preemption.SIGNALS]
+EXPERIMENT = "hrnet18_dejavu"
+TRAIN = ["train", EXPERIMENT, "--scale", "smoke"]
+
+
+class Moment:
+    """What a training is about when a signal comes: behind a call of `function`, or its first result."""
+
+    def __init__(self, owner: Any, function: str, said: str, first: bool = False) -> None:
+        self.owner, self.function, self.said, self.first = owner, function, said, first
+
+    def strike(self, patch: pytest.MonkeyPatch, number: int) -> None:
+        """Send the signal there, once."""
+        whole, left = getattr(self.owner, self.function), [number]
+
+        def send() -> None:
+            while left:
+                os.kill(os.getpid(), left.pop())
+
+        def struck(*args: Any, **kwargs: Any) -> Any:
+            result = whole(*args, **kwargs)
+            send()
+            return result
+
+        def at_first(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            for result in whole(*args, **kwargs):
+                send()
+                yield result
+
+        patch.setattr(self.owner, self.function, at_first if self.first else struck)
+
+
+MOMENTS = {
+    "as it starts": Moment(store, "read_report", "before it trained seed 0"),
+    "as it builds the network": Moment(training, "build_objective", "and saved at step 1 of 8"),
+    "in a step": Moment(training, "learn", "and saved at step 1 of 8"),
+    "as it validates": Moment(validation, "predict", "while it validated", first=True),
+    "between its seeds": Moment(stage, "_publish", "before it trained seed 1"),
+    "as it measures": Moment(evaluate, "predicted", "while it measured seed 0", first=True),
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A working directory with two seeds of eight steps, and results of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("preemption")
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    smoke = params["scales"]["smoke"]
+    smoke["seeds"] = [0, 1]
+    smoke["train"]["hrnet_cityscapes"]["epochs"] = 4
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        for name, of in (("download", "cityscapes"), ("prepare", "cityscapes"), ("train", EXPERIMENT)):
+            assert main([name, of, "--scale", "smoke"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def made(clone: Path) -> dict[str, str]:
+    """Checksums of all that a training publishes, and of what it measured."""
+    published = (clone / "checkpoints/smoke" / EXPERIMENT).glob("*.safetensors")
+    logs = (clone / "results/smoke/logs" / EXPERIMENT).glob("*.csv")
+    return {str(path.relative_to(clone)): sha256(path) for path in [*published, *logs]}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_asked_at_any_moment_it_stops_and_goes_on(
+    moment: str, clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clone)
+    whole = made(clone)
+    assert len(whole) == 6, "weights, regenerators and logs of two seeds"
+    for folder in ("checkpoints", "runs", "results"):
+        subprocess.run(["rm", "-r", folder], check=True)
+    number = signal.SIGUSR1
+    before = [signal.getsignal(one) for one in preemption.SIGNALS]
+    with monkeypatch.context() as patch:
+        MOMENTS[moment].strike(patch, number)
+        assert main(TRAIN) == 128 + number
+    assert [signal.getsignal(one) for one in preemption.SIGNALS] == before
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    sentence = f"dejavu: stopped by SIGUSR1 {MOMENTS[moment].said}: the same command goes on"
+    assert re.fullmatch(sentence, said)
+
+    assert main(TRAIN) == 0
+    assert made(clone) == whole
+    assert (clone / "runs/smoke" / EXPERIMENT / "seed1/metrics.json").exists()
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from dejavu.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("number", preemption.SIGNALS, ids=NAMES)
+def test_who_waits_for_a_lock_hears_of_it(number: int, tmp_path: Path) -> None:
+    """The first signal is heard, though another process keeps the lock for as long as this one waits."""
+    from dejavu.lock import locked
+
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDS, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        try:
+            with (
+                preemption.listening(),
+                pytest.raises(preemption.Stopped, match="while it waited for .*lock"),
+            ):
+                os.kill(os.getpid(), number)
+                with locked(path):
+                    pytest.fail("another process holds it")
+        finally:
+            holder.kill()
+
+
+def test_a_second_signal_is_not_waited_for() -> None:
+    with preemption.listening() as request, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request.number == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_who_listens_within_another_hears_the_same() -> None:
+    with preemption.listening() as outer:
+        with preemption.listening() as inner:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert inner is outer and outer.number == signal.SIGTERM
+        with pytest.raises(preemption.Stopped, match="stopped by SIGTERM here: the same command goes on"):
+            preemption.heed("here")
+    preemption.heed("nobody listens")
+
+
+def test_a_stopped_command_says_so(demo_clone: Path, monkeypatch, capsys) -> None:
+    """One sentence, and the exit status that shells give to a signal."""
+    monkeypatch.chdir(demo_clone)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise preemption.Stopped(signal.SIGTERM, "and saved at step 3 of 8")
+
+    monkeypatch.setattr(training, "train", stopped)
+    assert main(["train", "hrnet18", "--scale", "smoke"]) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err.strip()
+    assert said == "dejavu: stopped by SIGTERM and saved at step 3 of 8: the same command goes on"

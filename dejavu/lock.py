@@ -76,11 +76,11 @@ class Sign:
         self.close()
 
 
-def hold(path: Path, alone: bool = False) -> Sign:
+def hold(path: Path, alone: bool = False, seconds: float = 1.0) -> Sign:
     """Take the lock `path` (a file, made when missing and left behind) until the sign is closed.
 
     It is shared with others of the kind, or held `alone`: then BlockingIOError is raised where somebody else
-    keeps it for a second.
+    keeps it for so many seconds.
     """
     import fcntl
 
@@ -89,7 +89,7 @@ def hold(path: Path, alone: bool = False) -> Sign:
     file = open(path, "a+")  # noqa: SIM115 (closed with the sign)
     try:
         if alone:
-            _insist(file)
+            _insist(file, seconds)
         else:
             fcntl.flock(file, fcntl.LOCK_SH)
     except BlockingIOError:
@@ -101,7 +101,7 @@ def hold(path: Path, alone: bool = False) -> Sign:
     return Sign(file, sure=True)
 
 
-def _insist(file: IO[Any], seconds: float = 1.0, doing: str = "") -> None:
+def _insist(file: IO[Any], seconds: float, doing: str = "") -> None:
     """Lock a file, or raise BlockingIOError where somebody else keeps it for so long.
 
     Who asks `is_held` has it, too, but for no longer than that takes. Raises Stopped, `doing` that, where a

@@ -21,7 +21,7 @@ from .errors import DejavuError
 from .method import DejaVu
 from .objective import Objective, build_objective
 from .optimisation import build_optimizer, build_scheduler, clip_gradients, rates_apart
-from .parallel import group
+from .parallel import gpus, group
 from .parallel.sync_norm import synchronised
 from .preemption import Stopped, listening
 from .randomness import derive, generator
@@ -208,8 +208,10 @@ def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) ->
 
 
 def choose_device() -> torch.device:
-    """A GPU where there is one; its arithmetic is made as repeatable as it can be."""
+    """A GPU of its own where there is one; its arithmetic is made as repeatable as it can be."""
     gpu = torch.cuda.is_available()
+    if gpu:
+        gpus.settle()
     # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact. The same as
     # torch.use_deterministic_algorithms(True), which also imports torch's compiler: 2.5 seconds a job.
     torch.set_deterministic_debug_mode("warn" if gpu else "error")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..errors import DejavuError
+from . import gpus
 from .member import LOST, Member, address_of_step, member, port_of_step
 
 # The others wait while the lead measures a validation split, which may take an hour; to meet, less.
@@ -86,7 +87,7 @@ def _join(who: Member | None, count: int) -> None:
         raise DejavuError(f"this row asks for {count} processes (gpus in params.yaml), and there are {found}")
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(_own_gpu(who, torch.cuda.device_count()))
+        _take_gpu(who, torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"  # gloo for words between processors, which wait for no GPU
     # torchrun has made the place where they meet; elsewhere the first process does.
     address, port = who.address or address_of_step(), who.port or port_of_step()
@@ -103,16 +104,15 @@ def _join(who: Member | None, count: int) -> None:
         ) from None
 
 
-def _own_gpu(who: Member, seen: int) -> int:
-    """The number of a process' GPU, of those that it sees. Raises DejavuError where there are too few."""
-    if seen == 1 and who.bound:
-        return 0
-    if who.local_rank >= seen:
+def _take_gpu(who: Member, seen: int) -> None:
+    """Have a process compute on a GPU of its own. Raises DejavuError where there are too few."""
+    first = 0 if seen == 1 and who.bound else who.local_rank
+    if first >= seen:
         raise DejavuError(
             f"this row asks for {who.world} GPUs, and process {who.local_rank} of this machine finds {seen}: "
             "lower gpus in params.yaml"
         )
-    return who.local_rank
+    gpus.settle(first, share=False)
 
 
 def _of_the_group(error: RuntimeError) -> bool:

@@ -170,12 +170,15 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
 
     leave_compiler_out()
     from ..inference import load_network, predict
+    from ..parallel import gpus
     from ..progress import track
     from ..tasks import channels
 
     classes = report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        gpus.settle()
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
     for name, values in network.state_dict().items() if {"semantic", "panoptic"} & set(run.tasks) else ():
         # The likeliest class is one of them whatever the scores are; of other tasks the metrics notice it.

@@ -11,8 +11,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ..errors import DejavuError
 from ..lock import Sign, hold
 
@@ -31,6 +29,8 @@ def settle(first: int = 0, share: bool = True) -> None:
     global _settled
     if _settled:
         return
+    import torch
+
     seen = torch.cuda.device_count()
     number = claim([str(torch.cuda.get_device_properties(one).uuid) for one in range(seen)], first)
     if number is None:

@@ -80,7 +80,7 @@ def predict(
 
     @torch.inference_mode()
     def predictions() -> Iterator[Any]:
-        together = batch_size if isinstance(images, np.ndarray) and not asked_of(protocol) else 1
+        together = batch_size if isinstance(images, np.ndarray) and not protocol.views else 1
         for start in range(0, len(images), together):
             numbers = range(start, min(start + together, len(images)))
             batch = torch.from_numpy(np.array([images[number] for number in numbers])).to(device)
@@ -119,15 +119,10 @@ def _size(row: Sequence[int] | np.ndarray) -> Size:
     return int(row[0]), int(row[1])
 
 
-def asked_of(protocol: Protocol) -> list[str]:
-    """What a protocol asks beside the whole image once; what is made of the answers is none of that."""
-    return list(protocol.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"}))
-
-
 def check(protocol: Protocol, task: str | Sequence[str], crop: Size | None) -> None:
     """Raise DejavuError where a task cannot be evaluated by a protocol, or sliding lacks its window."""
-    asked = [key for key in asked_of(protocol) if (key, task) != ("fit", "panoptic")]
-    if asked and task != "semantic":
+    asked = protocol.foreign_to(task)
+    if asked:
         raise DejavuError(
             f"protocol: '{asked[0]}' is for semantic segmentation only, and the task is "
             f"{task if isinstance(task, str) else ' and '.join(task)}, which is "

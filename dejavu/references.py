@@ -164,9 +164,7 @@ def _only_for_segmentation(run: Run, where: str) -> None:
     recipe, task = run.train, " and ".join(run.tasks)
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
-    used["protocol"] = run.protocol.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"})
-    if run.task == "panoptic":
-        used["protocol"].pop("fit", None)
+    used["protocol"] = run.protocol.foreign_to(run.task)
     if run.protocol.panoptic is not None and run.task != "panoptic":
         raise ValueError(f"{where}.protocol: says how queries become segments, and the task is {task}")
     if run.protocol.depth is not None and "depth" not in run.tasks:

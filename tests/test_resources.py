@@ -152,6 +152,7 @@ def test_a_row_that_nobody_counted_asks_for_the_default(tmp_path: Path) -> None:
         (resources.CLUSTER, "max_runtim: 60", "unknown key 'max_runtim', did you mean 'max_runtime'?"),
         (resources.CLUSTER, "safety: -1", "safety: -1 should be greater than 0"),
         (resources.CLUSTER, "max_runtime: [", "is not valid YAML"),
+        (resources.CLUSTER, "safety: 1\nsafety: 2", "the key 'safety' is given twice"),
         (resources.CLUSTER, "- 1", "should be a mapping of keys"),
         (resources.COUNTED, '{"rows": {"paper": {"hrnet18": {"minutes": 1}}}}', "model_mb is missing"),
         (resources.COUNTED, "{", "is not"),

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import yaml
 from pydantic import Field, Strict, ValidationError
 
 from ..config import one_sentence
@@ -20,6 +19,7 @@ from ..errors import DejavuError
 from ..files import read_json
 from ..schema import Run
 from ..schema.section import Count, NotNegative, Positive, Section
+from ..yaml_file import read_yaml
 
 COUNTED = Path("slurm/resources.json")
 CLUSTER = Path("slurm/cluster.yaml")
@@ -167,11 +167,6 @@ def _read(form: type[Form], path: Path) -> Form:
     if not path.exists():
         return form()
     try:
-        value = (
-            yaml.safe_load(path.read_text(encoding="utf-8")) if path.suffix == ".yaml" else read_json(path)
-        )
-        return form.model_validate(value)
-    except yaml.YAMLError as error:
-        raise DejavuError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        return form.model_validate(read_yaml(path) if path.suffix == ".yaml" else read_json(path))
     except ValidationError as error:
         raise DejavuError(f"{path}: {one_sentence(error)}") from None

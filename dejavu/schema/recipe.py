@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, create_model, model_validator
@@ -225,3 +226,12 @@ class Protocol(Section):
     """How depth is scored."""
     panoptic: Fusion | None = None
     """How queries become a panoptic map, in another way than Mask2Former's."""
+
+    @property
+    def views(self) -> list[str]:
+        """What it asks beside the whole image once; what is made of the answers is none of that."""
+        return list(self.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"}))
+
+    def foreign_to(self, task: str | Sequence[str]) -> list[str]:
+        """What it asks that a task, or several at once, cannot be evaluated with."""
+        return [] if task == "semantic" else [key for key in self.views if (key, task) != ("fit", "panoptic")]

@@ -57,7 +57,7 @@ lock: $(READY)  ## write the versions in .venv to requirements.lock, and their l
 
 clean:  ## remove what the small scales made, and caches; real data, open and paper stay
 	rm -rf $(foreach folder,data checkpoints runs logs results,$(folder)/smoke $(folder)/demo)
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	rm -rf dvc_plots .pytest_cache .mypy_cache .ruff_cache .hypothesis build
 	find dejavu tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 # One file says that .venv is complete: written last, older than what it was made from when that changes.

@@ -32,6 +32,7 @@ STAGES = {
     "tables": ("table", "write a table as CSV, Markdown and LaTeX"),
     "figures": ("table", "draw the figures that params.yaml lists for a table"),
 }
+MOST_THREADS = 1024
 # Arguments that only some stages have; the stage's `run` takes them by their names.
 EXTRA = ("seed", "out", "checkpoint_seconds", "tensorboard", "partial", "again", "protocol")
 
@@ -41,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0; 2 for bad input; 75 where another process of the training has gone; 128 + its number for a signal.
     """
-    _threads()
+    _streams()
     warnings.formatwarning = lambda message, *_, **__: f"dejavu: {message}\n"
     try:
+        _threads()
         args = _parser().parse_args(arguments)
         args.line = sys.argv[1:] if arguments is None else list(arguments)
         status: int | None = args.run(args)
@@ -57,12 +59,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on from what was saved last, once a minute", 130)
+        return _say("interrupted: type the same command again", 130)
     except OSError as error:
         if error.strerror is None:
             raise
         return _say(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        reason = str(error).partition(". ")[0] or "Python found none"
+        return _say(
+            f"the memory does not suffice ({reason}): lower crop, batch_size or width in params.yaml, or "
+            "take a machine with more (`dejavu plan` says what a row takes)",
+            2,
+        )
     return _again(status or 0)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether it is Python's or numpy's error of main memory, a GPU's, or torch's, known by its words."""
+    words = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in words
+        or "not enough memory" in words
+    )
 
 
 def _again(status: int) -> int:
@@ -83,13 +105,31 @@ def _say(sentence: str, status: int) -> int:
     return status
 
 
+def _streams() -> None:
+    """Have no output fail: of a name that the terminal cannot show, or where nobody listens at all."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _threads() -> None:
     """One thread a job that sleeps when it waits, before torch reads these.
 
     Results are the same to the bit at a fixed number of threads only, and two jobs of one thread are faster
     than one of two on small networks. DEJAVU_THREADS sets another number.
+
+    Raises DejavuError where that is none: OpenMP would take as many threads as it likes.
     """
-    os.environ["OMP_NUM_THREADS"] = os.environ.get("DEJAVU_THREADS", "1")
+    threads = os.environ.get("DEJAVU_THREADS", "1")
+    if not (threads.isascii() and threads.isdigit() and 1 <= int(threads[:5]) <= MOST_THREADS):
+        raise DejavuError(
+            f"the environment variable DEJAVU_THREADS is '{threads[:40]}': a number from 1 to {MOST_THREADS} "
+            "is needed"
+        )
+    os.environ["OMP_NUM_THREADS"] = threads
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # cuBLAS is deterministic only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -139,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         elif command == "predict":
             stage.add_argument("--seed", type=int, help="of this seed only; default: all of the scale's")
             stage.add_argument(
-                "--out", type=Path, metavar="DIR", help="default: predictions/SCALE/EXPERIMENT"
+                "--out", type=_folder, metavar="DIR", help="default: predictions/SCALE/EXPERIMENT"
             )
         elif kind == "table":
             stage.add_argument(
@@ -195,6 +235,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not text or (path.exists() and not path.is_dir()):
+        raise argparse.ArgumentTypeError(f"must be a folder, there or to be made, and '{text}' is none")
+    return path
+
+
 def _rate(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -213,7 +260,7 @@ class _Version(argparse.Action):
 def _stage(args: argparse.Namespace) -> int | None:
     """The exit status, where other processes have done the work."""
     from .config import load
-    from .lock import job_of_dvc
+    from .engines import job_of_dvc
 
     params = load(args.params)
     extra = {key: value for key, value in vars(args).items() if key in EXTRA}

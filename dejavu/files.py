@@ -27,23 +27,27 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with naming(path):
+        with naming(path, temporary):
             yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an OSError that names no file, as that of a full disk in the midst of writing, name `path`."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let an OSError name `path` that names no file, as that of a full disk in the midst of writing.
+
+    So does one that names `temporary`.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        unknown = error.filename is None or str(error.filename) == str(temporary)
+        if unknown and error.errno is not None:
             error.filename = str(path)
         raise
 

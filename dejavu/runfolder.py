@@ -43,6 +43,8 @@ KINDS = ("images", "labels", "panoptic", "depth", "normals")
 
 # What a checkpoint holds beside its marks.
 STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
+SPOILT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""what torch and Python raise where a part of it is not what it should be"""
 
 
 @cache
@@ -130,10 +132,7 @@ class RunFolder:
             same, code = state["fingerprint"] == self.fingerprint, state["code"]
             missing = STATE - state.keys()
         except Exception as error:  # torch raises many kinds for a truncated or foreign file
-            raise DejavuError(
-                f"{self.checkpoint} is not a checkpoint of this project ({type(error).__name__}): "
-                "delete it to train from the start"
-            ) from None
+            raise self.spoilt(type(error).__name__) from None
         if same and code != code_fingerprint():
             raise DejavuError(
                 f"{self.checkpoint} was begun by other code or another torch: go back to that to finish "
@@ -144,6 +143,13 @@ class RunFolder:
                 f"{self.checkpoint} lacks {', '.join(sorted(missing))}: delete it to train from the start"
             )
         return state if same else None
+
+    def spoilt(self, reason: str) -> DejavuError:
+        """What to raise where the checkpoint cannot be gone on from."""
+        return DejavuError(
+            f"{self.checkpoint} is not a checkpoint of this project ({reason}): delete it to train from the "
+            "start"
+        )
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the checkpoint, whole or not at all."""

@@ -7,9 +7,11 @@ regeneration loss and nothing else.
 from __future__ import annotations
 
 import math
+import operator
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from .parallel import gpus, group
 from .parallel.sync_norm import synchronised
 from .preemption import Stopped, listening
 from .randomness import derive, generator
-from .runfolder import RunFolder
+from .runfolder import SPOILT, RunFolder
 from .tasks import MAIN_METRIC
 from .validation import validate
 
@@ -72,16 +74,19 @@ def train(
     sums = torch.zeros(len(terms), device=device, dtype=torch.float64)  # of the epoch's losses
     start, spent = 0, 0.0  # from the checkpoint
     if state is not None:
-        objective.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        start, spent, log, sums = (
-            state["step"],
-            state["seconds"],
-            state["log"],
-            state["sums"].to(device),
-        )
-
+        try:
+            objective.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            scheduler.load_state_dict(state["scheduler"])
+            start, spent, log = operator.index(state["step"]), float(state["seconds"]), state["log"]
+            sums.copy_(state["sums"].view(len(terms)))
+            epochs = [line["epoch"] for line in log]
+        except SPOILT as error:
+            raise folder.spoilt(type(error).__name__) from None
+        at = f"step {start} of {batches.total}, behind {len(epochs)} epochs and {scheduler.last_epoch} rates"
+        whole = epochs == list(range(1, start // batches.per_epoch + 1)) and scheduler.last_epoch == start
+        if not 0 < start < batches.total or not whole:
+            raise folder.spoilt(at)
     if (group.agree(start) or 0) != start:
         raise DejavuError(
             f"{folder.checkpoint}: process {group.place().rank} of this training finds step {start} there, "
@@ -106,7 +111,7 @@ def train(
     began = saved = time.monotonic()
     objective.train()
     stepped, lead = group.wrapped(objective), group.is_lead()
-    with listening(patient=run.gpus > 1) as request:
+    with listening(patient=run.gpus > 1) as request, _explained(run):
         for step, batch in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
             torch.manual_seed(_of_step(seed, step))
             lr = optimizer.param_groups[0]["lr"]
@@ -153,6 +158,21 @@ def train(
         steps=batches.total,
         pretrained=_pretrained(objective.network),
     )
+
+
+@contextmanager
+def _explained(run: Run) -> Iterator[None]:
+    """Say what torch's complaint about a norm without statistics comes from."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Expected more than 1"):
+            raise
+        (height, width), batch = run.train.crop, run.train.batch_size
+        raise DejavuError(
+            f"experiment '{run.experiment}': with crop {height} x {width} and batch_size {batch} a norm of the "
+            "network sees one value: raise one of them in params.yaml"
+        ) from None
 
 
 def _pretrained(network: nn.Module) -> dict[str, str]:

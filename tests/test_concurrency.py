@@ -17,7 +17,7 @@ from test_bad_input import samples
 from test_bad_input.checks import tree
 from waits import until
 
-from dejavu import lock
+from dejavu import engines, lock
 from dejavu.__main__ import main
 from dejavu.errors import DejavuError
 
@@ -108,8 +108,9 @@ def test_a_job_of_dvc_is_refused_while_snakemake_is_at_work(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / ".dvc" / "tmp").mkdir(parents=True)
+    engines.become_snakemake().close()  # locks, whose files stay
     before = tree(here)
-    with lock.become_snakemake():
+    with engines.become_snakemake():
         assert main(["prepare", "cityscapes"]) == 0  # its own jobs, and those of a user, run
         monkeypatch.setenv("DVC_STAGE", "prepare@cityscapes")
         capsys.readouterr()
@@ -124,14 +125,14 @@ def test_a_job_of_dvc_is_refused_while_snakemake_is_at_work(
     assert main(["prepare", "cityscapes"]) == 0
 
 
-@pytest.mark.parametrize("held", [lock.DVC, lock.DVC_ITSELF])
+@pytest.mark.parametrize("held", [engines.DVC, engines.DVC_ITSELF])
 def test_snakemake_does_not_start_while_dvc_is_at_work(here: Path, held: Path) -> None:
     with lock.hold(held), pytest.raises(DejavuError, match="DVC is at work"):
-        lock.become_snakemake()
-    assert not lock.is_held(lock.SNAKEMAKE)  # it has let go again
-    with lock.become_snakemake(), pytest.raises(DejavuError, match="another Snakemake is at work"):
-        lock.become_snakemake()
-    lock.become_snakemake().close()
+        engines.become_snakemake()
+    assert not lock.is_held(engines.SNAKEMAKE)  # it has let go again
+    with engines.become_snakemake(), pytest.raises(DejavuError, match="another Snakemake is at work"):
+        engines.become_snakemake()
+    engines.become_snakemake().close()
 
 
 # The engines themselves. The first is kept at its job by a lock that the job waits for.
@@ -139,6 +140,7 @@ def test_snakemake_does_not_start_while_dvc_is_at_work(here: Path, held: Path) -
 TARGET = "data/smoke/raw/cityscapes.json"
 SNAKEMAKE = ("snakemake", "--cores", "1", TARGET)
 DVC = ("dvc", "repro", "--single-item", "download@cityscapes")
+PARAMS = samples.params()
 
 
 @pytest.fixture
@@ -166,7 +168,7 @@ def begun() -> Iterator[list[subprocess.Popen[str]]]:
     ("first", "second", "status", "sentence"),
     [
         (SNAKEMAKE, SNAKEMAKE, 1, "snakemake: another Snakemake is at work in this clone"),
-        (SNAKEMAKE, DVC, 255, "dejavu: Snakemake is at work in this clone"),
+        (SNAKEMAKE, DVC, 255, "): Snakemake, which is at work in this clone"),
         (DVC, DVC, 255, "is busy, it is being blocked by"),
         (DVC, SNAKEMAKE, 1, "snakemake: DVC is at work in this clone"),
     ],
@@ -183,7 +185,7 @@ def test_a_second_engine_says_so_and_stops(
     with lock.locked(clone / "data/smoke/raw/.cityscapes.lock"):
         running = begin(*first, folder=clone)
         begun.append(running)
-        sign = clone / (lock.SNAKEMAKE if first is SNAKEMAKE else lock.DVC)
+        sign = clone / (engines.SNAKEMAKE if first is SNAKEMAKE else engines.DVC)
         until(lambda: lock.is_held(sign) or running.poll() is not None)
         time.sleep(1)
         stopped = begin(*second, folder=clone)
@@ -197,17 +199,65 @@ def test_a_second_engine_says_so_and_stops(
     assert (clone / TARGET).is_file()
 
 
+def test_what_dvc_removes_for_a_refused_value_comes_back(
+    clone: Path, begun: list[subprocess.Popen[str]]
+) -> None:
+    """With the earlier values, from its run cache, and nothing is trained; data were not removed at all."""
+
+    def repro() -> tuple[int, str]:
+        job = begin("dvc", "repro", "evaluate@hrnet18_dejavu", folder=clone)
+        begun.append(job)
+        said, _ = job.communicate(timeout=240)
+        return job.returncode, said
+
+    made = [clone / folder for folder in ("data", "checkpoints", "results")]
+    assert repro()[0] == 0
+    before = [tree(folder) for folder in made]
+    text = (clone / "params.yaml").read_text()
+    value = f"gamma: {PARAMS['experiments']['hrnet18_dejavu']['dejavu']['gamma']}"
+    assert value in text
+    (clone / "params.yaml").write_text(text.replace(value, "gamma: -2", 1))
+    status, said = repro()
+    assert status == 255 and "gamma: -2 should be greater than or equal to 0" in said
+    assert tree(clone / "data") == before[0]
+    (clone / "params.yaml").write_text(text)
+    status, said = repro()
+    assert status == 0 and "'train@hrnet18_dejavu' is cached" in said, said
+    assert [tree(folder) for folder in made] == before
+
+
+def test_dvc_removes_nothing_that_snakemake_reads(here: Path, begun: list[subprocess.Popen[str]]) -> None:
+    """It removes a stage's outputs before the command that could refuse: so it is stopped before that."""
+    workplace(here)
+    (here / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+    samples.write(here, samples.params())
+    made = [here / folder for folder in ("data", "checkpoints", "results")]
+    before = [tree(folder) for folder in made]
+    with engines.become_snakemake():
+        for stage in ("train@hrnet18", "evaluate@hrnet18", "prepare@cityscapes"):
+            refused = begin("dvc", "repro", "--force", "--single-item", stage, folder=here)
+            begun.append(refused)
+            said, _ = refused.communicate(timeout=240)
+            assert refused.returncode == 255, said
+            assert f"(PID {os.getpid()}): Snakemake, which is at work in this clone" in said
+            assert [tree(folder) for folder in made] == before
+    freed = begin("dvc", "repro", "--force", "--single-item", "evaluate@hrnet18", folder=here)
+    begun.append(freed)
+    said, _ = freed.communicate(timeout=240)
+    assert freed.returncode == 0, said
+
+
 def test_after_a_kill_the_same_command_goes_on(clone: Path, begun: list[subprocess.Popen[str]]) -> None:
     with lock.locked(clone / "data/smoke/raw/.cityscapes.lock"):
         killed = begin(*SNAKEMAKE, folder=clone)
         begun.append(killed)
         until(lambda: (clone / "logs/smoke/download/cityscapes.log").exists() or killed.poll() is not None)
-        assert killed.poll() is None and lock.is_held(clone / lock.SNAKEMAKE)
+        assert killed.poll() is None and lock.is_held(clone / engines.SNAKEMAKE)
         killed.kill()
         killed.wait(timeout=60)  # its job goes on, and waits with the next run's
         again = begin(*SNAKEMAKE, folder=clone)
         begun.append(again)
-        until(lambda: lock.is_held(clone / lock.SNAKEMAKE) or again.poll() is not None)
+        until(lambda: lock.is_held(clone / engines.SNAKEMAKE) or again.poll() is not None)
         time.sleep(1)
         assert again.poll() is None
     said, _ = again.communicate(timeout=240)
@@ -222,7 +272,7 @@ def test_after_a_kill_the_same_command_goes_on(clone: Path, begun: list[subproce
 def test_who_only_looks_is_not_refused_while_snakemake_is_at_work(
     clone: Path, options: str, status: int
 ) -> None:
-    with lock.hold(clone / lock.SNAKEMAKE, alone=True):
+    with lock.hold(clone / engines.SNAKEMAKE, alone=True):
         asked = begin(*SNAKEMAKE, options, folder=clone)
         said, _ = asked.communicate(timeout=240)
     assert asked.returncode == status, said

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dejavu import lock, orphans
+from dejavu import engines, orphans
 from dejavu.errors import DejavuError
 
 RUN = "3f2b8c1e-0a4d-4c5e-9f00-1234567890ab"
@@ -65,7 +65,7 @@ def test_only_jobs_of_a_snakemake_in_this_folder_are_cancelled(
     others = [f"11|bash|{here}", f"12|{RUN}|{here}/deeper", f"13|{RUN}|/else|where", f"14|x{RUN}|{here}"]
     ours = [f"15|{RUN}|{here}", f"16|team_{RUN}|{tmp_path}/link"]
     slurm.queue.write_text("\n".join([*others, *ours]) + "\n")
-    with lock.become_snakemake() as sign:
+    with engines.become_snakemake() as sign:
         orphans.cancel(sign)
     assert slurm.told.read_text().splitlines() == ["15 16", "16"]
     assert slurm.queue.read_text().splitlines() == others
@@ -74,7 +74,7 @@ def test_only_jobs_of_a_snakemake_in_this_folder_are_cancelled(
 
 
 def test_where_there_is_none_nothing_is_said(slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
-    with lock.become_snakemake() as sign:
+    with engines.become_snakemake() as sign:
         orphans.cancel(sign)
     assert slurm.told.read_text() == "" and capsys.readouterr() == ("", "")
 
@@ -83,7 +83,7 @@ def test_jobs_that_do_not_end_stop_the_run(slurm: Slurm, tmp_path: Path) -> None
     slurm.put("scancel", "pass")
     slurm.queue.write_text(f"15|{RUN}|{tmp_path}/here\n")
     with (
-        lock.become_snakemake() as sign,
+        engines.become_snakemake() as sign,
         pytest.raises(DejavuError, match="not ended 15 .* in 0.5 seconds: see `squeue --jobs 15`"),
     ):
         orphans.cancel(sign, seconds=0.5)
@@ -97,7 +97,7 @@ def test_without_locks_nothing_is_cancelled(
 
     monkeypatch.setattr("fcntl.flock", no_locks)
     slurm.queue.write_text(f"15|{RUN}|{tmp_path}/here\n")
-    with lock.become_snakemake() as sign, pytest.raises(DejavuError, match="or `scancel 15`"):
+    with engines.become_snakemake() as sign, pytest.raises(DejavuError, match="or `scancel 15`"):
         orphans.cancel(sign)
     assert slurm.told.read_text() == ""
     assert "cannot be locked (Function not implemented): run one engine at a time" in capsys.readouterr().err
@@ -118,5 +118,5 @@ def test_a_slurm_that_does_not_answer_stops_the_run(
         monkeypatch.setenv("PATH", "/nowhere")
     else:
         slurm.put("squeue", code)
-    with lock.become_snakemake() as sign, pytest.raises(DejavuError, match=sentence):
+    with engines.become_snakemake() as sign, pytest.raises(DejavuError, match=sentence):
         orphans.cancel(sign)

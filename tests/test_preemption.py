@@ -113,6 +113,22 @@ def test_asked_at_any_moment_it_stops_and_goes_on(
     assert (clone / "runs/smoke" / EXPERIMENT / "seed1/metrics.json").exists()
 
 
+def test_an_evaluation_stops_and_leaves_what_was_measured(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clone)
+    evaluation = ["evaluate", EXPERIMENT, "--scale", "smoke", "--again"]
+    assert main(evaluation) == 0
+    files = [clone / "results/smoke/metrics" / EXPERIMENT / f"seed{seed}.json" for seed in (0, 1)]
+    before = [sha256(file) for file in files]
+    with monkeypatch.context() as patch:
+        MOMENTS["as it measures"].strike(patch, signal.SIGUSR1)
+        assert main(evaluation) == 128 + signal.SIGUSR1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said == "dejavu: stopped by SIGUSR1 while it measured seed 0: the same command goes on"
+    assert [sha256(file) for file in files] == before
+
+
 HOLDS = """
 import sys
 from pathlib import Path

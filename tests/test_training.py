@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -249,6 +250,11 @@ def test_too_few_images_for_a_batch_is_said(tmp_path: Path) -> None:
         train(tmp_path, make_run(batch_size=9))
 
 
+def test_too_small_a_crop_for_a_norm_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DejavuError, match="with crop 1 x 1 and batch_size 1 a norm of the network sees one"):
+        train(tmp_path, make_run(batch_size=1, crop=(1, 1)))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     optimizer = make_run().train.optimizer.model_copy(update={"lr": 1e20})
     with pytest.raises(DejavuError, match=r"lower train\.optimizer\.lr"):
@@ -309,6 +315,44 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(gone: str, tmp_path: Path) ->
     torch.save(state, work.checkpoint)
     with pytest.raises(DejavuError, match=r"checkpoint\.pt .*delete it to train from the start"):
         work.load(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a run that was stopped at step 3 of 6."""
+    folder = tmp_path_factory.mktemp("begun")
+
+    def ask(line: dict) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(preemption.Stopped):
+        train(folder, make_run(), watch=ask)
+    return folder / "checkpoint.pt"
+
+
+WRONG: list[tuple[str, object]] = [
+    *(("step", value) for value in ("x", None, 0, -3, 6, 10**6, 2.5, [1])),
+    *(("model", value) for value in ({}, [1], None, {"network.unknown": torch.zeros(1)})),
+    *(("optimizer", value) for value in ({}, None, {"state": {}, "param_groups": []})),
+    *(("scheduler", value) for value in (None, 3, [], {"last_epoch": 1})),
+    *(("log", value) for value in ("abc", [1], [], None, [{"epoch": 2}], [{}])),
+    *(("sums", value) for value in (torch.zeros(9), torch.zeros(()), None, 1.0)),
+    *(("seconds", value) for value in (None, "soon")),
+]
+
+
+@pytest.mark.parametrize(("part", "value"), WRONG, ids=lambda value: re.sub(r"\s+", " ", str(value))[:30])
+def test_a_checkpoint_with_a_wrong_part_is_refused_and_kept(
+    part: str, value: object, begun: Path, tmp_path: Path
+) -> None:
+    state = torch.load(begun, weights_only=True)
+    torch.save(state | {part: value}, tmp_path / "checkpoint.pt")
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(DejavuError, match=r"checkpoint\.pt is not a checkpoint .*delete it to") as told:
+        train(tmp_path, make_run())
+    assert len(str(told.value)) < 400 + len(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 def test_what_a_run_is_known_by() -> None:

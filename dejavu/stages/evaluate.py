@@ -19,7 +19,7 @@ from ..errors import DejavuError
 from ..files import read_json, sha256, write_json
 from ..metrics import METRICS, collect, main_metric
 from ..paths import Paths, drop_other_seeds
-from ..preemption import heed
+from ..preemption import heed, listening
 from ..schema import Params, Run
 
 if TYPE_CHECKING:
@@ -41,9 +41,16 @@ def run(params: Params, name: str, scale: str, again: bool = False, protocol: st
         protocol: another of params.yaml's protocols than the experiment's; its metrics are printed as JSON,
             and no file is written.
 
-    Raises DejavuError where weights or data are missing, damaged or do not fit.
+    Raises DejavuError where weights or data are missing, damaged or do not fit, and Stopped when a signal
+    asked for it (preemption.py).
     """
-    run = params.run(name, scale)
+    with listening():
+        _run(params, params.run(name, scale), again, protocol)
+
+
+def _run(params: Params, run: Run, again: bool, protocol: str | None) -> None:
+    """The same, while signals are listened to."""
+    name, scale = run.experiment, run.scale
     from ..datasets import stands_in_for
     from ..datasets.store import read_report
     from ..sidecar import write_sidecar
@@ -142,10 +149,7 @@ def _code() -> str:
 
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
-    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
-
-    Raises Stopped where a training that measures what it has made is asked to stop.
-    """
+    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split."""
     truths, several = truth(run, split), len(run.tasks) > 1
     scoring = run.protocol.depth
     caps = None if scoring is None else scoring.model_dump(exclude_none=True)

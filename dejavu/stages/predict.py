@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
@@ -109,9 +110,11 @@ def _folder(run: Run, task: str, out: Path) -> Path:
 
 def _command(run: Run, task: str, out: Path, seed: str, classes: int) -> str:
     """How `dejavu score` is asked about these files."""
-    truth, answer = (_folder(run, task, out) / what for what in ("truth", seed))
+    folder = _folder(run, task, out)
+    truth, answer = (quote(str(folder / what)) for what in ("truth", seed))
     if task == "panoptic":
-        files = f"--gt {truth}.json --gt-dir {truth} --pred {answer}.json --pred-dir {answer}"
+        lists = (quote(str(folder / f"{what}.json")) for what in ("truth", seed))
+        files = "--gt {} --pred {}".format(*lists) + f" --gt-dir {truth} --pred-dir {answer}"
         return f"dejavu score panoptic {files}"
     more = {"semantic": f" --classes {classes} --ignore 255", "depth": " --scale 256 --min 0"}.get(task, "")
     return f"dejavu score {task} --gt {truth} --pred {answer}{more}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from slurm.cluster import Cluster, NotHere, running
 
-from dejavu import lock
+from dejavu import engines, lock
 
 from .cluster import kinds, mend
 from .conftest import Survives, Undisturbed
@@ -78,7 +78,7 @@ def test_who_is_refused_leaves_the_log_folders_of_waiting_jobs(
     )
     logs = place.folder / ".snakemake/slurm_logs/rule_train/of_a_job_that_waits"
     logs.mkdir(parents=True)  # Slurm cannot start a job without it
-    with lock.hold(place.folder / lock.SNAKEMAKE, alone=True), place.engine() as engine:
+    with lock.hold(place.folder / engines.SNAKEMAKE, alone=True), place.engine() as engine:
         engine.wait(timeout=PATIENCE)
     assert engine.returncode == 1 and "another Snakemake is at work" in place.said[-1], place.said[-1]
     assert logs.is_dir()

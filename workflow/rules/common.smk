@@ -2,7 +2,7 @@
 import json
 import sys
 
-from dejavu import config as configuration, lock, orphans, waiting
+from dejavu import config as configuration, engines, orphans, waiting
 from dejavu.errors import DejavuError
 
 # Paths that occur in more than one rule; tests hold them against dejavu/paths.py.
@@ -36,7 +36,7 @@ def start():
     """Before the first job: one engine at a time in a clone, and no job of an earlier run on the cluster."""
     on_slurm = workflow.executor_plugin.name == "slurm"
     try:
-        SIGN.append(lock.become_snakemake())
+        SIGN.append(engines.become_snakemake())
         if on_slurm:
             orphans.cancel(SIGN[0])
             waiting.keep_asking(workflow.scheduler._executor)

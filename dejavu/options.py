@@ -20,11 +20,15 @@ HERE = Path(__file__).parent
 
 # Annotations that carry a range. In code they are plain numbers.
 Fraction = float  # 0 < value < 1
-Positive = int  # value >= 1
+Positive = int  # 1 <= value <= LARGEST
 Edge = float  # 0 <= value <= 1
-AboveZero = float  # value > 0
-AtLeastZero = float  # value >= 0
+AboveZero = float  # 0 < value <= HIGHEST
+AtLeastZero = float  # 0 <= value <= HIGHEST
 BandList = Sequence[Sequence[float]]  # [low, high] pairs, 0 <= low < high <= 1
+
+# Limits that only slips exceed, and that torch and the memory would refuse later and less clearly.
+LARGEST = 65_536  # channels, layers, queries, pixels; params.yaml's largest is 640
+HIGHEST = 1e9
 
 # Options of which the first must be below the second, where something offers both.
 ORDERED = (("low", "high"), ("removed", "count"))
@@ -207,10 +211,14 @@ def _fault(value: Any, annotation: ast.expr | None) -> str | None:
         return "must be a number above 0"
     if "AtLeastZero" in allowed and not (number and 0 <= value < math.inf):
         return "must be a number of at least 0"
+    if {"AboveZero", "AtLeastZero"} & {*allowed} and value > HIGHEST:
+        return f"must be a number of at most {HIGHEST:g}"
     if "BandList" in allowed:
         return band_fault(value)
     if "Positive" in allowed and not (isinstance(value, int) and number and value >= 1):
         return "must be a whole number of at least 1"
+    if "Positive" in allowed and value > LARGEST:
+        return f"must be a whole number of at most {LARGEST}"
     if "int" in allowed and "float" not in allowed and not (isinstance(value, int) and number):
         return "must be a whole number"
     if "float" in allowed and not number:

@@ -170,8 +170,8 @@ def _explained(run: Run) -> Iterator[None]:
             raise
         (height, width), batch = run.train.crop, run.train.batch_size
         raise DejavuError(
-            f"experiment '{run.experiment}': with crop {height} x {width} and batch_size {batch} a norm of the "
-            "network sees one value: raise one of them in params.yaml"
+            f"experiment '{run.experiment}': with crop {height} x {width} and batch_size {batch} a norm of "
+            "the network sees one value: raise one of them in params.yaml"
         ) from None
 
 

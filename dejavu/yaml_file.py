@@ -17,6 +17,10 @@ LARGEST = 1_000_000
 """characters of a file; this project's params.yaml has 53 thousand"""
 DEEPEST = 100
 """lists and mappings in each other; below a few thousand libyaml runs out of stack, and Python crashes"""
+DIGITS = 4000
+"""of a whole number; Python prints none of more than 4,300"""
+BEYOND = 10**DIGITS
+TOO_MANY = f"its aliases stand for more than {LARGEST} values, or for themselves"
 TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 
 
@@ -37,7 +41,8 @@ def read_yaml(path: str | Path) -> Any:
 
 def _text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(LARGEST + 1)  # a device or a pipe may have no end
     except FileNotFoundError:
         raise
     except UnicodeDecodeError:
@@ -50,7 +55,7 @@ def _text(path: str | Path) -> str:
 
 def _parse(text: str) -> Any:
     if len(text) > LARGEST:
-        raise yaml.YAMLError(f"it has {len(text)} characters, and at most {LARGEST} are read")
+        raise yaml.YAMLError(f"it has more than {LARGEST} characters")
     if _is_deep(text):
         raise RecursionError
     try:
@@ -58,7 +63,7 @@ def _parse(text: str) -> Any:
     except yaml.YAMLError:
         value = yaml.load(text, Loader=_StrictLoader)
     if _spelt_out(value, {}) > LARGEST:
-        raise yaml.YAMLError(f"its aliases stand for more than {LARGEST} values, or for themselves")
+        raise yaml.YAMLError(TOO_MANY)
     return value
 
 
@@ -66,10 +71,10 @@ def _spelt_out(value: Any, known: dict[int, float]) -> float:
     """How many values there are when each alias is replaced by what it stands for.
 
     >>> nine = ["x"] * 9
-    >>> _spelt_out([nine, {"a": nine}], {})
-    23.0
+    >>> _spelt_out([nine, {"a": nine}], {}), _spelt_out([("a", nine)], {})  # !!pairs and !!omap are tuples
+    (23.0, 13.0)
     """
-    if not isinstance(value, list | dict):
+    if not isinstance(value, list | tuple | set | dict):
         return 1.0
     if id(value) not in known:
         known[id(value)] = float("inf")  # until it is counted: what contains itself has no end
@@ -95,9 +100,27 @@ def _is_deep(text: str) -> bool:
 
 
 class _Strict:
-    """Refuses a key given twice, of which YAML would silently keep the last."""
+    """Refuses a key given twice, of which YAML would silently keep the last, sets, and what is endless."""
 
-    def construct_mapping(self: Any, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    merged = 0
+    """keys that `<<` has brought into mappings"""
+
+    def flatten_mapping(self: Any, node: Any) -> None:
+        """What PyYAML does to each mapping before it makes it, and to one that is merged before that.
+
+        Its keys are looked at the first time only: later those that were merged are among them.
+        """
+        if getattr(node, "flat", False):
+            return
+        node.flat = True
+        self.refuse_keys(node)
+        before = len(node.value)
+        yaml.SafeLoader.flatten_mapping(self, node)
+        self.merged += len(node.value) - before
+        if self.merged > LARGEST:  # a mapping of merges of merges is endless before it has any value
+            raise yaml.constructor.ConstructorError(None, None, TOO_MANY, node.start_mark)
+
+    def refuse_keys(self: Any, node: yaml.MappingNode) -> None:
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -112,7 +135,21 @@ class _Strict:
                     None, None, f"the key '{key}' is given twice", key_node.start_mark
                 )
             seen.add(key)
-        return yaml.SafeLoader.construct_mapping(self, node, deep=deep)
+
+    def number(self: Any, node: yaml.ScalarNode) -> int:
+        """A whole number; one of base 16, or of base 60 as 1:30 is, has more digits than it is long."""
+        if len(node.value) <= DIGITS:
+            value: int = yaml.SafeLoader.construct_yaml_int(self, node)
+            if abs(value) < BEYOND:
+                return value
+        raise yaml.constructor.ConstructorError(
+            None, None, f"a number has more than {DIGITS} digits", node.start_mark
+        )
+
+    def unordered(self: Any, node: yaml.Node) -> None:
+        raise yaml.constructor.ConstructorError(
+            None, None, "a set has no order: write a list", node.start_mark
+        )
 
 
 class _StrictLoader(_Strict, yaml.SafeLoader):
@@ -121,6 +158,11 @@ class _StrictLoader(_Strict, yaml.SafeLoader):
 
 class _FastLoader(_Strict, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """libyaml's, where PyYAML was built with it: every command and job pays for this."""
+
+
+for _loader in (_StrictLoader, _FastLoader):
+    _loader.add_constructor("tag:yaml.org,2002:int", _Strict.number)
+    _loader.add_constructor("tag:yaml.org,2002:set", _Strict.unordered)
 
 
 def _reason(error: yaml.YAMLError) -> str:

@@ -12,6 +12,7 @@ import yaml
 
 from dejavu import config, schema
 from dejavu.errors import DejavuError
+from dejavu.yaml_file import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load(ROOT / "params.yaml")
@@ -239,6 +240,14 @@ def test_a_file_that_is_no_params_file(text: str, named: str, tmp_path: Path) ->
     with pytest.raises(DejavuError) as caught:
         config.load(file)
     assert named in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_merged_mapping_may_be_made_after_it_was_merged(tmp_path: Path) -> None:
+    """PyYAML makes what is deeper later; what it merged is by then among its keys."""
+    file = tmp_path / "any.yaml"
+    file.write_text("deep: {deeper: &b {<<: &c {x: 1, y: 1}, x: 2}}\ntop: {<<: *b, z: 3}\nlast: *c\n")
+    b = {"x": 2, "y": 1}
+    assert read_yaml(file) == {"deep": {"deeper": b}, "top": b | {"z": 3}, "last": {"x": 1, "y": 1}}
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

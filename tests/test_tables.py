@@ -206,6 +206,15 @@ def test_a_repeated_run_writes_the_same_bytes(work: Path) -> None:
     assert [path.read_bytes() for path in paths] == first
 
 
+def test_a_table_that_cannot_be_written_whole_is_not_written_at_all(work: Path) -> None:
+    for seed in SEEDS:
+        for experiment in ("plain", "paired", "sure"):
+            write_metrics(experiment, seed, {"split": "\ud800"})  # in the captions, and not in the CSV
+    with pytest.raises(DejavuError, match=r"table 'main' holds the character U\+D800"):
+        stage.run(make_params(), "main", "tiny")
+    assert not [path for path in (work / "results").rglob("main.*")]
+
+
 def test_missing_metrics_name_the_file_and_the_command(work: Path) -> None:
     Paths("tiny").metrics("sure", 4).unlink()
     with pytest.raises(DejavuError, match=r"metrics/sure/seed4\.json.*dejavu evaluate sure --scale tiny"):

@@ -163,7 +163,9 @@ def image_of(module: Dataset, pair: Pair) -> Image:
     """A pair's image, RGB in 8 bits: by the module's `decode_image`, or out of an image file."""
     from .images import read_image
 
-    image: Image = getattr(module, "decode_image", read_image)(pair.image)
+    decode = getattr(module, "decode_image", None)
+    # A published dataset's labels were drawn on its files as they are.
+    image: Image = read_image(pair.image, upright=False) if decode is None else decode(pair.image)
     return image
 
 

@@ -181,7 +181,7 @@ def _images(path: Path, content: dict[str, Any]) -> dict[int | str, str]:
 
 def read_ids(path: Path) -> np.ndarray:
     """A PNG's segment ids, int32 (H, W). Raises DejavuError for what is no 8-bit RGB PNG, or not whole."""
-    pixels = np.asarray(read_image(path), np.int32)
+    pixels = np.asarray(read_image(path, "an 8-bit RGB PNG"), np.int32)
     with path.open("rb") as file:
         head = file.read(26)
     if not head.startswith(_SIGNATURE) or head[24:] != b"\x08\x02":  # bits and colour type in its header

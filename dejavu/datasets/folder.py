@@ -29,6 +29,7 @@ from . import IGNORE, Pair, mirror, patterns
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 LINK = "folder"
 """in the raw folder: a link to the user's"""
@@ -172,6 +173,12 @@ class Folder:
         if not names or _twice(names):
             raise DejavuError(f"{listing} {f'lists {_twice(names)[0]} twice' if names else 'is empty'}")
         return names
+
+    def decode_image(self, path: Path) -> Image:
+        """RGB; whoever drew labels may have seen it turned by its EXIF tag, which is refused."""
+        from .images import read_image
+
+        return read_image(path)
 
     def decode_label(self, path: Path) -> np.ndarray:
         """Train ids, uint8 (H, W): the classes' numbers, 255 = ignored."""

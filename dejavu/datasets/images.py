@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ..errors import DejavuError
 
@@ -18,11 +18,15 @@ LARGEST = 100_000_000
 _CHUNK = 1 << 20
 _CHANNELS = {2: 3, 4: 2, 6: 4}
 """of a PNG's colour types, where there are several"""
+_PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+"""of an interlaced PNG (Adam7): the first of its rows and every how many, and the same of columns"""
+_TURNED = range(2, 9)
+"""the EXIF orientations that have an image shown turned or mirrored"""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
+def _open(path: Path, modes: tuple[str, ...], what: str, upright: bool = True) -> Image.Image:
     """Open and decode; `modes` are PIL's names of the pixel formats that are allowed."""
     if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
         raise DejavuError(f"{path} is no plain file, and an image is needed")
@@ -31,9 +35,14 @@ def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
             if image.format == "PNG":
                 image.verify()  # the checksums, which decoding alone does not look at
                 _check_rows(path)
+            # What phones add behind a photograph (MPO) is shown nowhere.
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                raise DejavuError(f"{path} is animated or has several pages, and a single image is needed")
         with Image.open(path) as image:
             if image.width * image.height > LARGEST:
                 raise DejavuError(f"{path} claims {image.width}x{image.height} pixels, more than {LARGEST}")
+            # "RGB;16B": Pillow would cut such colours to 8 bits.
+            deep = any(";16" in str(part.args) for part in image.tile)
             image.load()
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing") from None
@@ -44,19 +53,36 @@ def _open(path: Path, modes: tuple[str, ...], what: str) -> Image.Image:
         raise DejavuError(f"{path} cannot be read ({reason})") from None
     if image.mode not in modes:
         raise DejavuError(f"{path} is of mode {image.mode}, and {what} is needed")
+    if deep and not image.mode.startswith("I"):
+        raise DejavuError(f"{path} has 16-bit colours, and {what} is needed")
+    if upright and (orientation := _orientation(image)) in _TURNED:
+        raise DejavuError(
+            f"{path} has EXIF orientation {orientation}: viewers show it turned or mirrored, and labels "
+            "may be drawn on either; store it as it is meant (`exiftran -ai` does), or remove the tag"
+        )
     return image
 
 
-def _check_rows(path: Path) -> None:
-    """Raise ValueError where a PNG's data end before its last row: Pillow would see zeros there.
+def _orientation(image: Image.Image) -> object:
+    """The EXIF tag of that name, which viewers follow; None where there is none or it is damaged."""
+    if image.format == "TIFF":  # Pillow has turned it
+        return None
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except _BROKEN:
+        return None
 
-    Interlaced files are left to Pillow.
-    """
+
+def _check_rows(path: Path) -> None:
+    """Raise ValueError where a PNG's data end before its last row: Pillow would see zeros there."""
     content = path.read_bytes()
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
-    expected = height * (1 + (width * depth * _CHANNELS.get(colour, 1) + 7) // 8)
-    if interlaced or width * height > LARGEST:
+    if width * height > LARGEST:
         return
+    bits = depth * _CHANNELS.get(colour, 1)
+    expected = sum(
+        rows * (1 + (columns * bits + 7) // 8) for rows, columns in _grids(width, height, bool(interlaced))
+    )
     found, place, unpacked = 0, 8, zlib.decompressobj()
     while place + 8 <= len(content) and found < expected:
         length, kind = struct.unpack(">I4s", content[place : place + 8])
@@ -70,9 +96,26 @@ def _check_rows(path: Path) -> None:
         raise ValueError(f"{found} of {expected} bytes of its rows are there")
 
 
-def read_image(path: Path) -> Image.Image:
-    """A colour image, in RGB. Raises DejavuError with the file's name when it cannot be read."""
-    return _open(path, ("RGB", "RGBA", "L", "P"), "8-bit colour or grey").convert("RGB")
+def _grids(width: int, height: int, interlaced: bool) -> list[tuple[int, int]]:
+    """Height and width of what a PNG's rows follow each other of: the image, or its passes.
+
+    >>> _grids(5, 3, True)
+    [(1, 1), (1, 1), (1, 1), (1, 3), (2, 2), (1, 5)]
+    """
+    if not interlaced:
+        return [(height, width)]
+    grids = [
+        (len(range(top, height, down)), len(range(left, width, right))) for top, down, left, right in _PASSES
+    ]
+    return [(rows, columns) for rows, columns in grids if rows and columns]
+
+
+def read_image(path: Path, what: str = "8-bit colour or grey", upright: bool = True) -> Image.Image:
+    """A colour image, in RGB. Raises DejavuError with the file's name, and what is needed, if it is none.
+
+    With `upright`, one that viewers turn by its EXIF tag is none.
+    """
+    return _open(path, ("RGB", "RGBA", "L", "P"), what, upright).convert("RGB")
 
 
 def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:

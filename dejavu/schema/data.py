@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .section import Byte, Count, Name, Section, Seed, Size, Text
+from .section import Byte, Images, Name, Section, Seed, Side, Size, Text
 
 
 class KeepAspect(Section):
     """Images of many sizes: each is brought to this short side, its long side at most so long."""
 
-    short: Count
-    long: Count
+    short: Side
+    long: Side
 
     @model_validator(mode="after")
     def _sides_are_ordered(self) -> KeepAspect:
@@ -32,8 +32,8 @@ class Part(Section):
     ]
     """Height and width of every image, or how to bring images of many sizes nearer to each other."""
 
-    train: Count | None = None
-    val: Count | None = None
+    train: Images | None = None
+    val: Images | None = None
 
     @property
     def pixels(self) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .section import Count, Flag, Named, NotNegative, Options, Positive, Section, Share, Text
+from .section import Count, Drop, Flag, Named, NotNegative, Options, Positive, Section, Share, Side, Text
 
 
 class Redaction(Named):
@@ -44,7 +44,7 @@ class Consistency(Section):
     """Of what the auxiliary network holds for each pair of tasks; the rest of it has the recipe's."""
     every: Count = 30
     """With the schedule `step`: after so many epochs that rate is multiplied by `factor`, again and again."""
-    factor: Positive = 0.5
+    factor: Drop = 0.5
 
 
 class Perceptual(Section):
@@ -87,7 +87,7 @@ class Method(Section):
     redaction: OneOrSeveral
     """One, or several that are regenerated side by side."""
     regenerator: Named
-    stride: Count | None = None
+    stride: Side | None = None
     """Of the grid that the CRM works on; None is that of the network's prediction."""
     condition: Literal["probabilities", "logits"] = "probabilities"
     loss: Literal["l1", "mse"] = "l1"

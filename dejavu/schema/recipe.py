@@ -9,7 +9,22 @@ from pydantic import Field, Strict, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from .data import KeepAspect
-from .section import Count, Decay, Flag, Name, NotNegative, Positive, Section, Share, Size, Width
+from .section import (
+    Count,
+    Decay,
+    Drop,
+    Epochs,
+    Factor,
+    Flag,
+    Name,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    Side,
+    Size,
+    Width,
+)
 
 
 class Optimizer(Section):
@@ -35,7 +50,7 @@ class Schedule(Section):
     """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
     every: Count | None = None
     """step: after so many epochs the learning rate is multiplied by `factor`, again and again."""
-    factor: Positive = 0.5
+    factor: Drop = 0.5
     at: tuple[Share, ...] = ()
     """multistep: after these shares of all steps the learning rate is multiplied by `factor`."""
 
@@ -64,9 +79,9 @@ class Rmi(Section):
 
     weight: Share = 0.5
     """Its share; the pixels' loss has the rest."""
-    radius: Count = 3
+    radius: Side = 3
     """Side of the square of pixels that is one point."""
-    pool: Count = 4
+    pool: Side = 4
     """Labels and probabilities are averaged over squares of this side first."""
 
 
@@ -88,13 +103,13 @@ class Photometric(Section):
 class Recipe(Section):
     """How a network is trained, the same for a baseline and its DejaVu row."""
 
-    epochs: Count | None = None
+    epochs: Epochs | None = None
     iterations: Count | None = None
     """Instead of epochs."""
     batch_size: Count
     crop: Size
-    scale_range: tuple[Positive, Positive] = (1.0, 1.0)
-    scale_choices: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    scale_range: tuple[Factor, Factor] = (1.0, 1.0)
+    scale_choices: Annotated[tuple[Factor, ...], Field(min_length=1)] | None = None
     """Instead of a range: scales of which each is drawn as often."""
     flip: Flag = True
     photometric: Photometric | None = None
@@ -214,11 +229,11 @@ class Protocol(Section):
 
     slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
     """A window of the recipe's crop slides by this share of it; where windows overlap, the mean counts."""
-    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    scales: Annotated[tuple[Factor, ...], Field(min_length=1)] = (1.0,)
     """The image is seen at each of these sizes; probabilities are averaged."""
     flip: Flag = False
     """The mirrored image is seen, too."""
-    multiple: Count | None = None
+    multiple: Side | None = None
     """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
     fit: KeepAspect | None = None
     """The image is first resized to this short side, or less where its long side would exceed the other."""

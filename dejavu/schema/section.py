@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
 from ..errors import nearest
 
+NO_TEXT = re.compile(
+    r"[\x00-\x1f\x7f-\x9f"  # what a terminal obeys, and the ends of lines
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the order of what is printed around
+    r"\ud800-\udfff]"  # halves of a character, which UTF-8 cannot hold
+)
+
+
+def one_line(text: str, key: str = "") -> str:
+    """The text, which goes into files, tables and terminals as it is, without the line end of YAML's `>`.
+
+    Raises ValueError, which begins with `key`, for a character that does not belong into a line of text.
+    """
+    text = text.removesuffix("\n")
+    wrong = NO_TEXT.search(text)
+    if wrong:
+        raise ValueError(f"{key}holds the character U+{ord(wrong[0]):04X}: a line of plain text is needed")
+    return text
+
+
+# The upper limits below are no advice: beyond them is nothing but slips, which torch, C or the memory would
+# refuse later and less clearly.
+
 # YAML's 1e-3 is text to PyYAML and a number to others: strict types refuse what the two read differently.
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Count = Annotated[int, Strict(), Field(ge=1)]
+# A C int holds twice that, and the longest published recipe has 737,500 steps.
+Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)]
+# Times the steps of an epoch it must stay a time that Python can tell; the longest published recipe has 484.
+Epochs = Annotated[int, Strict(), Field(ge=1, le=1_000_000)]
+# Of one split: ImageNet's has 1.3 million, and rendered scenes are listed in memory before the first is made.
+Images = Annotated[int, Strict(), Field(ge=1, le=5_000_000)]
+Side = Annotated[int, Strict(), Field(ge=1, le=65_536)]  # pixels; a JPEG's end at 65,535
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Flag = Annotated[bool, Strict()]
 Byte = Annotated[int, Strict(), Field(ge=0, le=255)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
-Width = Annotated[float, Strict(), Field(gt=0, le=1)]
+# Below a hundredth nothing is left to scale: HRNet18's widest layers have 144 channels.
+Width = Annotated[float, Strict(), Field(ge=0.01, le=1)]
+# Of an image's sides: at a hundredth one of Cityscapes has 10 x 20 pixels.
+Factor = Annotated[float, Strict(), Field(ge=0.01, le=100)]
+# Of a learning rate, again and again: above 1 it would soon be infinite.
+Drop = Annotated[float, Strict(), Field(gt=0, le=1)]
 Decay = Annotated[float, Strict(), Field(ge=0, lt=1)]
-Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+# Three of these multiplied, as a learning rate, its factor and a weight are, must be a float32: below 3e38.
+Positive = Annotated[float, Strict(), Field(gt=0, le=1e9, allow_inf_nan=False)]
+NotNegative = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
 # Names become file names: no separators, no dots in front, nothing that a shell reads.
 Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Text = Annotated[str, Strict()]
-Size = tuple[Count, Count]  # height, width in pixels
+Text = Annotated[str, Strict(), AfterValidator(one_line)]
+Size = tuple[Side, Side]  # height, width in pixels
 Options = dict[str, Any]
 Task = Literal["semantic", "panoptic", "depth", "normals"]
 Tasks = Annotated[
@@ -57,6 +92,13 @@ class WithOptions(Section):
     @classmethod
     def _open(cls) -> bool:
         return True
+
+    @model_validator(mode="after")
+    def _options_are_plain(self) -> WithOptions:
+        for key, value in (self.model_extra or {}).items():
+            if isinstance(value, str):
+                one_line(value, f"{key} ")
+        return self
 
     @property
     def options(self) -> Options:

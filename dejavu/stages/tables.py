@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 
+from ..errors import DejavuError
 from ..files import write_text
 from ..paths import Paths
 from ..schema import Params
 from ..tables import Origin, Result, csv_text, latex, markdown, measured_seeds, read_result, table_lines
 from ..tables.best import Best, best
 from ..tables.delta import asked, with_delta
+from ..tables.forms import parse_content
 from ..tables.pairs import differences
 
 
 def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
-    """Write the table's three forms.
+    """Write the table's three forms, or none.
 
     Raises DejavuError where the metrics of an experiment and seed are missing or not of this scale. With
     `partial`, what is missing is 'not run', and rows of which some seeds are there have those.
@@ -36,14 +38,29 @@ def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
     plain = [experiment for experiment in table.experiments if params.experiments[experiment].dejavu is None]
     source = params.part(table.dataset, scale).source
     lines = table_lines(table, chosen.results, source, scale, plain)
-    write_text(path, csv_text(lines, table.metrics))
     seeds = {experiment: result.seeds for experiment, result in chosen.results.items()}
     remarks = dict.fromkeys(text for result in results.values() for text in result.remarks)
     origin = Origin.of(params, name, scale, split, seeds, chosen.epochs, tuple(remarks))
-    write_text(paths.table(name, "md"), markdown(path, origin))
-    write_text(paths.table(name, "tex"), latex(path, origin))
+    text = csv_text(lines, table.metrics)
+    content = parse_content(text)
+    forms = {"csv": text, "md": markdown(path, origin, content), "tex": latex(path, origin, content)}
+    _check_characters(name, forms)
+    for form, said in forms.items():
+        write_text(paths.table(name, form), said)
     ran = sum(line["status"] == "run" for line in lines)
     print(f"{name} at scale {scale}: {ran} of {len(lines)} rows run, {paths.table(name, 'md')}")
+
+
+def _check_characters(name: str, forms: dict[str, str]) -> None:
+    """Before any is written: metrics may hold what JSON can spell and UTF-8 cannot."""
+    for text in forms.values():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DejavuError(
+                f"table '{name}' holds the character U+{ord(text[error.start]):04X}, which UTF-8 cannot "
+                "hold: it is in params.yaml or in the metrics of one of its experiments"
+            ) from None
 
 
 def read_results(params: Params, name: str, scale: str, partial: bool) -> dict[str, Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -82,12 +83,17 @@ def read_content(path: str | Path) -> Content:
     """A table's CSV. Raises DejavuError where it is missing or has another form."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lines = {line["id"]: line for line in reader}
+            return parse_content(file.read())
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: make it with `dejavu tables`") from None
     except (KeyError, UnicodeDecodeError):
         raise DejavuError(f"{path} is not a table's CSV: make it with `dejavu tables`") from None
+
+
+def parse_content(text: str) -> Content:
+    """What a table's CSV says. Raises KeyError where it has another form."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    lines = {line["id"]: line for line in reader}
     heads = list(reader.fieldnames or ())
     return Content(tuple(head.removesuffix("_mean") for head in heads if head.endswith("_mean")), lines)
 

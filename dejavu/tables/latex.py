@@ -34,12 +34,14 @@ SPECIAL = {
 }
 
 
-def latex(csv_path: str | Path, origin: Origin) -> str:
+def latex(csv_path: str | Path, origin: Origin, content: Content | None = None) -> str:
     """A floating table with its caption; every number is the CSV's, rounded.
 
     Put `\\usepackage{booktabs}` into the document's head.
+
+    content: that of the CSV, which need not be written yet; None reads it.
     """
-    content = read_content(csv_path)
+    content = content or read_content(csv_path)
     layout = Layout.of(content)
     groups = _groups(content.metrics, layout)
     numbers = sum(len(columns) for _, columns in groups)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from .caption import caption
-from .forms import Cell, Layout, Marked, cell, read_content
+from .forms import Cell, Content, Layout, Marked, cell, read_content
 from .labels import head
 from .origin import Origin, pixels
 
@@ -14,9 +14,12 @@ from .origin import Origin, pixels
 MARKUP = re.compile(r"[\\|<]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
-def markdown(csv_path: str | Path, origin: Origin) -> str:
-    """Title, table and caption as GitHub Markdown; every number is the CSV's, rounded."""
-    content = read_content(csv_path)
+def markdown(csv_path: str | Path, origin: Origin, content: Content | None = None) -> str:
+    """Title, table and caption as GitHub Markdown; every number is the CSV's, rounded.
+
+    content: that of the CSV, which need not be written yet; None reads it.
+    """
+    content = content or read_content(csv_path)
     layout = Layout.of(content)
     heads = _heads(content.metrics, layout)
     rows = [heads, [*["---"] * len(layout.labels), *["---:"] * (len(heads) - len(layout.labels))]]

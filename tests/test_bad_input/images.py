@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 SIZE = (32, 24)
 """width and height of the right ones"""
@@ -20,9 +20,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, interlaced: bool = False) -> bytes:
     """A PNG that says what it is told to, whatever its rows hold."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -34,6 +34,36 @@ def encoded(mode: str, size: tuple[int, int] = SIZE, form: str = "PNG", value: i
         image.putpalette(list(range(256)) * 3)
     content = io.BytesIO()
     image.save(content, form)
+    return content.getvalue()
+
+
+def interlaced(values: np.ndarray) -> bytes:
+    """The rows of 8-bit values (H, W) or (H, W, C) in Adam7's order: each pass is a grid of the image."""
+    grids = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+    rows = b""
+    for top, down, left, right in grids:
+        grid = values[top::down, left::right]
+        if grid.size:
+            rows += b"".join(b"\0" + row.tobytes() for row in grid)
+    return rows
+
+
+def turned(orientation: int, form: str = "JPEG", mode: str = "RGB") -> bytes:
+    """An image that viewers show as its EXIF tag 'orientation' says: 1 is as stored."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    content = io.BytesIO()
+    picture(mode=mode).save(content, form, exif=exif)
+    return content.getvalue()
+
+
+def moving(form: str, mode: str = "RGB", frames: int = 2) -> bytes:
+    """An image of some frames, which differ; of greys, labels of two classes."""
+    content = io.BytesIO()
+    several = [picture(seed, mode) for seed in range(frames)]
+    if mode == "L":
+        several = [frame.point(lambda value: value % 2) for frame in several]
+    several[0].save(content, form, save_all=True, append_images=several[1:])
     return content.getvalue()
 
 
@@ -63,6 +93,10 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "no width": lambda _: png(0, 24, 8, 0, b""),
     "an unknown kind": lambda _: png(*SIZE, 8, 5, bytes(33 * 24)),
     "rows that are missing": lambda _: png(*SIZE, 8, 0, bytes(33 * 4)),
+    "a first pass": lambda _: png(*SIZE, 8, 0, interlaced(np.zeros(SIZE[::-1], np.uint8))[:15], True),
+    "a last row that is missing": lambda _: png(
+        *SIZE, 8, 0, interlaced(np.zeros(SIZE[::-1], np.uint8))[:-33], True
+    ),
 }
 """What a right file's bytes become."""
 

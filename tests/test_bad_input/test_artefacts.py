@@ -127,6 +127,49 @@ def test_weights_without_numbers(done: Path, refused: Refused) -> None:
     refused("evaluate", "hrnet18", named=(str(WEIGHTS), "no number"))
 
 
+TYPES = {
+    "whole numbers": torch.int64,
+    "yes and no": torch.bool,
+    "half precision": torch.float16,
+    "double precision": torch.float64,
+    "8-bit numbers": torch.float8_e4m3fn,
+    "8-bit exponents": torch.float8_e8m0fnu,
+    "complex numbers": torch.complex64,
+}
+
+
+@pytest.mark.parametrize("how", TYPES)
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_weights_of_another_type(done: Path, command: str, how: str, refused: Refused) -> None:
+    shutil.rmtree("runs")
+    name = first(load_file(WEIGHTS))
+    tensors(lambda weights: weights.update({name: weights[name].to(TYPES[how])}))(WEIGHTS)
+    kind = str(TYPES[how]).removeprefix("torch.")
+    leaves = "predictions/*" if command == "predict" else ""
+    refused(command, "hrnet18", named=(str(WEIGHTS), name, kind, "float32"), leaves=leaves)
+
+
+def all_of(weights: dict[str, Any], end: str, value: float) -> None:
+    for name, values in weights.items():
+        if name.endswith(end) and values.is_floating_point():
+            values.fill_(value)
+
+
+ABSURD: dict[str, Callable[[Path], None]] = {
+    "variances below 0": tensors(lambda weights: all_of(weights, "running_var", -1.0)),
+    "weights that overflow": tensors(lambda weights: all_of(weights, "", 1e38)),
+}
+
+
+@pytest.mark.parametrize("how", ABSURD)
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_weights_whose_prediction_is_no_number(done: Path, command: str, how: str, refused: Refused) -> None:
+    shutil.rmtree("runs")
+    ABSURD[how](WEIGHTS)
+    leaves = "predictions/*" if command == "predict" else ""
+    refused(command, "hrnet18", named=(str(WEIGHTS), "semantic", "not finite"), leaves=leaves)
+
+
 def half_of(state: dict[str, Any], path: Path) -> None:
     torch.save(state, path)
     half(path)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dejavu.__main__ import main
+from dejavu.datasets.images import read_image, read_indices
+from dejavu.errors import DejavuError
 
 from . import samples
 from .checks import Refused
-from .images import BROKEN, PLACES, SIZE, encoded, no_plain_file, picture, png
+from .images import BROKEN, PLACES, SIZE, encoded, interlaced, moving, no_plain_file, picture, png, turned
 
 TASKS = {
     "semantic": ["score", "semantic", "--gt", "gt", "--pred", "pred", "--classes", "3"],
@@ -111,6 +114,15 @@ def test_another_kind_of_image_is_named(files: str, how: str, refused: Refused) 
 
 
 @pytest.mark.parametrize("files", TASKS, indirect=True)
+@pytest.mark.parametrize("side", ["gt", "pred"])
+def test_a_scored_file_that_viewers_turn_is_named(files: str, side: str, refused: Refused) -> None:
+    exif, path = Image.Exif(), Path(side, "a.png")
+    exif[ExifTags.Base.Orientation] = 3
+    right(files).save(path, exif=exif)  # the same pixels
+    refused(*TASKS[files], named=(str(path), "EXIF orientation 3"))
+
+
+@pytest.mark.parametrize("files", TASKS, indirect=True)
 @pytest.mark.parametrize("how", ["missing", "extra", "none", "another place"])
 def test_files_that_have_no_partner_are_named(files: str, how: str, refused: Refused) -> None:
     named = "pred/city/b.png"
@@ -191,8 +203,15 @@ RAW = {
         "four colours of ink": encoded("CMYK", form="JPEG"),
         "16-bit grey": encoded("I;16"),
         "another size": encoded("RGB", (24, 32), form="JPEG"),
+        "16-bit colours": png(*SIZE, 16, 2, bytes((1 + 6 * SIZE[0]) * SIZE[1])),
+        "16-bit colours and transparency": png(*SIZE, 16, 6, bytes((1 + 8 * SIZE[0]) * SIZE[1])),
+        "GIF that moves": moving("GIF"),
+        "PNG that moves": moving("PNG"),
+        "WebP that moves": moving("WEBP"),
+        "TIFF of several pages": moving("TIFF"),
     },
     "b.png": {
+        "PNG that moves": moving("PNG", "L"),
         "colours": encoded("RGB"),
         "transparency": encoded("LA"),
         "16 bits": encoded("I;16"),
@@ -210,6 +229,59 @@ RAW = {
 def test_a_wrong_raw_file_is_named(mine: Path, name: str, how: str, refused: Refused) -> None:
     Path("mine/train", name).write_bytes(RAW[name][how])
     refused(*PREPARE, named=("train/b.",))
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_an_image_that_viewers_turn_is_named(
+    mine: Path, form: str, orientation: int, refused: Refused
+) -> None:
+    Path("mine/train/b.jpg").write_bytes(turned(orientation, form))
+    refused(*PREPARE, named=("train/b.jpg", f"EXIF orientation {orientation}", "exiftran"))
+
+
+def test_a_label_that_viewers_turn_is_named(mine: Path, refused: Refused) -> None:
+    Path("mine/train/b.png").write_bytes(turned(3, "PNG", "L"))
+    refused(*PREPARE, named=("train/b.png", "EXIF orientation 3"))
+
+
+def as_stored() -> dict[str, bytes]:
+    """Images that are shown as they are stored, by what might be taken for something else."""
+    short, damaged, twice = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    picture().save(short, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    picture().save(damaged, "JPEG", exif=b"Exif\0\0nonsense")
+    picture().save(twice, "MPO", save_all=True, append_images=[picture(1)])
+    return {
+        "orientation 1": turned(1),
+        "an orientation that does not exist": turned(9),
+        "tags that end early": short.getvalue(),
+        "tags that are none": damaged.getvalue(),
+        "GIF of one frame": moving("GIF", frames=1),
+        "PNG of one frame": moving("PNG", frames=1),
+        "a second picture behind": twice.getvalue(),  # as phones add it
+        "TIFF, which Pillow turns itself": turned(6, "TIFF"),
+        "interlaced": png(*SIZE, 8, 2, interlaced(np.asarray(picture())), True),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's, as it opens the file
+@pytest.mark.parametrize("how", as_stored())
+def test_what_is_shown_as_it_is_stored_is_read(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(as_stored()[how])
+    assert set(read_image(path).size) == set(SIZE)
+
+
+@pytest.mark.parametrize("size", [SIZE, (1, 1), (5, 3), (4, 9)])
+def test_interlaced_labels_are_read_whole_or_not_at_all(tmp_path: Path, size: tuple[int, int]) -> None:
+    path, label = tmp_path / "label.png", np.asarray(picture(2, "L", size))
+    rows = interlaced(label)
+    path.write_bytes(png(*size, 8, 0, rows, True))
+    np.testing.assert_array_equal(read_indices(path), label)
+    for count in range(len(rows)):
+        path.write_bytes(png(*size, 8, 0, rows[:count], True))
+        with pytest.raises(DejavuError, match=r"label\.png cannot be read"):
+            read_indices(path)
 
 
 @pytest.mark.parametrize("name", ["b.jpg", "b.png"])

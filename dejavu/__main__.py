@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .errors import DejavuError
+from .errors import DejavuError, lacks_memory
 from .preemption import Stopped
 
 STAGES = {
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DejavuError as error:
         return _say(str(error), error.status)
     except Stopped as error:
-        return _again(_say(str(error), 128 + error.number))
+        status = _say(str(error), 128 + error.number)
+        return _again(status) if error.again else status
     except BrokenPipeError:
         # The reader (`| head`) has gone: nothing is left to say, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,26 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _say(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
     except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
+        if not lacks_memory(error):
             raise
-        reason = str(error).partition(". ")[0] or "Python found none"
+        reason = str(error).partition("DefaultCPUAllocator: ")[2] or str(error) or "Python found none"
         return _say(
-            f"the memory does not suffice ({reason}): lower crop, batch_size or width in params.yaml, or "
-            "take a machine with more (`dejavu plan` says what a row takes)",
+            f"the memory does not suffice ({reason.partition('. ')[0]}): take a machine with more, or where "
+            "a network is at work lower crop, batch_size or width in params.yaml",
             2,
         )
     return _again(status or 0)
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Whether it is Python's or numpy's error of main memory, a GPU's, or torch's, known by its words."""
-    words = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in words
-        or "not enough memory" in words
-    )
 
 
 def _again(status: int) -> int:
@@ -124,7 +115,7 @@ def _threads() -> None:
     Raises DejavuError where that is none: OpenMP would take as many threads as it likes.
     """
     threads = os.environ.get("DEJAVU_THREADS", "1")
-    if not (threads.isascii() and threads.isdigit() and 1 <= int(threads[:5]) <= MOST_THREADS):
+    if not (re.fullmatch("0*[1-9][0-9]{0,3}", threads) and int(threads) <= MOST_THREADS):
         raise DejavuError(
             f"the environment variable DEJAVU_THREADS is '{threads[:40]}': a number from 1 to {MOST_THREADS} "
             "is needed"

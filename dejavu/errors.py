@@ -34,3 +34,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names[:MOST]) or 'none'}{more}"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it is Python's or numpy's error of main memory, or torch's of that or of a GPU's.
+
+    >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("CUDA error: out of memory"))
+    (True, True)
+    """
+    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -70,11 +70,13 @@ class Sign:
         self.close()
 
 
-def hold(path: Path, alone: bool = False, seconds: float = 1.0) -> Sign:
+def hold(
+    path: Path, alone: bool = False, seconds: float = 1.0, advice: str = "run one engine at a time"
+) -> Sign:
     """Take the lock `path` (a file, made when missing and left behind) until the sign is closed.
 
     It is shared with others of the kind, or held `alone`: then BlockingIOError is raised where somebody else
-    keeps it for so many seconds.
+    keeps it for so many seconds. Where there are no locks, `advice` is said.
     """
     import fcntl
 
@@ -90,12 +92,12 @@ def hold(path: Path, alone: bool = False, seconds: float = 1.0) -> Sign:
         file.close()
         raise
     except OSError as error:
-        print(f"{path} cannot be locked ({error.strerror}): run one engine at a time", file=sys.stderr)
+        print(f"{path} cannot be locked ({error.strerror}): {advice}", file=sys.stderr)
         return Sign(file, sure=False)
     return Sign(file, sure=True)
 
 
-def _insist(file: IO[Any], seconds: float, doing: str = "") -> None:
+def _insist(file: IO[Any], seconds: float, doing: str = "while it waited") -> None:
     """Lock a file, or raise BlockingIOError where somebody else keeps it for so long.
 
     Who asks `is_held` has it, too, but for no longer than that takes. Raises Stopped, `doing` that, where a

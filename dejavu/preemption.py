@@ -28,6 +28,8 @@ class Stopped(Exception):
     def __init__(self, number: int, where: str) -> None:
         self.number = number
         """of the signal"""
+        self.again = True
+        """whether Slurm may be asked for another job: not by one that has come no further"""
         super().__init__(f"stopped by {signal.Signals(number).name} {where}: the same command goes on")
 
 
@@ -49,7 +51,7 @@ def heed(where: str) -> None:
 
 @contextmanager
 def listening(patient: bool = False) -> Iterator[Request]:
-    """Note the first of `SIGNALS` instead of dying of it; afterwards, and for a second one, all is as before.
+    """Note `SIGNALS` instead of dying of them; afterwards, and for a second one of a kind, all is as before.
 
     Only the main thread can; in another one nothing is noted. Within another `listening` it is that one's
     request. `patient`: a second signal changes nothing, since Slurm and a launcher may both hand on the same.
@@ -59,6 +61,7 @@ def listening(patient: bool = False) -> Iterator[Request]:
         yield _request
         return
     request = Request()
+    earlier: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
 
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
@@ -67,7 +70,7 @@ def listening(patient: bool = False) -> Iterator[Request]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    with handled(note) as earlier:
+    with handled(note):
         _request = request
         try:
             yield request
@@ -76,13 +79,13 @@ def listening(patient: bool = False) -> Iterator[Request]:
 
 
 @contextmanager
-def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
-    """Within it `SIGNALS` go to this handler; yields those of before, which are back afterwards."""
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within it `SIGNALS` go to this handler; those of before are back afterwards."""
     earlier: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         for number in SIGNALS:
             signal.signal(number, handler)
-        yield earlier
+        yield
     finally:
         for number in SIGNALS:
             signal.signal(number, earlier[number])

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DejavuError
+from .errors import DejavuError, lacks_memory
 from .files import atomic, read_json, sha256, write_json, write_text
 from .sidecar import provenance
 
@@ -132,6 +132,8 @@ class RunFolder:
             same, code = state["fingerprint"] == self.fingerprint, state["code"]
             missing = STATE - state.keys()
         except Exception as error:  # torch raises many kinds for a truncated or foreign file
+            if lacks_memory(error):
+                raise
             raise self.spoilt(type(error).__name__) from None
         if same and code != code_fingerprint():
             raise DejavuError(

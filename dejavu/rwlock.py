@@ -2,7 +2,8 @@
 
 DVC removes a stage's outputs before it starts the command, whose refusal would come too late. What a running
 DVC works on stands in `.dvc/tmp/rwlock`, and a second one that wants the same says so and stops; there
-Snakemake says that it works on the whole clone. An entry of a process that has gone DVC drops by itself.
+Snakemake says that it works on the whole clone. An entry of a process that has gone DVC drops by itself; so
+it does with one of another machine, whose processes it cannot see: engines.py still refuses, behind that.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import Batch, Batches, Data
-from .errors import DejavuError
+from .errors import DejavuError, lacks_memory
 from .method import DejaVu
 from .objective import Objective, build_objective
 from .optimisation import build_optimizer, build_scheduler, clip_gradients, rates_apart
@@ -68,7 +68,7 @@ def train(
     batches = Batches(run, seed, data)
     scheduler = build_scheduler(optimizer, run.train.schedule, batches.total, batches.per_epoch)
 
-    state = folder.load(device)
+    state = folder.load(torch.device("cpu"))  # a GPU need not hold it twice
     log: list[Line] = []
     terms = objective.terms
     sums = torch.zeros(len(terms), device=device, dtype=torch.float64)  # of the epoch's losses
@@ -82,6 +82,8 @@ def train(
             sums.copy_(state["sums"].view(len(terms)))
             epochs = [line["epoch"] for line in log]
         except SPOILT as error:
+            if lacks_memory(error):
+                raise
             raise folder.spoilt(type(error).__name__) from None
         at = f"step {start} of {batches.total}, behind {len(epochs)} epochs and {scheduler.last_epoch} rates"
         whole = epochs == list(range(1, start // batches.per_epoch + 1)) and scheduler.last_epoch == start

@@ -24,6 +24,9 @@ TOO_MANY = f"its aliases stand for more than {LARGEST} values, or for themselves
 TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 
 
+MERGE = "tag:yaml.org,2002:merge"
+
+
 def read_yaml(path: str | Path) -> Any:
     """The value of a YAML file.
 
@@ -37,6 +40,10 @@ def read_yaml(path: str | Path) -> Any:
         raise DejavuError(f"{path} {TOO_DEEP}") from None
     except ValueError as error:  # from Python, of a date or a number that is none
         raise DejavuError(f"{path} is not valid YAML: {error}") from None
+    except (AttributeError, LookupError, TypeError):  # from PyYAML, of `!!bool maybe`
+        raise DejavuError(
+            f"{path} is not valid YAML: it has a value that is not what its tag (!!) says"
+        ) from None
 
 
 def _text(path: str | Path) -> str:
@@ -114,16 +121,20 @@ class _Strict:
             return
         node.flat = True
         self.refuse_keys(node)
-        before = len(node.value)
+        for key, value in node.value:
+            if key.tag == MERGE:
+                for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(one, yaml.MappingNode):
+                        self.flatten_mapping(one)
+                        self.merged += len(one.value)
+                    if self.merged > LARGEST:  # merges of merges are endless before there is any value
+                        raise yaml.constructor.ConstructorError(None, None, TOO_MANY, node.start_mark)
         yaml.SafeLoader.flatten_mapping(self, node)
-        self.merged += len(node.value) - before
-        if self.merged > LARGEST:  # a mapping of merges of merges is endless before it has any value
-            raise yaml.constructor.ConstructorError(None, None, TOO_MANY, node.start_mark)
 
     def refuse_keys(self: Any, node: yaml.MappingNode) -> None:
         seen = set()
         for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):

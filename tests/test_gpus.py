@@ -12,14 +12,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dejavu.errors import DejavuError
 from dejavu.parallel import gpus
 
 NAMES = ["GPU-a", "GPU-b", "GPU-c"]
 CLAIMS = """
 import sys
 from dejavu.parallel import gpus
-print(gpus.claim(sys.argv[2:], int(sys.argv[1])), flush=True)
+print(gpus.claim(sys.argv[1:]), flush=True)
 input()
 """
 
@@ -31,17 +30,17 @@ class Others:
         self.folder = folder
         self.running: list[subprocess.Popen[str]] = []
 
-    def begin(self, *firsts: int) -> list[str]:
-        """Start one that looks from each of these numbers on, all at once; what they got."""
+    def begin(self, count: int) -> list[str]:
+        """Start so many, all at once; what they got."""
         started = [
             subprocess.Popen(
-                [sys.executable, "-c", CLAIMS, str(first), *NAMES],
+                [sys.executable, "-c", CLAIMS, *NAMES],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"TMPDIR": str(self.folder)},
                 text=True,
             )
-            for first in firsts
+            for _ in range(count)
         ]
         self.running += started
         return [str(one.stdout.readline()).strip() for one in started if one.stdout is not None]
@@ -63,12 +62,11 @@ def others(tmp_path: Path) -> Iterator[Others]:
 
 @pytest.fixture
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Stand-ins for three GPUs, of which the second has most free memory; the numbers that torch was told."""
+    """Stand-ins for three GPUs; the numbers that torch was told."""
     told: list[int] = []
     cuda = {
         "device_count": lambda: len(NAMES),
         "get_device_properties": lambda number: SimpleNamespace(uuid=NAMES[number]),
-        "mem_get_info": lambda number: ((1, 3, 2)[number], 4),
         "set_device": told.append,
     }
     for name, stand_in in cuda.items():
@@ -81,39 +79,36 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int
         gpus._taken.close()
 
 
-@pytest.mark.parametrize("firsts", [(0, 0, 0, 0, 0), (0, 1, 2, 0, 1), (2, 2, 2, 2, 2)])
-def test_each_gpu_is_taken_by_one(firsts: tuple[int, ...], others: Others) -> None:
-    assert sorted(others.begin(*firsts)) == ["0", "1", "2", "None", "None"]
+def test_each_gpu_is_taken_by_one(others: Others) -> None:
+    assert sorted(others.begin(5)) == ["0", "1", "2", "None", "None"]
 
 
 def test_it_is_free_again_when_its_process_was_killed(others: Others) -> None:
-    assert others.begin(0) == ["0"]
-    assert others.begin(0) == ["1"]
+    assert others.begin(1) == ["0"]
+    assert others.begin(1) == ["1"]
     others.end(0)
-    assert others.begin(0) == ["0"]
-    assert others.begin(1) == ["2"]
-
-
-def test_it_begins_where_it_is_told(others: Others) -> None:
-    """A process of a group has the GPU of its local rank where nobody else is at work."""
-    assert others.begin(2) == ["2"]
-    assert others.begin(2) == ["0"]
+    assert others.begin(2) in (["0", "2"], ["2", "0"])
 
 
 def test_a_training_computes_on_a_free_one(others: Others, chosen: list[int]) -> None:
-    others.begin(0)
+    others.begin(1)
     gpus.settle()
     gpus.settle()  # evaluation, behind the training
     assert chosen == [1]
 
 
-def test_where_all_are_taken(others: Others, chosen: list[int], capsys: pytest.CaptureFixture[str]) -> None:
-    """A row of one process shares the emptiest; one of several, which NCCL could not serve, says why not."""
-    others.begin(0, 0, 0)
-    with pytest.raises(DejavuError, match=r"each of the 3 GPUs .* `--resources gpu=N`"):
-        gpus.settle(share=False)
+def test_where_all_are_taken_one_is_shared(
+    others: Others, chosen: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    others.begin(3)
     gpus.settle()
-    assert chosen == [1] and "GPU 1 is shared" in capsys.readouterr().err
+    assert len(chosen) == 1 and f"GPU {chosen[0]} is shared" in capsys.readouterr().err
+
+
+def test_a_process_of_several_has_its_own_and_others_keep_off_it(others: Others, chosen: list[int]) -> None:
+    """No two of them may share one, whoever else is there: an orphan of theirs ends when its work is done."""
+    gpus.settle(own=1)
+    assert chosen == [1] and sorted(others.begin(3)) == ["0", "2", "None"]
 
 
 def test_without_room_for_locks_it_is_as_if_alone(
@@ -121,5 +116,5 @@ def test_without_room_for_locks_it_is_as_if_alone(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
-    gpus.settle(first=2)
+    gpus.settle(own=2)
     assert chosen == [2]

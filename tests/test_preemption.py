@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dejavu import preemption, training, validation
+from dejavu import preemption, requeue, training, validation
 from dejavu.__main__ import main
 from dejavu.datasets import store
 from dejavu.files import sha256
@@ -113,20 +113,25 @@ def test_asked_at_any_moment_it_stops_and_goes_on(
     assert (clone / "runs/smoke" / EXPERIMENT / "seed1/metrics.json").exists()
 
 
-def test_an_evaluation_stops_and_leaves_what_was_measured(
+def test_a_job_that_only_measured_asks_for_no_other(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Its measurement might take longer than any job: then Slurm would run it for ever."""
     monkeypatch.chdir(clone)
-    evaluation = ["evaluate", EXPERIMENT, "--scale", "smoke", "--again"]
-    assert main(evaluation) == 0
-    files = [clone / "results/smoke/metrics" / EXPERIMENT / f"seed{seed}.json" for seed in (0, 1)]
-    before = [sha256(file) for file in files]
-    with monkeypatch.context() as patch:
-        MOMENTS["as it measures"].strike(patch, signal.SIGUSR1)
-        assert main(evaluation) == 128 + signal.SIGUSR1
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said == "dejavu: stopped by SIGUSR1 while it measured seed 0: the same command goes on"
-    assert [sha256(file) for file in files] == before
+    asked: list[int] = []
+    monkeypatch.setattr(requeue, "requeue", lambda number: asked.append(number))
+    for trained, expected in ((True, [signal.SIGUSR1]), (False, [])):
+        if trained:
+            subprocess.run(["rm", "-r", "runs"], check=True)
+        else:
+            for measured in (clone / "runs/smoke" / EXPERIMENT).glob("*/metrics.json"):
+                measured.unlink()
+        with monkeypatch.context() as patch:
+            MOMENTS["as it measures"].strike(patch, signal.SIGUSR1)
+            assert main(TRAIN) == 128 + signal.SIGUSR1
+        assert asked == expected
+        asked.clear()
+    assert main(TRAIN) == 0
 
 
 HOLDS = """

@@ -317,6 +317,27 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(gone: str, tmp_path: Path) ->
         work.load(torch.device("cpu"))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")],
+)
+@pytest.mark.parametrize("moment", ["load", "restore"])
+def test_too_little_memory_is_no_fault_of_the_checkpoint(
+    moment: str, error: Exception, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told to delete it would lose the training."""
+    shutil.copy(begun, tmp_path / "checkpoint.pt")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    owner, function = (torch, "load") if moment == "load" else (training.Objective, "load_state_dict")
+    monkeypatch.setattr(owner, function, fail)
+    with pytest.raises(type(error)) as raised:
+        train(tmp_path, make_run())
+    assert raised.value is error and (tmp_path / "checkpoint.pt").read_bytes() == begun.read_bytes()
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a run that was stopped at step 3 of 6."""

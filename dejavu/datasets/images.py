@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ _CHANNELS = {2: 3, 4: 2, 6: 4}
 """of a PNG's colour types, where there are several"""
 _PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 """of an interlaced PNG (Adam7): the first of its rows and every how many, and the same of columns"""
+_DEEP = re.compile(r"\b(RGB|RGBA|RGBX|LA?|CMYK);16")
+"""raw modes such as "RGB;16B": Pillow would cut such colours to 8 bits"""
 _TURNED = range(2, 9)
 """the EXIF orientations that have an image shown turned or mirrored"""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
@@ -41,8 +44,7 @@ def _open(path: Path, modes: tuple[str, ...], what: str, upright: bool = True) -
         with Image.open(path) as image:
             if image.width * image.height > LARGEST:
                 raise DejavuError(f"{path} claims {image.width}x{image.height} pixels, more than {LARGEST}")
-            # "RGB;16B": Pillow would cut such colours to 8 bits.
-            deep = any(";16" in str(part.args) for part in image.tile)
+            deep = any(_DEEP.search(str(part.args)) for part in image.tile)
             image.load()
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing") from None

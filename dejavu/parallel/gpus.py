@@ -11,53 +11,45 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import DejavuError
 from ..lock import Sign, hold
 
 _taken: Sign | None = None  # until the process ends, however it ends
 _settled = False
 
 
-def settle(first: int = 0, share: bool = True) -> None:
-    """Have torch compute on a free GPU of this machine from now on, looked for from number `first` on.
+def settle(own: int | None = None) -> None:
+    """Have torch compute on a free GPU of this machine from now on, once in a process.
 
-    Where all are at work it is the one with the most free memory, if this process may `share` it. Nothing
-    happens in a process that has settled.
-
-    Raises DejavuError where it may not.
+    Where all are at work it is any of them. `own` is the number that a process of several must have, since
+    no two of them can share one: others that settle later keep off it.
     """
     global _settled
     if _settled:
         return
     import torch
 
-    seen = torch.cuda.device_count()
-    number = claim([str(torch.cuda.get_device_properties(one).uuid) for one in range(seen)], first)
-    if number is None:
-        if not share:
-            raise DejavuError(
-                f"each of the {seen} GPUs of this machine is at work for another process of yours: wait for "
-                "its end, or give Snakemake `--resources gpu=N`, so that it asks for no more than there are"
-            )
-        number = max(range(seen), key=lambda one: torch.cuda.mem_get_info(one)[0])
-        print(f"each of the {seen} GPUs is at work: GPU {number} is shared", file=sys.stderr)
-    torch.cuda.set_device(number)
+    seen = range(torch.cuda.device_count()) if own is None else range(own, own + 1)
+    found = claim([str(torch.cuda.get_device_properties(number).uuid) for number in seen])
+    if found is None:
+        found = os.getpid() % len(seen)
+        print(f"another process of yours computes on each GPU: GPU {seen[found]} is shared", file=sys.stderr)
+    torch.cuda.set_device(seen[found])
     _settled = True
 
 
-def claim(names: Sequence[str], first: int = 0) -> int | None:
-    """Take one of these GPUs, which all processes call the same, until this one ends.
+def claim(names: Sequence[str]) -> int | None:
+    """Take the first of these GPUs that nobody has, until this process ends; None where all are taken.
 
-    The number of the first that nobody has, from `first` on; None where all are taken.
+    All processes call them the same.
     """
     global _taken
     folder = Path(tempfile.gettempdir()) / f"dejavu-{os.getuid()}"
-    for number in (*range(first, len(names)), *range(min(first, len(names)))):
+    for number, name in enumerate(names):
         try:
-            _taken = hold(folder / f"gpu-{names[number]}.lock", alone=True, seconds=0.0)
+            _taken = hold(folder / f"gpu-{name}.lock", alone=True, seconds=0.0, advice="GPUs may be shared")
+            return number
         except BlockingIOError:
             continue
         except OSError:  # there is no room for locks: as if this was the only process
-            pass
-        return number
+            return number
     return None

@@ -106,13 +106,13 @@ def _join(who: Member | None, count: int) -> None:
 
 def _take_gpu(who: Member, seen: int) -> None:
     """Have a process compute on a GPU of its own. Raises DejavuError where there are too few."""
-    first = 0 if seen == 1 and who.bound else who.local_rank
-    if first >= seen:
+    own = 0 if seen == 1 and who.bound else who.local_rank
+    if own >= seen:
         raise DejavuError(
             f"this row asks for {who.world} GPUs, and process {who.local_rank} of this machine finds {seen}: "
             "lower gpus in params.yaml"
         )
-    gpus.settle(first, share=False)
+    gpus.settle(own)
 
 
 def _of_the_group(error: RuntimeError) -> bool:

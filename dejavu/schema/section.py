@@ -95,14 +95,22 @@ class WithOptions(Section):
 
     @model_validator(mode="after")
     def _options_are_plain(self) -> WithOptions:
-        for key, value in (self.model_extra or {}).items():
-            if isinstance(value, str):
-                one_line(value, f"{key} ")
+        extra = self.model_extra or {}
+        extra |= {key: _plain(value, key) for key, value in extra.items()}
         return self
 
     @property
     def options(self) -> Options:
         return dict(self.model_extra or {})
+
+
+def _plain(value: Any, key: str) -> Any:
+    """An option's value, whose texts are each of one line."""
+    if isinstance(value, str):
+        return one_line(value, f"{key} ")
+    if isinstance(value, dict):
+        return {name: _plain(one, key) for name, one in value.items()}
+    return [_plain(one, key) for one in value] if isinstance(value, list) else value
 
 
 class Named(WithOptions):

@@ -19,7 +19,7 @@ from ..errors import DejavuError
 from ..files import read_json, sha256, write_json
 from ..metrics import METRICS, collect, main_metric
 from ..paths import Paths, drop_other_seeds
-from ..preemption import heed, listening
+from ..preemption import heed
 from ..schema import Params, Run
 
 if TYPE_CHECKING:
@@ -41,16 +41,9 @@ def run(params: Params, name: str, scale: str, again: bool = False, protocol: st
         protocol: another of params.yaml's protocols than the experiment's; its metrics are printed as JSON,
             and no file is written.
 
-    Raises DejavuError where weights or data are missing, damaged or do not fit, and Stopped when a signal
-    asked for it (preemption.py).
+    Raises DejavuError where weights or data are missing, damaged or do not fit.
     """
-    with listening():
-        _run(params, params.run(name, scale), again, protocol)
-
-
-def _run(params: Params, run: Run, again: bool, protocol: str | None) -> None:
-    """The same, while signals are listened to."""
-    name, scale = run.experiment, run.scale
+    run = params.run(name, scale)
     from ..datasets import stands_in_for
     from ..datasets.store import read_report
     from ..sidecar import write_sidecar
@@ -106,14 +99,16 @@ def measured(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dic
     return {"metrics": metrics, "cost": cost(params, run), "seconds": seconds}
 
 
-def keep(params: Params, run: Run, seed: int, report: dict[str, Any]) -> None:
-    """Measure a seed where its training ended, for `dejavu evaluate` to publish."""
+def keep(params: Params, run: Run, seed: int, report: dict[str, Any]) -> bool:
+    """Measure a seed where its training ended, for `dejavu evaluate` to publish; False if it was before."""
     from .train import run_folder
 
-    if kept(params, run, seed, report) is None:
-        found = measured(params, run, seed, report)
-        path = run_folder(run, seed, report).metrics
-        write_json(path, found | {"key": _key(params, run, seed, report)})
+    if kept(params, run, seed, report) is not None:
+        return False
+    found = measured(params, run, seed, report)
+    path = run_folder(run, seed, report).metrics
+    write_json(path, found | {"key": _key(params, run, seed, report)})
+    return True
 
 
 def kept(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] | None:
@@ -149,7 +144,10 @@ def _code() -> str:
 
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
-    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split."""
+    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
+
+    Raises Stopped where a training that measures what it has made is asked to stop.
+    """
     truths, several = truth(run, split), len(run.tasks) > 1
     scoring = run.protocol.depth
     caps = None if scoring is None else scoring.model_dump(exclude_none=True)

@@ -49,7 +49,7 @@ def run(
         from .evaluate import keep
 
         with group.joined(run.gpus):
-            _train(run, chosen_seeds, report, request, checkpoint_seconds, tensorboard)
+            further = _train(run, chosen_seeds, report, request, checkpoint_seconds, tensorboard)
             if not group.is_lead():
                 return
         if seed is None:
@@ -57,7 +57,11 @@ def run(
             drop_other_seeds(paths.log(name, 0).parent, run.seeds)
         for chosen in chosen_seeds:
             with locked(run_folder(run, chosen, report).path / ".lock"):
-                keep(params, run, chosen, report)
+                try:
+                    further |= keep(params, run, chosen, report)
+                except Stopped as asked:  # one measurement that takes longer than a job would ask for ever
+                    asked.again = further
+                    raise
 
 
 def _train(
@@ -67,14 +71,15 @@ def _train(
     request: Request,
     checkpoint_seconds: float,
     tensorboard: bool,
-) -> None:
-    """Train and publish seeds; all processes that train together call it."""
+) -> bool:
+    """Train and publish seeds; all processes that train together call it. Whether any was to be trained."""
     from ..batches import read_data
     from ..parallel import group
     from ..training import train
 
     paths, lead = Paths(run.scale), group.is_lead()
     data = read_data(paths.prepared(run.dataset), report, run.tasks)
+    further = False
     for seed in seeds:
         asked = group.agree(request.number)
         if asked is not None:
@@ -83,6 +88,7 @@ def _train(
         # An orphan of a killed engine may still be at it: it would write the same files.
         with locked(folder.path / ".lock") if lead else nullcontext():
             finished = group.from_lead(lead and folder.finished())
+            further |= not finished
             with watcher(folder.path / "tensorboard" if tensorboard and lead else None) as watch:
                 if not finished:
                     train(run, seed, data, folder, checkpoint_seconds, watch)
@@ -92,6 +98,7 @@ def _train(
                 _publish(folder, paths, seed, run)
                 done = "was finished earlier" if finished else "trained"
                 print(f"{run.experiment} seed {seed} at scale {run.scale}: {done}", flush=True)
+    return further
 
 
 def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:

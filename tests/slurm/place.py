@@ -128,10 +128,10 @@ def variables(pid: int) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split("\0") if "=" in part)
 
 
-def own_seconds(place: Path, job: int) -> float:
-    """What the commands of a job took themselves, to the second: needs `--slurm-keep-successful-logs`."""
+def own_seconds(place: Path, job: int) -> list[float]:
+    """What each command of a job took itself, to the second: needs `--slurm-keep-successful-logs`."""
     (log,) = (place / ".snakemake" / "slurm_logs").rglob(f"{job}.log")
-    return sum((when(end) - when(start)).total_seconds() for start, end in COMMAND.findall(log.read_text()))
+    return [(when(end) - when(start)).total_seconds() for start, end in COMMAND.findall(log.read_text())]
 
 
 def local(place: Path, *arguments: str) -> None:

@@ -25,6 +25,12 @@ PAIRS = "&a0 !!pairs [x: 1], " + ", ".join(
 MERGES = "m0: &m0 {a: 1, b: 2}\n" + "".join(
     f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 12)
 )
+ONE_LARGE = (
+    "a: &a {"
+    + ", ".join(f"k{n}: 1" for n in range(10000))
+    + "}\n"
+    + f"b: {{<<: [{', '.join(['*a'] * 800)}]}}\n"
+)
 FEWER_MERGES = "".join(MERGES.splitlines(keepends=True)[:6]) + "".join(
     f"n{n}: {{<<: *m5}}\n" for n in range(5000)
 )
@@ -52,6 +58,12 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a tag of Python": (b"scales: !!python/object/apply:os.system ['touch hacked']\n", "YAML"),
     "an unknown tag": (b"scales: !secret x\n", "YAML"),
     "a wrong merge": (b"scales: {<<: 3}\n", "YAML"),
+    "no bool": (b"scale: !!bool maybe\n", "tag"),
+    "no date": (b"scale: !!timestamp soon\n", "tag"),
+    "no number": (b"scale: !!int ''\n", "tag"),
+    "no sign of a number": (b"scale: !!int '-'\n", "tag"),
+    "no fraction": (b"scale: !!float ''\n", "tag"),
+    "one large mapping merged often": (ONE_LARGE.encode() + RIGHT.encode(), "aliases"),
     "a date that is none": (b"scales: 2026-99-99\n", "YAML"),
     "a number that is none": (b"scales: !!int x\n", "YAML"),
     "deep lists": (b"scales: " + b"[" * 50_000 + b"]" * 50_000, "params.yaml"),

@@ -22,7 +22,7 @@ from .cluster import Cluster
 STAMP = r"\[(\w{3} \w{3} +\d+ \d+:\d+:\d+ \d{4})\]"
 OUTER = re.compile(rf"{STAMP}\nFinished jobid: (\d+)")
 SUBMITTED = re.compile(r"has been submitted with SLURM jobid (\d+)")
-COMMAND = re.compile(rf"{STAMP}\nlocalrule .*?{STAMP}\nFinished jobid: 0 ", re.DOTALL)
+COMMAND = re.compile(rf"{STAMP}\nlocalrule (\w+):.*?{STAMP}\nFinished jobid: \d+ \(Rule: \2\)", re.DOTALL)
 
 
 def make(folder: Path, short: bool = True) -> Path:
@@ -131,7 +131,7 @@ def variables(pid: int) -> dict[str, str]:
 def own_seconds(place: Path, job: int) -> list[float]:
     """What each command of a job took itself, to the second: needs `--slurm-keep-successful-logs`."""
     (log,) = (place / ".snakemake" / "slurm_logs").rglob(f"{job}.log")
-    return [(when(end) - when(start)).total_seconds() for start, end in COMMAND.findall(log.read_text())]
+    return [(when(end) - when(start)).total_seconds() for start, _, end in COMMAND.findall(log.read_text())]
 
 
 def local(place: Path, *arguments: str) -> None:

@@ -115,7 +115,7 @@ def _threads() -> None:
     Raises DejavuError where that is none: OpenMP would take as many threads as it likes.
     """
     threads = os.environ.get("DEJAVU_THREADS", "1")
-    if not (re.fullmatch("0*[1-9][0-9]{0,3}", threads) and int(threads) <= MOST_THREADS):
+    if not (re.fullmatch("0{0,9}[1-9][0-9]{0,3}", threads) and int(threads) <= MOST_THREADS):
         raise DejavuError(
             f"the environment variable DEJAVU_THREADS is '{threads[:40]}': a number from 1 to {MOST_THREADS} "
             "is needed"

@@ -11,7 +11,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -43,8 +44,6 @@ KINDS = ("images", "labels", "panoptic", "depth", "normals")
 
 # What a checkpoint holds beside its marks.
 STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
-SPOILT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""what torch and Python raise where a part of it is not what it should be"""
 
 
 @cache
@@ -125,16 +124,12 @@ class RunFolder:
             return None
         import torch
 
-        try:
+        with self.restoring():
             state = torch.load(self.checkpoint, map_location=device, weights_only=True)
             if not isinstance(state, dict):
                 raise TypeError
             same, code = state["fingerprint"] == self.fingerprint, state["code"]
             missing = STATE - state.keys()
-        except Exception as error:  # torch raises many kinds for a truncated or foreign file
-            if lacks_memory(error):
-                raise
-            raise self.spoilt(type(error).__name__) from None
         if same and code != code_fingerprint():
             raise DejavuError(
                 f"{self.checkpoint} was begun by other code or another torch: go back to that to finish "
@@ -145,6 +140,16 @@ class RunFolder:
                 f"{self.checkpoint} lacks {', '.join(sorted(missing))}: delete it to train from the start"
             )
         return state if same else None
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Within it errors are the checkpoint's fault, but that of too little memory."""
+        try:
+            yield
+        except Exception as error:  # torch raises many kinds for a truncated or foreign file
+            if lacks_memory(error):
+                raise
+            raise self.spoilt(type(error).__name__) from None
 
     def spoilt(self, reason: str) -> DejavuError:
         """What to raise where the checkpoint cannot be gone on from."""

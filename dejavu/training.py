@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import Batch, Batches, Data
-from .errors import DejavuError, lacks_memory
+from .errors import DejavuError
 from .method import DejaVu
 from .objective import Objective, build_objective
 from .optimisation import build_optimizer, build_scheduler, clip_gradients, rates_apart
@@ -27,7 +27,7 @@ from .parallel import gpus, group
 from .parallel.sync_norm import synchronised
 from .preemption import Stopped, listening
 from .randomness import derive, generator
-from .runfolder import SPOILT, RunFolder
+from .runfolder import RunFolder
 from .tasks import MAIN_METRIC
 from .validation import validate
 
@@ -74,21 +74,19 @@ def train(
     sums = torch.zeros(len(terms), device=device, dtype=torch.float64)  # of the epoch's losses
     start, spent = 0, 0.0  # from the checkpoint
     if state is not None:
-        try:
+        with folder.restoring():
             objective.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             scheduler.load_state_dict(state["scheduler"])
             start, spent, log = operator.index(state["step"]), float(state["seconds"]), state["log"]
             sums.copy_(state["sums"].view(len(terms)))
             epochs = [line["epoch"] for line in log]
-        except SPOILT as error:
-            if lacks_memory(error):
-                raise
-            raise folder.spoilt(type(error).__name__) from None
-        at = f"step {start} of {batches.total}, behind {len(epochs)} epochs and {scheduler.last_epoch} rates"
         whole = epochs == list(range(1, start // batches.per_epoch + 1)) and scheduler.last_epoch == start
         if not 0 < start < batches.total or not whole:
-            raise folder.spoilt(at)
+            raise folder.spoilt(
+                f"step {start} of {batches.total}, behind {len(epochs)} epochs and "
+                f"{scheduler.last_epoch} rates"
+            )
     if (group.agree(start) or 0) != start:
         raise DejavuError(
             f"{folder.checkpoint}: process {group.place().rank} of this training finds step {start} there, "
@@ -231,16 +229,15 @@ def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) ->
 
 def choose_device() -> torch.device:
     """A GPU of its own where there is one; its arithmetic is made as repeatable as it can be."""
-    gpu = torch.cuda.is_available()
-    if gpu:
-        gpus.settle()
+    device = gpus.device()
+    gpu = device.type == "cuda"
     # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact. The same as
     # torch.use_deterministic_algorithms(True), which also imports torch's compiler: 2.5 seconds a job.
     torch.set_deterministic_debug_mode("warn" if gpu else "error")
     # It would fill every new tensor first: 10 % of a step for a fault that no code here has.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
+    return device
 
 
 def precision(device: torch.device) -> torch.autocast:

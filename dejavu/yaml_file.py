@@ -22,8 +22,6 @@ DIGITS = 4000
 BEYOND = 10**DIGITS
 TOO_MANY = f"its aliases stand for more than {LARGEST} values, or for themselves"
 TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
-
-
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -81,7 +79,7 @@ def _spelt_out(value: Any, known: dict[int, float]) -> float:
     >>> _spelt_out([nine, {"a": nine}], {}), _spelt_out([("a", nine)], {})  # !!pairs and !!omap are tuples
     (23.0, 13.0)
     """
-    if not isinstance(value, list | tuple | set | dict):
+    if not isinstance(value, list | tuple | dict):
         return 1.0
     if id(value) not in known:
         known[id(value)] = float("inf")  # until it is counted: what contains itself has no end

@@ -140,7 +140,6 @@ def test_snakemake_does_not_start_while_dvc_is_at_work(here: Path, held: Path) -
 TARGET = "data/smoke/raw/cityscapes.json"
 SNAKEMAKE = ("snakemake", "--cores", "1", TARGET)
 DVC = ("dvc", "repro", "--single-item", "download@cityscapes")
-PARAMS = samples.params()
 
 
 @pytest.fixture
@@ -214,7 +213,7 @@ def test_what_dvc_removes_for_a_refused_value_comes_back(
     assert repro()[0] == 0
     before = [tree(folder) for folder in made]
     text = (clone / "params.yaml").read_text()
-    value = f"gamma: {PARAMS['experiments']['hrnet18_dejavu']['dejavu']['gamma']}"
+    value = f"gamma: {samples.params()['experiments']['hrnet18_dejavu']['dejavu']['gamma']}"
     assert value in text
     (clone / "params.yaml").write_text(text.replace(value, "gamma: -2", 1))
     status, said = repro()

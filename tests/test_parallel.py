@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -225,10 +224,7 @@ def members(process: subprocess.Popen[str]) -> list[int]:
 
 def until_saved(process: subprocess.Popen[str], folder: Path) -> None:
     checkpoint = folder / "runs/smoke/hrnet18/seed0/checkpoint.pt"
-    end = time.monotonic() + 240
-    while not checkpoint.exists():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.05)
+    until(checkpoint.exists, process=process, what="checkpoint")
 
 
 # The lead alone hears of it, as it begins to validate, which the other one waits for.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +74,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     smoke["seeds"] = [0, 1]
     smoke["train"]["hrnet_cityscapes"]["epochs"] = 4
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
+    with chdir(folder):
         for name, of in (("download", "cityscapes"), ("prepare", "cityscapes"), ("train", EXPERIMENT)):
             assert main([name, of, "--scale", "smoke"]) == 0
-    finally:
-        os.chdir(before)
     return folder
 
 
@@ -97,7 +95,7 @@ def test_asked_at_any_moment_it_stops_and_goes_on(
     whole = made(clone)
     assert len(whole) == 6, "weights, regenerators and logs of two seeds"
     for folder in ("checkpoints", "runs", "results"):
-        subprocess.run(["rm", "-r", folder], check=True)
+        shutil.rmtree(folder)
     number = signal.SIGUSR1
     before = [signal.getsignal(one) for one in preemption.SIGNALS]
     with monkeypatch.context() as patch:
@@ -122,7 +120,7 @@ def test_a_job_that_only_measured_asks_for_no_other(
     monkeypatch.setattr(requeue, "requeue", lambda number: asked.append(number))
     for trained, expected in ((True, [signal.SIGUSR1]), (False, [])):
         if trained:
-            subprocess.run(["rm", "-r", "runs"], check=True)
+            shutil.rmtree("runs")
         else:
             for measured in (clone / "runs/smoke" / EXPERIMENT).glob("*/metrics.json"):
                 measured.unlink()

@@ -10,11 +10,25 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..lock import Sign, hold
 
+if TYPE_CHECKING:
+    import torch
+
 _taken: Sign | None = None  # until the process ends, however it ends
 _settled = False
+
+
+def device() -> torch.device:
+    """The GPU that this process has settled on, or settles on now; the processor where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    settle()
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def settle(own: int | None = None) -> None:

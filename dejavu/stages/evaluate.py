@@ -178,15 +178,12 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
 
     classes = report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":
-        gpus.settle()
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
     for name, values in network.state_dict().items() if {"semantic", "panoptic"} & set(run.tasks) else ():
-        # The likeliest class is one of them whatever the scores are; of other tasks the metrics notice it.
+        # load_network refuses what it predicts, if that is not finite; this names the tensor.
         if not torch.isfinite(values).all():
             raise DejavuError(f"{weights} holds what is no number, in '{name}': delete it and train again")
-    network = network.to(memory_format=torch.channels_last).to(device)
+    network = network.to(memory_format=torch.channels_last).to(gpus.device())
     predictions = predict(
         network,
         split.images,

@@ -7,8 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,17 +99,6 @@ def snakemake(cluster: Cluster, place: Path, *arguments: str, seconds: float = 9
     """Run `snakemake ARGUMENTS --profile slurm` to its end."""
     with begun(cluster, place, *arguments) as process:
         return finish(process, place, seconds)
-
-
-def until(
-    happened: Callable[[], bool], process: subprocess.Popen[str], what: str, seconds: float = 240
-) -> None:
-    """Wait for it while Snakemake runs; `what` is for the sentence if it does not happen."""
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, f"Snakemake ended before {what}"
-        assert time.monotonic() < end, f"no {what} in {seconds:.0f} seconds"
-        time.sleep(0.2)
 
 
 def show(cluster: Cluster, job: int) -> dict[str, str]:

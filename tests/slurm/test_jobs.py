@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waits import until
 
 from dejavu.paths import Paths
 
 from .cluster import Cluster
 from .conftest import Tell
-from .place import begun, finish, lengthen, local, make, own_seconds, show, snakemake, until, variables
+from .place import begun, finish, lengthen, local, make, own_seconds, show, snakemake, variables
 
 pytestmark = pytest.mark.slurm
 
@@ -57,7 +58,7 @@ def test_jobs_at_once_have_a_gpu_each(cluster: Cluster, prepared: Path, tmp_path
 
     try:
         with begun(cluster, place, *targets(*rows), *options) as process:
-            until(seen, process, "two trainings at once")
+            until(seen, process=process, what="two trainings at once", pause=0.2)
             ended = finish(process, place, 600)
     finally:
         limits.write_text(before)
@@ -89,10 +90,10 @@ def test_a_job_that_hears_of_its_end_saves_and_is_run_again(
         return log.exists() and "epoch 2/" in log.read_text()
 
     with begun(cluster, place, *targets(ROW)) as process:
-        until(trains, process, "training")
+        until(trains, process=process, what="training", pause=0.2)
         (job,) = cluster.call("squeue", "--noheader", "--states=running", "--format=%i").split()
         cluster.call("scancel", "--signal=USR1", job)
-        until(lambda: show(cluster, int(job))["Restarts"] == "1", process, "second start", 60)
+        until(lambda: show(cluster, int(job))["Restarts"] == "1", 60, process, "second start", 0.2)
         assert checkpoint.is_file()
         said = log.read_text()
         ended = finish(process, place, 600)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 from engines import read_params, write_params
+from waits import until
 
 from dejavu.paths import Paths
 
 from .cluster import Cluster
 from .conftest import Tell, had
-from .place import begun, finish, local, make, show, until
+from .place import begun, finish, local, make, show
 
 pytestmark = pytest.mark.slurm
 
@@ -42,10 +43,10 @@ def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: P
     options = ["--set-resources", *smaller]
     said = place / "logs/smoke/train" / f"{ROW}.log"
     with begun(machines, place, str(Paths("smoke").metrics(ROW, 0)), *options) as process:
-        until(lambda: said.exists() and "epoch 2/" in said.read_text(), process, "training")
+        until(lambda: said.exists() and "epoch 2/" in said.read_text(), 240, process, "training", 0.2)
         (number,) = machines.call("squeue", "--noheader", "--states=running", "--format=%i").split()
         machines.call("scancel", "--signal=USR1", number)
-        until(lambda: show(machines, int(number))["Restarts"] == "1", process, "second start")
+        until(lambda: show(machines, int(number))["Restarts"] == "1", 240, process, "second start", 0.2)
         ended = finish(process, place, 600)
     assert ended.status == 0, ended.said[-3000:]
     assert ended.jobs[-1] == int(number)

@@ -6,17 +6,15 @@ files stands for a full disk.
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from .checks import Refused, tree
+from .limits import full
 
 
 def in_the_way(place: str) -> None:
@@ -24,17 +22,6 @@ def in_the_way(place: str) -> None:
         shutil.rmtree(place)
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     Path(place).write_text("in the way")
-
-
-@contextmanager
-def full(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 BLOCKED = {

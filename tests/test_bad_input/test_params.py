@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dejavu.yaml_file import LARGEST
 
 from . import samples
 from .checks import Refused
+from .limits import little_memory
 
 RIGHT = yaml.safe_dump(samples.params() | {"scale": samples.params()["scales"]["smoke"]})
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -149,19 +149,9 @@ def test_a_file_that_is_not_there(empty: Path, refused: Refused, file: str) -> N
     refused("list", "--params", file, named=(file[:5] if "\0" not in file else "a/b",))
 
 
-@pytest.fixture
-def little_memory() -> Iterator[None]:
-    """Half a gigabyte more than is taken now."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**29, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-@pytest.mark.usefixtures("little_memory")
 def test_a_file_without_end(empty: Path, refused: Refused) -> None:
-    refused("list", "--params", "/dev/zero", named=("/dev/zero", f"{LARGEST}"))
+    with little_memory(2**29):
+        refused("list", "--params", "/dev/zero", named=("/dev/zero", f"{LARGEST}"))
 
 
 def paths(value: Any, prefix: str = "") -> Iterator[str]:

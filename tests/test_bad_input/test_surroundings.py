@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,10 +16,13 @@ from dejavu.__main__ import main
 
 from . import samples
 from .checks import Refused
+from .limits import little_memory
 
 
 @pytest.mark.parametrize(
-    "value", ["abc", "0", "-3", "", " ", "1.5", "1e1", "٣", "²", "1025", "9" * 5000], ids=ascii
+    "value",
+    ["abc", "0", "-3", "", " ", "1.5", "1e1", "٣", "²", "1025", "9" * 5000, "0" * 5000 + "1"],
+    ids=ascii,
 )
 def test_a_number_of_threads_that_is_none(
     empty: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, value: str
@@ -36,25 +36,25 @@ def test_a_folder_for_predictions_that_is_none(done: Path, refused: Refused, pla
     refused("predict", "hrnet18", "--out", place, named=("--out", f"'{place}'", "folder"))
 
 
-@contextmanager
-def little_memory(more: float) -> Iterator[None]:
-    """This process can have so many bytes beside what it has."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (int(pages * resource.getpagesize() + more), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process has, Linux says")
 def test_a_crop_that_the_memory_cannot_hold(done: Path, refused: Refused) -> None:
     params = samples.params()
     params["scales"]["smoke"]["train"]["hrnet_cityscapes"]["crop"] = [20000, 20000]
     samples.write(done, params)
-    with little_memory(2e9):
+    with little_memory(2 * 10**9):
         refused("train", "hrnet18", named=("memory", "lower crop"), leaves="runs/*")
+
+
+def begin_with(error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a training to do here, which begins with an error."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training, "build_objective", fail)
+    params = samples.params()
+    params["scales"]["smoke"]["train"]["hrnet_cityscapes"]["epochs"] = 5
+    samples.write(place, params)
 
 
 @pytest.mark.parametrize(
@@ -69,24 +69,12 @@ def test_a_crop_that_the_memory_cannot_hold(done: Path, refused: Refused) -> Non
 def test_each_kind_of_too_little_memory(
     done: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(training, "build_objective", fail)
-    params = samples.params()
-    params["scales"]["smoke"]["train"]["hrnet_cityscapes"]["epochs"] = 5
-    samples.write(done, params)
+    begin_with(error, done, monkeypatch)
     refused("train", "hrnet18", named=("memory", str(error).partition(".")[0], "batch_size"))
 
 
 def test_another_error_of_torch_stays_a_fault_of_ours(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    monkeypatch.setattr(training, "build_objective", fail)
-    params = samples.params()
-    params["scales"]["smoke"]["train"]["hrnet_cityscapes"]["epochs"] = 5
-    samples.write(done, params)
+    begin_with(RuntimeError("mat1 and mat2 shapes cannot be multiplied"), done, monkeypatch)
     with pytest.raises(RuntimeError, match="mat1"):
         main(["train", "hrnet18"])
 

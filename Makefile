@@ -31,16 +31,17 @@ test: $(READY)  ## run the tests (ARGS=... goes to pytest)
 	@$(ONE_THREAD) python -m pytest -n 2 $(ARGS)
 
 test-slurm: $(READY)  ## run the pipeline on a Slurm that this starts here and stops again (root on Debian)
-	@$(ONE_THREAD) python -m pytest -m slurm tests/slurm $(ARGS)
+	@$(ONE_THREAD) python -m pytest -m slurm tests/engines/slurm $(ARGS)
 
 test-faults: $(READY)  ## kill runs at random moments until they end right (DEJAVU_FAULTS_SEED=... repeats the draws)
 	@$(ONE_THREAD) python -m pytest -n 2 --dist loadfile -m "not slurm" \
-	  tests/faults tests/test_bad_input tests/test_concurrency.py $(ARGS)
+	  tests/engines/faults tests/bad_input tests/engines/test_concurrency.py $(ARGS)
 
 lint: $(READY)  ## check format, types and the workflow
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check workflow
 	snakemake --lint
 

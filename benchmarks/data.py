@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dejavu.config.paths import Paths
 from dejavu.datasets import reader
-from dejavu.datasets.store import open_split, read_report
-from dejavu.paths import Paths
-from dejavu.stages.prepare import load
+from dejavu.datasets.prepared.convert import load
+from dejavu.datasets.prepared.store import open_split, read_report
 
 
 def cpu_seconds(work: Callable[[], object], rounds: int) -> float:

@@ -31,15 +31,15 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
-from dejavu import config
-from dejavu.batches import Batches, Data
-from dejavu.datasets.store import Split
+from dejavu.compute.device import choose_device
+from dejavu.compute.random import generator
+from dejavu.config import Run, loading
+from dejavu.datasets.prepared.store import Split
 from dejavu.networks.segnet import SegNet
-from dejavu.objective import Objective, build_objective
-from dejavu.optimisation import build_optimizer
-from dejavu.randomness import generator
-from dejavu.schema import Run
-from dejavu.training import choose_device, learn
+from dejavu.training.batches import Batches, Data
+from dejavu.training.loop import learn
+from dejavu.training.objective import Objective, build_objective
+from dejavu.training.optimizer import build_optimizer
 
 CLASSES = 13
 IMAGES = 16
@@ -140,7 +140,7 @@ def spent(step: Callable[[], None]) -> str:
 
 def make_run(arguments: argparse.Namespace) -> Run:
     """The experiment `mtl` as at paper scale, in the size that is asked for."""
-    run = config.load("params.yaml").run("mtl", "paper")
+    run = loading.load("params.yaml").run("mtl", "paper")
     recipe = run.train.model_copy(update={"crop": tuple(arguments.size), "batch_size": arguments.batch})
     network = run.network.model_copy(update={"width": arguments.width})
     return run.model_copy(update={"train": recipe, "network": network})

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from dejavu.metrics.panoptic import PanopticQuality
-from dejavu.segments import CROWD, VOID, Segment, classes_of, encode, is_crowd
+from dejavu.tasks.segments import CROWD, VOID, Segment, classes_of, encode, is_crowd
 
 SAMPLE = 3
 Pair = tuple[np.ndarray, np.ndarray]

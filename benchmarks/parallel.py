@@ -19,15 +19,16 @@ import time
 
 import torch
 
-from dejavu import config, training
-from dejavu.optimisation import build_optimizer
-from dejavu.parallel import group
-from dejavu.parallel.launch import free_port
-from dejavu.parallel.sync_norm import synchronised
+from dejavu.compute import processes
+from dejavu.compute.random import generator
+from dejavu.compute.sync_norm import synchronised
+from dejavu.config import loading
+from dejavu.engines.launch import free_port
 from dejavu.planning.data import meaning_of
 from dejavu.planning.speed import random_batch
-from dejavu.planning.work import build
-from dejavu.randomness import generator
+from dejavu.planning.step_cost import build
+from dejavu.training import loop
+from dejavu.training.optimizer import build_optimizer
 
 VARIANTS = {"one process": (1, False), "two": (2, False), "two, SyncBN": (2, True)}
 
@@ -77,7 +78,7 @@ def in_processes(name: str) -> list[float]:
 
 def timed(count: int, sync: bool, arguments: argparse.Namespace) -> None:
     """Print the seconds of each step, in the first process."""
-    params = config.load("params.yaml")
+    params = loading.load("params.yaml")
     run = params.run("hrnet18_dejavu", "paper")
     train = run.train.model_copy(
         update={"batch_size": arguments.batch // count, "crop": tuple(arguments.size), "class_weights": None}
@@ -85,18 +86,18 @@ def timed(count: int, sync: bool, arguments: argparse.Namespace) -> None:
     run = run.model_copy(update={"train": train})
     meaning = meaning_of(params, run.dataset, "paper")
     torch.manual_seed(0)
-    with group.joined(count):
-        device = training.choose_device()
+    with processes.joined(count):
+        device = loop.choose_device()
         objective = build(run, meaning).to(memory_format=torch.channels_last).train()
         if sync:
             synchronised(objective, device)
         optimizer = build_optimizer(objective, train.optimizer)
-        stepped = group.wrapped(objective)
-        batch = random_batch(run, len(meaning.classes), generator(group.place().rank, "images"), device)
+        stepped = processes.wrapped(objective)
+        batch = random_batch(run, len(meaning.classes), generator(processes.place().rank, "images"), device)
         for step in range(arguments.steps + 1):
             start = time.perf_counter()
-            training.learn(objective, optimizer, batch, 1.0, generator(0, "redact", step), stepped=stepped)
-            if step and group.is_lead():
+            loop.learn(objective, optimizer, batch, 1.0, generator(0, "redact", step), stepped=stepped)
+            if step and processes.is_lead():
                 print(time.perf_counter() - start)
 
 

@@ -20,8 +20,8 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from dejavu import redaction
-from dejavu.redaction.dct import _basis
+from dejavu.method import redaction
+from dejavu.method.redaction.dct import _basis
 
 REDACTIONS: list[tuple[str, dict[str, object]]] = [
     *((name, {}) for name in redaction.names()),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 REPEATS = 5
-WITHOUT = "from dejavu.startup import leave_compiler_out; leave_compiler_out();"
+WITHOUT = "from dejavu.compute.skip_compiler import leave_compiler_out; leave_compiler_out();"
 JOB = """
 import time
 {before}

@@ -12,56 +12,71 @@ is imported when a name that needs it is first used.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .attention import SharedAttention as SharedAttention
-    from .cycle import CyclicConsistency as CyclicConsistency
     from .errors import DejavuError as DejavuError
-    from .losses import dejavu_loss as dejavu_loss
     from .method import DejaVu as DejaVu
-    from .perceptual import Perceptual as Perceptual
-    from .redaction import BandPass as BandPass
-    from .redaction import Bands as Bands
-    from .redaction import BandStop as BandStop
-    from .redaction import Checkerboard as Checkerboard
-    from .redaction import HighPass as HighPass
-    from .redaction import LowPass as LowPass
-    from .redaction import RandomBands as RandomBands
-    from .redaction import RandomBlocks as RandomBlocks
-    from .redaction import RandomPixels as RandomPixels
-    from .regeneration import ForwardCRM as ForwardCRM
-    from .regeneration import RecursiveCRM as RecursiveCRM
-    from .text import TextSupervision as TextSupervision
+    from .method.attention import SharedAttention as SharedAttention
+    from .method.cycle import CyclicConsistency as CyclicConsistency
+    from .method.loss import dejavu_loss as dejavu_loss
+    from .method.perceptual import Perceptual as Perceptual
+    from .method.redaction import BandPass as BandPass
+    from .method.redaction import Bands as Bands
+    from .method.redaction import BandStop as BandStop
+    from .method.redaction import Checkerboard as Checkerboard
+    from .method.redaction import HighPass as HighPass
+    from .method.redaction import LowPass as LowPass
+    from .method.redaction import RandomBands as RandomBands
+    from .method.redaction import RandomBlocks as RandomBlocks
+    from .method.redaction import RandomPixels as RandomPixels
+    from .method.regeneration import ForwardCRM as ForwardCRM
+    from .method.regeneration import RecursiveCRM as RecursiveCRM
+    from .method.text import TextSupervision as TextSupervision
 
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _NAMES = {
-    "DejaVu": "method",
+    "SharedAttention": "method.attention",
+    "CyclicConsistency": "method.cycle",
     "DejavuError": "errors",
-    "RandomBlocks": "redaction",
-    "Checkerboard": "redaction",
-    "RandomPixels": "redaction",
-    "LowPass": "redaction",
-    "HighPass": "redaction",
-    "BandPass": "redaction",
-    "BandStop": "redaction",
-    "Bands": "redaction",
-    "RandomBands": "redaction",
-    "ForwardCRM": "regeneration",
-    "RecursiveCRM": "regeneration",
-    "SharedAttention": "attention",
-    "TextSupervision": "text",
-    "CyclicConsistency": "cycle",
-    "Perceptual": "perceptual",
-    "dejavu_loss": "losses",
+    "dejavu_loss": "method.loss",
+    "DejaVu": "method",
+    "Perceptual": "method.perceptual",
+    "BandPass": "method.redaction",
+    "Bands": "method.redaction",
+    "BandStop": "method.redaction",
+    "Checkerboard": "method.redaction",
+    "HighPass": "method.redaction",
+    "LowPass": "method.redaction",
+    "RandomBands": "method.redaction",
+    "RandomBlocks": "method.redaction",
+    "RandomPixels": "method.redaction",
+    "ForwardCRM": "method.regeneration",
+    "RecursiveCRM": "method.regeneration",
+    "TextSupervision": "method.text",
 }
-_MODULES = (
-    *("redaction", "regeneration", "losses", "method", "networks", "cost"),
-    *("attention", "conditioning", "cycle", "perceptual", "predictions", "text"),
-)
+# Public module -> where it is. Users write `dejavu.redaction`, whatever the packages in here are called.
+_MODULES = {
+    "attention": "method.attention",
+    "conditioning": "method.conditioning",
+    "cost": "networks.cost",
+    "cycle": "method.cycle",
+    "losses": "method.loss",
+    "method": "method",
+    "metrics": "metrics",
+    "networks": "networks",
+    "perceptual": "method.perceptual",
+    "predictions": "tasks.predictions",
+    "redaction": "method.redaction",
+    "regeneration": "method.regeneration",
+    "text": "method.text",
+}
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
@@ -70,9 +85,34 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(import_module(f".{_NAMES[name]}", __name__), name)
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _PublicModules:
+    """Lets `from dejavu.redaction import RandomBlocks` find the module that `_MODULES` names."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        package, _, module = name.partition(".")
+        public, *inner = module.split(".")
+        if package != __name__ or _MODULES.get(public, public) == public:
+            return None
+        return ModuleSpec(name, self, loader_state=".".join([__name__, _MODULES[public], *inner]))  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(spec.loader_state)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # It was run where it is; the import system has just put the public name's spec into it.
+        spec = module.__spec__
+        assert spec is not None
+        module.__spec__ = spec.loader_state
+
+
+sys.meta_path.insert(0, _PublicModules())

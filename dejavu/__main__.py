@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import DejavuError, lacks_memory
-from .preemption import Stopped
+from .system.signals import Stopped
 
 STAGES = {
     "download": (
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _again(status: int) -> int:
     """The same status; where it is that of an early word from Slurm, the job is to be run again."""
     if status > 128:
-        from .requeue import requeue
+        from .engines.slurm_requeue import requeue
 
         told = requeue(status - 128)
         if told:
@@ -215,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("name", metavar="EXPERIMENT")
     show.set_defaults(run=_show)
     score = commands.add_parser("score", help="score predictions in files against ground truth")
-    importlib.import_module(".stages.score", __package__).add_arguments(score)
+    importlib.import_module(".commands.score", __package__).add_arguments(score)
     return parser
 
 
@@ -250,16 +250,16 @@ class _Version(argparse.Action):
 
 def _stage(args: argparse.Namespace) -> int | None:
     """The exit status, where other processes have done the work."""
-    from .config import load
-    from .engines import job_of_dvc
+    from .config.loading import load
+    from .engines.one_at_a_time import job_of_dvc
 
     params = load(args.params)
     extra = {key: value for key, value in vars(args).items() if key in EXTRA}
-    stage = importlib.import_module(f".stages.{args.stage}", __package__)
+    stage = importlib.import_module(f".commands.{args.stage}", __package__)
     scale = params.get_scale(args.scale).name
     with job_of_dvc():
         if args.stage == "train" and (gpus := params.run(args.name, scale).gpus) > 1:
-            from .parallel.launch import launch, wants_launch
+            from .engines.launch import launch, wants_launch
 
             if wants_launch(gpus):
                 return launch(args.line, gpus)
@@ -268,16 +268,16 @@ def _stage(args: argparse.Namespace) -> int | None:
 
 
 def _cost(args: argparse.Namespace) -> None:
-    from .config import load
-    from .stages.cost import run
+    from .commands.cost import run
+    from .config.loading import load
 
     params = load(args.params)
     run(params, args.names, params.get_scale(args.scale).name, as_json=args.json)
 
 
 def _plan(args: argparse.Namespace) -> None:
-    from .config import load
-    from .stages.plan import resources, run
+    from .commands.plan import resources, run
+    from .config.loading import load
 
     params = load(args.params)
     if args.resources:
@@ -293,15 +293,15 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    from .config import load
-    from .stages.show import listing
+    from .commands.show import listing
+    from .config.loading import load
 
     print(listing(load(args.params), args.scale))
 
 
 def _show(args: argparse.Namespace) -> None:
-    from .config import load
-    from .stages.show import configuration
+    from .commands.show import configuration
+    from .config.loading import load
 
     print(configuration(load(args.params), args.name, args.scale))
 

@@ -44,3 +44,9 @@ def lacks_memory(error: BaseException) -> bool:
     """
     words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+def known(name: str, section: Iterable[str], where: str, kind: str) -> None:
+    """Raise ValueError, a sentence that starts with the key `where`, unless the name is a section's."""
+    if name not in section:
+        raise ValueError(f"{where}: unknown {kind} '{name}', {nearest(name, section)}")

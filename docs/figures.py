@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from dejavu.datasets.scenes.write import Scene, render, scene_index
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dejavu import redaction, regeneration
-from dejavu.augment import denormalise, normalise
-from dejavu.datasets.synthetic import Scene, render, scene_index
-from dejavu.figures.style import COLOURS, INK, MUTED, new_figure, save, style
-from dejavu.files import atomic
-from dejavu.losses import dejavu_loss
+from dejavu.method import redaction, regeneration
+from dejavu.method.loss import dejavu_loss
+from dejavu.reports.figures.elements.style import COLOURS, INK, MUTED, new_figure, save, style
+from dejavu.system.files import atomic
+from dejavu.tasks.images import denormalise, normalise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

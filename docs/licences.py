@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from dejavu.errors import DejavuError
-from dejavu.files import write_text
+from dejavu.system.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .. import options
+from .. import registry
 from ..errors import DejavuError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from ..schema import Source
+    from ..config import Source
 
 IGNORE = 255
 """The train id of pixels that are neither trained on nor evaluated."""
@@ -82,7 +82,7 @@ class Geometry(Dataset, Protocol):
         """A depth file in metres along z, float32 (H, W), 0 = none. Raises DejavuError with the file."""
 
     def decode_normals(self, pair: Pair, depth: np.ndarray) -> np.ndarray:
-        """A pair's normals, float32 (H, W, 3), 0-vector = none, in the convention of normals.py.
+        """A pair's normals, float32 (H, W, 3), 0-vector = none, in the convention of formats/normals.py.
 
         They are read where the pair has a file of them, and else derived from its `depth` (H, W).
         """
@@ -95,7 +95,7 @@ class Panoptic(Dataset, Protocol):
     """which classes can be counted, in the order of CLASSES; the others are stuff"""
 
     def decode_panoptic(self, pair: Pair) -> np.ndarray:
-        """A pair's codes in the convention of segments.py, uint16 (H, W); `labels_of` makes labels of them.
+        """A pair's codes (tasks/segments.py), uint16 (H, W); `labels_of` makes labels of them.
 
         Raises DejavuError with the file and the segment when they do not fit each other.
         """
@@ -107,7 +107,7 @@ def names() -> list[str]:
     >>> names()
     ['ade20k', 'camvid', 'cityscapes', 'coco_panoptic', 'kitti', 'nyudv2']
     """
-    return options.modules("datasets")
+    return registry.modules("datasets")
 
 
 def find(name: str) -> Dataset:
@@ -161,7 +161,7 @@ def class_names(dataset: str, entries: Mapping[str, Source] | None = None) -> li
 
 def image_of(module: Dataset, pair: Pair) -> Image:
     """A pair's image, RGB in 8 bits: by the module's `decode_image`, or out of an image file."""
-    from .images import read_image
+    from .formats.images import read_image
 
     decode = getattr(module, "decode_image", None)
     # A published dataset's labels were drawn on its files as they are.
@@ -185,7 +185,7 @@ def labels_of(codes: np.ndarray) -> np.ndarray:
     >>> labels_of(np.array([[512, 513, 767, 65535]], np.uint16)).tolist()
     [[2, 2, 255, 255]]
     """
-    from ..segments import classes_of, is_crowd
+    from ..tasks.segments import classes_of, is_crowd
 
     labels = classes_of(codes)
     labels[is_crowd(codes)] = IGNORE

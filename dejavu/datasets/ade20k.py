@@ -2,7 +2,7 @@
 
 Layout: `images/{training,validation}/NAME.jpg` and `annotations/{training,validation}/NAME.png`, with the
 values 1..150 = classes and 0 = something else, which is neither trained on nor evaluated. Class names are the
-first ones of the data's objectInfo150.txt. The colours are our own (palette.py), not the challenge's.
+first ones of the data's objectInfo150.txt. The colours are our own (formats/palette.py), not the challenge's.
 Zhou et al.: Scene parsing through ADE20K dataset, CVPR 2017.
 """
 
@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
-from . import IGNORE, Pair, mirror, synthetic
-from .archive import unpack
-from .fetch import fetch
-from .images import read_indices, relabel
-from .palette import distinct
+from . import IGNORE, Pair
+from .formats.images import read_indices, relabel
+from .formats.palette import distinct
+from .obtain import mirror
+from .obtain.archive import unpack
+from .obtain.fetch import fetch
+from .scenes import raw_files
 
 TASK = "semantic"
 CLASSES = (
@@ -61,8 +63,8 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
     """
     if part.source == "synthetic":
         counts = {"train": part.train, "val": part.val}
-        return synthetic.write_ade20k(raw, source.seed, part.size, counts)
-    synthetic.remove_ade20k(raw)  # rendered scenes must never pass for the real ones
+        return raw_files.write_ade20k(raw, source.seed, part.size, counts)
+    raw_files.remove_ade20k(raw)  # rendered scenes must never pass for the real ones
     folder = mirror.find("ade20k")
     if folder is not None and all((folder / kind).is_dir() for kind in KINDS):
         for kind in KINDS:

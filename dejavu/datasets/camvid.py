@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
-from ..files import sha256
-from . import IGNORE, Pair, mirror
-from .fetch import fetch_all
-from .images import read_indices, relabel
+from ..system.files import sha256
+from . import IGNORE, Pair
+from .formats.images import read_indices, relabel
+from .obtain import mirror
+from .obtain.fetch import fetch_all
 
 TASK = "semantic"
 CLASSES = (
@@ -37,7 +38,7 @@ SPLITS = ("train", "val", "test")
 EVALUATE = "test"
 
 VOID = 11
-CHECKSUMS = Path(__file__).with_name("camvid.sha256")
+CHECKSUMS = Path(__file__).parent / "checksums" / "camvid.sha256"
 """of the original files, from the repository that params.yaml names"""
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
-from . import IGNORE, Pair, mirror, synthetic
-from .images import read_indices, relabel
+from . import IGNORE, Pair
+from .formats.images import read_indices, relabel
+from .obtain import mirror
+from .scenes import raw_files
 
 TASK = "semantic"
 # train id -> name, label id, colour, category
@@ -58,8 +60,8 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
     """
     if part.source == "synthetic":
         counts = {"train": part.train, "val": part.val}
-        return synthetic.write_cityscapes(raw, source.seed, part.size, counts)
-    synthetic.remove(raw)  # rendered scenes must never pass for the real ones
+        return raw_files.write_cityscapes(raw, source.seed, part.size, counts)
+    raw_files.remove(raw)  # rendered scenes must never pass for the real ones
     folder = mirror.find("cityscapes")
     for name in FOLDERS:
         if folder is not None and (folder / name).is_dir():

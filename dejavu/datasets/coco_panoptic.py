@@ -1,7 +1,7 @@
 """MS-COCO's panoptic segmentation of 2017: 118287 / 5000 images of many sizes, 80 things, 53 kinds of stuff.
 
 Layout: `{train,val}2017/*.jpg`, and in `annotations/` for each split `panoptic_<split>2017.json` with the
-PNGs in `panoptic_<split>2017/` (coco_format.py). Ids, names and colours are those of the official list
+PNGs in `panoptic_<split>2017/` (formats/coco.py). Ids, names and colours are those of the official list
 (github.com/cocodataset/panopticapi, panoptic_coco_categories.json), in its order.
 Lin et al.: Microsoft COCO, ECCV 2014; Kirillov et al.: Panoptic segmentation, CVPR 2019.
 """
@@ -15,12 +15,14 @@ from urllib.parse import urljoin
 
 import numpy as np
 
-from .. import segments
 from ..errors import DejavuError
-from . import Pair, labels_of, mirror, synthetic_coco
-from .archive import unpack
-from .coco_format import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
-from .fetch import fetch
+from ..tasks import segments
+from . import Pair, labels_of
+from .formats.coco import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
+from .obtain import mirror
+from .obtain.archive import unpack
+from .obtain.fetch import fetch
+from .scenes import raw_coco
 
 TASK = "panoptic"
 TARGETS = ("labels", "panoptic")
@@ -132,8 +134,8 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
     """
     if part.source == "synthetic":
         counts = {"train": part.train, "val": part.val}
-        return synthetic_coco.write(raw, source.seed, part.size, counts, TABLE)
-    synthetic_coco.remove(raw)  # rendered scenes must never pass for the real ones
+        return raw_coco.write(raw, source.seed, part.size, counts, TABLE)
+    raw_coco.remove(raw)  # rendered scenes must never pass for the real ones
     folder = mirror.find("coco_panoptic")
     for archive in ARCHIVES:
         _obtain(archive, raw, folder, source.url)
@@ -243,7 +245,7 @@ def pairs(raw: Path, split: str) -> list[Pair]:
 
 
 def decode_panoptic(pair: Pair) -> np.ndarray:
-    """A pair's codes (segments.py), uint16 (H, W). Raises DejavuError with the file and the segment."""
+    """A pair's codes (tasks/segments.py), uint16 (H, W). Raises DejavuError with the file and the segment."""
     assert pair.panoptic is not None
     return _codes(pair.panoptic)
 

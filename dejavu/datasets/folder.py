@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError, nearest
-from . import IGNORE, Pair, mirror, patterns
+from . import IGNORE, Pair
+from .formats import patterns
+from .obtain import mirror
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +97,7 @@ class Folder:
         wrong = fault(settings)
         if wrong:
             raise DejavuError(f"datasets.{name}.folder.{wrong}")
-        from .palette import distinct
+        from .formats.palette import distinct
 
         self.name, self.settings, self.where = name, settings, f"datasets.{name}.folder"
         self.CLASSES: Sequence[str] = tuple(settings.classes)
@@ -176,13 +178,13 @@ class Folder:
 
     def decode_image(self, path: Path) -> Image:
         """RGB; whoever drew labels may have seen it turned by its EXIF tag, which is refused."""
-        from .images import read_image
+        from .formats.images import read_image
 
         return read_image(path)
 
     def decode_label(self, path: Path) -> np.ndarray:
         """Train ids, uint8 (H, W): the classes' numbers, 255 = ignored."""
-        from .images import read_indices, relabel
+        from .formats.images import read_indices, relabel
 
         remedy = f": {self.where}.values takes more values of a class, {self.where}.ignore those of none"
         return relabel(path, read_indices(path), self.train_ids, remedy)

@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DejavuError
-from . import IGNORE, Pair, mirror
-from .images import read_indices
+from . import IGNORE, Pair
+from .formats.images import read_indices
+from .obtain import mirror
 
 TASK = "depth"
 TARGETS = ("labels", "depth")

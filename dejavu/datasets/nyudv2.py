@@ -1,9 +1,9 @@
 """NYU Depth v2, the labelled set: 795 / 654 indoor images with 13 classes, depth and surface normals.
 
 It comes in one of three forms, known by the files of its folder; all end in the same prepared arrays:
-- nyudv2_labeled.py: the official nyu_depth_v2_labeled.mat, 640x480, in full precision,
-- nyudv2_mtan.py: the arrays of 288x384 that MTAN's authors released, with official normals,
-- nyudv2_png.py: PNG files of 320x240 with depth in 8 bits, the mirror's form, and that of rendered scenes.
+- nyudv2_forms/official.py: the official nyu_depth_v2_labeled.mat, 640x480, in full precision,
+- nyudv2_forms/mtan.py: the arrays of 288x384 that MTAN's authors released, with official normals,
+- nyudv2_forms/png.py: PNGs of 320x240 with depth in 8 bits, the form of the mirror and of rendered scenes.
 
 Every frame of the real set has a border (8 pixels at 640x480; cut off in MTAN's release) with neither image
 nor label, and with depth that its authors filled in. Silberman et al., ECCV 2012; the 40 classes are Gupta et
@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DejavuError
-from . import Pair, mirror, nyudv2_labeled, nyudv2_mtan, nyudv2_png, synthetic
+from . import Pair
+from .nyudv2_forms import mtan, official, png
+from .obtain import mirror
+from .scenes import raw_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +41,8 @@ EVALUATE = "test"
 VALIDATE = "test"
 """There is no third split, and the protocol trains on all 795 images. Nothing is chosen by these curves."""
 # What the same 13 numbers mean in rendered scenes, which are streets.
-SYNTHETIC_CLASSES = tuple(name for name, _, _ in synthetic.STREET_13)
-SYNTHETIC_PALETTE = tuple(colour for _, colour, _ in synthetic.STREET_13)
+SYNTHETIC_CLASSES = tuple(name for name, _, _ in raw_files.STREET_13)
+SYNTHETIC_PALETTE = tuple(colour for _, colour, _ in raw_files.STREET_13)
 
 
 class Form(Protocol):
@@ -68,7 +71,7 @@ class Form(Protocol):
     def decode_normals(self, pair: Pair, depth: np.ndarray) -> np.ndarray: ...
 
 
-FORMS: tuple[Form, ...] = (nyudv2_labeled, nyudv2_mtan, nyudv2_png)
+FORMS: tuple[Form, ...] = (official, mtan, png)
 
 
 def form(folder: Path) -> Form:
@@ -90,8 +93,8 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
     """
     if part.source == "synthetic":
         counts = {"train": part.train, "test": part.val}
-        return synthetic.write_nyudv2(raw, source.seed, part.size, counts)
-    synthetic.remove_nyudv2(raw)  # rendered scenes must never pass for the real ones
+        return raw_files.write_nyudv2(raw, source.seed, part.size, counts)
+    raw_files.remove_nyudv2(raw)  # rendered scenes must never pass for the real ones
     folder, held = mirror.find("nyudv2"), [one for one in FORMS if one.held(raw)]
     if folder is None and not held:
         how = f" ({source.manual})" if source.manual else ""
@@ -123,8 +126,8 @@ def remarks(raw: Path) -> tuple[str, ...]:
 def _of(path: Path) -> Form:
     """The form that a path of a pair belongs to."""
     if path.suffix == ".npy":
-        return nyudv2_mtan
-    return nyudv2_labeled if nyudv2_labeled.FILE in path.parts else nyudv2_png
+        return mtan
+    return official if official.FILE in path.parts else png
 
 
 def decode_image(path: Path) -> Image.Image:

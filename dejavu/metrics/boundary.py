@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
-from .labels import compact, scored, table
+from .class_maps import compact, scored, table
 from .ratios import mean, percent
 
 BAND = 0.02

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError, nearest
-from .batches import all_finite, images
+from .image_pairs import all_finite, images
 
 CROPS: dict[str, tuple[float, float, float, float]] = {
     "none": (0.0, 1.0, 0.0, 1.0),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
-from .batches import all_finite, images
+from .image_pairs import all_finite, images
 
 WITHIN = {"normal_within_11": 11.25, "normal_within_22": 22.5, "normal_within_30": 30.0}
 """degrees; an angle counts when it is smaller"""

@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
-from ..segments import VOID, Segment, is_crowd
-from .batches import images
-from .matching import Counts, Known, match
+from ..tasks.segments import VOID, Segment, is_crowd
+from .image_pairs import images
+from .panoptic_matching import Counts, Known, match
 from .ratios import json_number, mean, percent
 
 KINDS = ("", "_th", "_st")

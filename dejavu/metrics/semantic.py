@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
 from .boundary import BoundaryIoU
-from .labels import compact, scored, table
+from .class_maps import compact, scored, table
 from .ratios import json_number, mean, percent
 
 

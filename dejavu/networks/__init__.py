@@ -18,7 +18,7 @@ that all share.
 
 A module for panoptic segmentation alone says `TASK = "panoptic"`. Its network returns the mapping
 {"class_queries_logits": (N, Q, K + 1), "masks_queries_logits": (N, Q, h, w)} in both modes, in training with
-"intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (segments.py).
+"intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (tasks/segments.py).
 
 A `width` below 1 makes the same class with fewer channels, a `depth` below 1 with fewer blocks, for small
 scales. A `build` with the argument `classes` is given the classes' names.
@@ -31,7 +31,7 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING
 
-from .. import options
+from .. import registry
 from ..errors import DejavuError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """Every network module's name."""
-    return options.modules("networks")
+    return registry.modules("networks")
 
 
 def build(
@@ -56,10 +56,10 @@ def build(
     Raises DejavuError for an unknown name, option or value, and for several tasks of a network for one.
     """
     try:
-        options.check("networks", module, given, "network")
+        registry.check("networks", module, given, "network")
     except ValueError as error:
         raise DejavuError(str(error)) from None
-    if isinstance(num_classes, Mapping) and not options.does_several_tasks(module):
+    if isinstance(num_classes, Mapping) and not registry.does_several_tasks(module):
         raise DejavuError(f"the network module '{module}' does one task, not {' and '.join(num_classes)}")
     counts = num_classes.values() if isinstance(num_classes, Mapping) else [num_classes]
     if min(counts) < 1 or not 0 < width <= 1 or not 0 < depth <= 1:

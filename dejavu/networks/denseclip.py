@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..augment import MEAN, STD
 from ..errors import DejavuError
-from ..options import Edge, Positive
-from .parts.clip_towers import dense, load_towers, towers
-from .parts.prompts import NAME, ContextDecoder, Prompts
-from .parts.pyramid import FeaturePyramid, Rescale, SemanticHead
-from .parts.sizes import cut, pad, scaled
-from .parts.vit import HEAD, PATCH
+from ..registry import Edge, Positive
+from ..tasks.images import MEAN, STD
+from .backbones.clip import dense, load_towers, towers
+from .backbones.vit import HEAD, PATCH
+from .layers.prompts import NAME, ContextDecoder, Prompts
+from .layers.pyramid import FeaturePyramid, Rescale, SemanticHead
+from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 32  # of an input side: the coarsest level's stride
 TAPS = (3, 5, 7, 11)  # the image tower's blocks, from 0, whose outputs are the four levels

@@ -19,10 +19,10 @@ from typing import Any, Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..options import Edge, Positive
-from .parts import hrnet_backbone as hrnet
-from .parts.object_context import ObjectContext, convolution, region_head
-from .parts.sizes import cut, pad, scaled
+from ..registry import Edge, Positive
+from .backbones import hrnet
+from .layers.object_context import ObjectContext, convolution, region_head
+from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 2 * hrnet.MULTIPLE  # of an input side: half the image is no less than the backbone needs
 LEARNT = (0.5, 1.0)  # sizes of the image in training, smallest first

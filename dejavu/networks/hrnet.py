@@ -11,10 +11,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ..attention import Shared, SharedAttention
-from ..options import Positive
-from .parts import hrnet_backbone as parts
-from .parts.sizes import cut, pad, scaled
+from ..method.attention import Shared, SharedAttention
+from ..registry import Positive
+from .backbones import hrnet as parts
+from .layers.sizes import cut, pad, scaled
 
 
 def build(

@@ -19,11 +19,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..options import Positive
+from ..registry import Positive
+from .backbones import hrnet
 from .hrnet import HRNet
-from .parts import hrnet_backbone as hrnet
-from .parts.object_context import ObjectContext, convolution
-from .parts.sizes import cut, pad, scaled
+from .layers.object_context import ObjectContext, convolution
+from .layers.sizes import cut, pad, scaled
 
 SUPERVISED = ("stage2", "stage3")
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
-from ..options import Edge, Positive
-from .parts.mask_sets import Layer, Masks, binary_masks, count_masks_of_all, full_precision, layer_of, layers
-from .parts.sizes import cut, fewer, pad, scaled
-from .parts.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_config
+from ..registry import Edge, Positive
+from .backbones.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_config
+from .layers.mask_sets import Layer, Masks, binary_masks, count_masks_of_all, full_precision, layer_of, layers
+from .layers.sizes import cut, fewer, pad, scaled
 
 MULTIPLE = 32  # of an input side: the coarsest stage's stride
 LEVELS = 3  # feature maps that the queries attend in turn

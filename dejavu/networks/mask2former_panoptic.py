@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ..options import Edge, Positive
+from ..registry import Edge, Positive
+from .layers.mask_sets import segment_masks
 from .mask2former import SWINS, Mask2Former, assemble
-from .parts.mask_sets import segment_masks
 
 TASK = "panoptic"
 
@@ -72,7 +72,7 @@ class Mask2FormerPanoptic(Mask2Former):
 
         Args:
             prediction: what the network returns in either mode, or `Queries`.
-            labels: codes of panoptic maps (dejavu/segments.py), (N, H, W), int64.
+            labels: codes of panoptic maps (dejavu/tasks/segments.py), (N, H, W), int64.
             ignore_index: a class whose segments are no masks, as void is none.
         """
         return self.set_loss(prediction, segment_masks(labels, ignore_index))

@@ -20,10 +20,10 @@ from transformers.models.maskformer.modeling_maskformer import (
     MaskFormerTransformerModule,
 )
 
-from ..options import Edge, Positive
-from .parts.mask_sets import count_masks_of_all, full_precision, layer_of, layers, segment_masks
-from .parts.sizes import cut, fewer, pad, scaled
-from .parts.swin import HEAD, SWINS, as_published, load_swin, swin_config
+from ..registry import Edge, Positive
+from .backbones.swin import HEAD, SWINS, as_published, load_swin, swin_config
+from .layers.mask_sets import count_masks_of_all, full_precision, layer_of, layers, segment_masks
+from .layers.sizes import cut, fewer, pad, scaled
 
 TASK = "panoptic"
 
@@ -151,7 +151,7 @@ class MaskFormer(nn.Module):
 
         Args:
             prediction: what the network returns in either mode, or `Queries`.
-            labels: codes of panoptic maps (dejavu/segments.py), (N, H, W), int64.
+            labels: codes of panoptic maps (dejavu/tasks/segments.py), (N, H, W), int64.
             ignore_index: a class whose segments are no masks, as void is none.
         """
         masks, classes = segment_masks(labels, ignore_index)

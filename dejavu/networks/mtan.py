@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .parts import segnet_blocks as parts
-from .parts.sizes import cut, pad
+from .backbones import segnet as parts
+from .layers.sizes import cut, pad
 
 SEVERAL_TASKS = True
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from ..options import Edge, Positive
-from .parts import hrnet_backbone as hrnet
-from .parts.object_context import ObjectContext, region_head
-from .parts.sizes import cut, pad, scaled
+from ..registry import Edge, Positive
+from .backbones import hrnet
+from .layers.object_context import ObjectContext, region_head
+from .layers.sizes import cut, pad, scaled
 
 
 def build(

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerForImageClassification, SegformerForSemanticSegmentation
 
-from ..options import Edge
-from .parts.loading import is_meta, load_pretrained
-from .parts.sizes import cut, fewer, pad, scaled
-from .parts.transformers_weights import transformers_hub, under_today_s_names
+from ..registry import Edge
+from .layers.sizes import cut, fewer, pad, scaled
+from .pretrained import is_meta, load_pretrained
+from .pretrained_transformers import transformers_hub, under_today_s_names
 
 MULTIPLE = 32  # of an input side: the coarsest stage's stride
 CHANNELS, DEPTHS, HEADS = (64, 128, 320, 512), (3, 6, 40, 3), (1, 2, 5, 8)  # of MiT-B5's four stages

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .parts import segnet_blocks as parts
-from .parts.sizes import cut, pad
+from .backbones import segnet as parts
+from .layers.sizes import cut, pad
 
 SEVERAL_TASKS = True
 

@@ -14,11 +14,11 @@ from timm.models.metaformer import GroupNorm1, MetaFormer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ..options import Edge, Positive
-from .parts.loading import is_meta, load_pretrained, timm_hub
-from .parts.pyramid import FeaturePyramid, Rescale, SemanticHead
-from .parts.sizes import cut, fewer, pad, scaled
-from .parts.vit import features, load_vit, vit_b16
+from ..registry import Edge, Positive
+from .backbones.vit import features, load_vit, vit_b16
+from .layers.pyramid import FeaturePyramid, Rescale, SemanticHead
+from .layers.sizes import cut, fewer, pad, scaled
+from .pretrained import is_meta, load_pretrained, timm_hub
 
 MULTIPLE = 32  # of an input side: the coarsest level's stride
 M48 = ((96, 192, 384, 768), (8, 8, 24, 8))  # channels and blocks of PoolFormer-M48's stages

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.swin.modeling_swin import window_partition, window_reverse
 
-from ..options import Edge, Positive
-from ..tasks import semantic_loss
+from ..registry import Edge, Positive
+from ..tasks.losses import semantic_loss
+from .layers.sizes import cut, scaled
 from .mask2former import SWINS, Mask2Former, assemble
-from .parts.sizes import cut, scaled
 
 WINDOW = 7
 WEIGHT = 0.4  # of the priors' loss

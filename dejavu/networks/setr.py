@@ -13,9 +13,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..options import Edge, Positive
-from .parts.sizes import cut, pad, scaled
-from .parts.vit import PATCH, features, load_vit, vit_b16
+from ..registry import Edge, Positive
+from .backbones.vit import PATCH, features, load_vit, vit_b16
+from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 32  # of an input side, as of all networks here
 TAPS = (2, 5, 8, 11)  # the blocks, from 0, whose outputs are aggregated

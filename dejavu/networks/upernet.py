@@ -13,9 +13,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..options import Edge, Positive
-from .parts.sizes import cut, pad, scaled
-from .parts.vit import features, load_vit, vit_b16
+from ..registry import Edge, Positive
+from .backbones.vit import features, load_vit, vit_b16
+from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 32  # of an input side: the coarsest level's stride
 TAPS = (2, 5, 8, 11)  # the ViT's blocks, from 0, whose outputs are the four levels

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..config import Params
+from ..config.paths import Paths
 from ..datasets import categories, meaning, reader, targets
-from ..datasets.sizes import fitted
-from ..datasets.store import KINDS
+from ..datasets.prepared.sizes import fitted
+from ..datasets.prepared.store import KINDS
 from ..errors import DejavuError
-from ..files import read_json
-from ..paths import Paths
-from ..schema import Params
-from .work import Meaning
+from ..system.files import read_json
+from .step_cost import Meaning
 
 if TYPE_CHECKING:
-    from ..schema import Part
+    from ..config import Part
 
 # Images of the splits that are prepared, as their authors published them.
 PUBLISHED = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,14 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import registry
+from ..config import Params, Run
 from ..errors import DejavuError
-from ..files import read_json, write_json
-from ..schema import Params, Run
+from ..system.files import read_json, write_json
+from ..system.fingerprint import code_hash, json_hash
 from . import data
 from .speed import Speed
 
 if TYPE_CHECKING:
-    from .work import Meaning, Step, Work
+    from .step_cost import Meaning, Step, Work
 
 # What of a recipe a step depends on, beside the network.
 PER_STEP = (
@@ -153,7 +153,7 @@ class Planner:
         several = [run.balance and run.balance.name, run.consistency is not None]
         classes = len(self.meaning(run).classes)
         asked = [recipe, optimizer, network, method, run.task, several, classes, run.frozen_width]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+        return json_hash(asked)[:16]
 
     def work(self, run: Run) -> Work:
         """One step of a run."""
@@ -171,7 +171,7 @@ class Planner:
 
     def _count(self, run: Run) -> Work:
         """Rows that differ in the method only share the step of their network."""
-        from .work import Step, plain
+        from .step_cost import Step, plain
 
         without = plain(run)
         key = self.key(without)
@@ -201,7 +201,7 @@ def _file(key: str) -> Path:
 
 def _kept(key: str) -> Work | None:
     """What this code has counted before; None where it has not."""
-    from .work import Work
+    from .step_cost import Work
 
     try:
         found = read_json(_file(key))
@@ -213,12 +213,8 @@ def _kept(key: str) -> Work | None:
 @cache
 def _code() -> str:
     """A hash of the code that trains, and of that which counts."""
-    from ..runfolder import code_fingerprint
-
-    digest = hashlib.sha256(code_fingerprint().encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    networks = [f"networks.{module}" for module in registry.modules("networks")]
+    return code_hash(["training.loop", "config", "planning.step_cost", "planning.plan", *networks])
 
 
 @dataclass(frozen=True)

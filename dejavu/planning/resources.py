@@ -14,12 +14,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, Strict, ValidationError
 
-from ..config import one_sentence
+from ..config import Run
+from ..config.loading import one_sentence
+from ..config.values import Count, NotNegative, Positive, Section
+from ..config.yaml import read_yaml
 from ..errors import DejavuError
-from ..files import read_json
-from ..schema import Run
-from ..schema.section import Count, NotNegative, Positive, Section
-from ..yaml_file import read_yaml
+from ..system.files import read_json
 
 COUNTED = Path("slurm/resources.json")
 CLUSTER = Path("slurm/cluster.yaml")
@@ -92,7 +92,7 @@ class Asked:
     tasks: int | None = None
     tasks_per_gpu: int | None = None
     mpi: str | None = None
-    """says to the plugin that the command starts its own processes on all machines (parallel/launch.py)"""
+    """says to the plugin that the command starts its own processes on all machines (engines/launch.py)"""
 
 
 class Book:

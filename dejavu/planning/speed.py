@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config.paths import Paths
 from ..errors import DejavuError
-from ..files import read_json, write_json
-from ..paths import Paths
+from ..system.files import read_json, write_json
 
 if TYPE_CHECKING:
     import torch
 
-    from ..batches import Batch
-    from ..schema import Run
-    from .work import Meaning
+    from ..config import Run
+    from ..training.batches import Batch
+    from .step_cost import Meaning
 
 CPU_BATCH = 2  # of a step that is timed on a processor, where a whole batch may take minutes
 STEPS, SECONDS = 5, 10.0  # timed at most so many steps, and no further one after so long
@@ -90,7 +90,7 @@ def device_name() -> str:
     """The device that a training would run on here."""
     import torch
 
-    from ..sidecar import cpu_name
+    from ..system.provenance import cpu_name
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
@@ -106,7 +106,7 @@ def time_row(run: Run, meaning: Meaning, key: str, batch: int | None = None) -> 
     """
     import torch
 
-    from .work import count
+    from .step_cost import count
 
     gpu = torch.cuda.is_available()
     batch = batch or (run.train.batch_size if gpu else min(CPU_BATCH, run.train.batch_size))
@@ -153,10 +153,11 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
     """Seconds of some steps, behind one in which memory is taken and kernels are chosen."""
     import torch
 
-    from ..optimisation import build_optimizer
-    from ..randomness import generator
-    from ..training import choose_device, learn
-    from .work import build
+    from ..compute.device import choose_device
+    from ..compute.random import generator
+    from ..training.loop import learn
+    from ..training.optimizer import build_optimizer
+    from .step_cost import build
 
     device, recipe = choose_device(), run.train
     objective = build(run, meaning).to(device).to(memory_format=torch.channels_last).train()
@@ -182,7 +183,7 @@ def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch
     """Random images of the run's recipe, and what its tasks learn from them."""
     import torch
 
-    from .work import batch_of
+    from .step_cost import batch_of
 
     images = torch.randn(run.train.batch_size, 3, *run.train.crop, generator=numbers).to(device)
     images = images.to(memory_format=torch.channels_last)

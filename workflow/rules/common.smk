@@ -2,10 +2,11 @@
 import json
 import sys
 
-from dejavu import config as configuration, engines, orphans, waiting
+from dejavu.config import loading
+from dejavu.engines import one_at_a_time, slurm_polling, slurm_stale_jobs
 from dejavu.errors import DejavuError
 
-# Paths that occur in more than one rule; tests hold them against dejavu/paths.py.
+# Paths that occur in more than one rule; tests hold them against dejavu/config/paths.py.
 REPORT = "data/{scale}/prepared/{dataset}/report.json"
 WEIGHTS = "checkpoints/{scale}/{experiment}/seed{seed}.safetensors"
 REGENERATOR = "checkpoints/{scale}/{experiment}/seed{seed}.regenerator.safetensors"
@@ -21,7 +22,7 @@ def load(overrides):
     for key in overrides:
         if key != "scale":
             raise DejavuError(f"--config {key}: only scale=NAME is set there, everything else in params.yaml")
-    params = configuration.load("params.yaml")
+    params = loading.load("params.yaml")
     scale = overrides.get("scale")
     return params, params.get_scale(scale if scale is None else str(scale)).name
 
@@ -36,10 +37,10 @@ def start():
     """Before the first job: one engine at a time in a clone, and no job of an earlier run on the cluster."""
     on_slurm = workflow.executor_plugin.name == "slurm"
     try:
-        SIGN.append(engines.become_snakemake())
+        SIGN.append(one_at_a_time.become_snakemake())
         if on_slurm:
-            orphans.cancel(SIGN[0])
-            waiting.keep_asking(workflow.scheduler._executor)
+            slurm_stale_jobs.cancel(SIGN[0])
+            slurm_polling.keep_asking(workflow.scheduler._executor)
     except DejavuError as error:
         if on_slurm:
             # At its exit the plugin would sweep away empty log folders: those of the other's waiting jobs, too.

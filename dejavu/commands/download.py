@@ -1,0 +1,64 @@
+"""`dejavu download DATASET`: obtain the raw files, and say in a manifest what they are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..config import Params, Part, Source
+from ..config.paths import Paths
+from ..datasets import Dataset, folder_settings, reader, stands_in_for
+from ..datasets.prepared.sizes import as_plain
+from ..system.files import naming, sha256, write_json
+from ..system.locks import locked
+
+
+def run(params: Params, name: str, scale: str) -> None:
+    """Obtain dataset `name` (or what plays its part at `scale`) and write the manifest, last.
+
+    The manifest depends on the files alone: a repeated download writes the same bytes.
+    """
+    part = params.part(name, scale)
+    source = params.datasets[part.source]
+    raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)
+    module = reader(name, part.source, source)
+    with locked(raw.with_name(f".{name}.lock")):
+        raw.mkdir(parents=True, exist_ok=True)
+        manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
+        with naming(raw):
+            files = module.download(raw, part, source)
+        content = describe(module, raw, files) | {
+            "dataset": name,
+            "stands_in_for": stands_in_for(name, part.source),
+            "licence": source.licence,
+        }
+        write_json(manifest, content | origin(part, source))
+    counts = ", ".join(f"{count} {split}" for split, count in content["splits"].items())
+    print(f"{name} at scale {scale}: {counts} from {part.source}, {content['bytes'] / 1e6:.1f} MB in {raw}")
+
+
+def origin(part: Part, source: Source) -> dict[str, Any]:
+    """What decides which raw files there are: a manifest that says something else is out of date."""
+    scenes = {"seed": source.seed, "size": as_plain(part.size)} if part.source == "synthetic" else None
+    said = {"source": part.source, "scenes": scenes}
+    folder = folder_settings(source)
+    return said if folder is None else said | {"folder": folder.model_dump(mode="json")}
+
+
+def describe(module: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
+    """Counts, bytes and one checksum over all `files` below `raw`.
+
+    Files in a linked folder (a data set of many GB that lies elsewhere) count by their size, all
+    others by their content.
+    """
+    linked = {entry.name for entry in raw.iterdir() if entry.is_symlink()}
+    digest, size = hashlib.sha256(), 0
+    for file in sorted(files):
+        path = raw / file
+        bytes_ = path.stat().st_size
+        size += bytes_
+        mark = str(bytes_) if file.split("/")[0] in linked else sha256(path)
+        digest.update(f"{mark}  {file}\n".encode())
+    splits = {split: len(module.pairs(raw, split)) for split in module.SPLITS}
+    return {"splits": splits, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}

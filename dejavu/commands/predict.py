@@ -1,0 +1,121 @@
+"""`dejavu predict EXPERIMENT`: what trained networks say of the evaluated split, as files for any other tool.
+
+Beside the predictions of each seed the ground truth is written in the same form and size, so that an
+official evaluation, or `dejavu score`, can be run on the folder. Nothing in the pipeline reads these files,
+and files of images that are no longer in the split are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from ..config import Params, Run
+from ..config.paths import Paths
+from ..errors import DejavuError
+
+if TYPE_CHECKING:
+    from ..datasets.prepared.store import Split
+    from ..evaluation.files import Files
+
+ROOT = Path("predictions")
+
+
+def run(params: Params, name: str, scale: str, seed: int | None = None, out: Path | None = None) -> None:
+    """Write predictions of all trained seeds (or the one given) and the truth into `out`.
+
+    `out` is `predictions/<scale>/<experiment>` if not given. Of several tasks each has a folder of its own.
+    Raises DejavuError where weights or data are missing or do not fit.
+    """
+    run = params.run(name, scale)
+    seeds = run.chosen(seed)
+    from ..datasets.prepared.store import open_split, read_report
+    from ..evaluation.measure import truth
+    from ..training.measured import training_of
+
+    report = read_report(Paths(scale).prepared(run.dataset), run.data)
+    for chosen in seeds:  # before anything is written
+        weights = Paths(scale).weights(name, chosen)
+        if not weights.is_file():
+            raise DejavuError(f"{weights} is missing: run `dejavu train {name} --scale {scale}`")
+        training_of(run, chosen, report)  # that these weights are the configuration's
+    split = open_split(Paths(scale).prepared(run.dataset), report["evaluate"])
+    out = ROOT / scale / name if out is None else out
+    truths = truth(run, split)
+    _write(params, run, report, out, "truth", split.names, _rows(run, truths, len(split.names)))
+    for chosen in seeds:
+        answers = _answers(run, chosen, report, split)
+        _write(params, run, report, out, f"seed{chosen}", split.names, answers)
+    for task in run.tasks:
+        print(
+            f"{name} at scale {scale}: {_command(run, task, out, f'seed{seeds[0]}', len(report['classes']))}"
+        )
+
+
+def _rows(run: Run, truths: dict[str, Any], count: int) -> Any:
+    """Each image's ground truth by task."""
+    return ({task: truths[task][number] for task in run.tasks} for number in range(count))
+
+
+def _answers(run: Run, seed: int, report: dict[str, Any], split: Split) -> Any:
+    """Each image's prediction by task."""
+    from ..evaluation.measure import predicted
+
+    several = len(run.tasks) > 1
+    return (one if several else {run.tasks[0]: one} for one in predicted(run, seed, report, split))
+
+
+def _write(
+    params: Params, run: Run, report: dict[str, Any], out: Path, what: str, names: Sequence[str], rows: Any
+) -> None:
+    writers = {
+        task: _files(params, run, report, _folder(run, task, out) / what, task, names) for task in run.tasks
+    }
+    for name, row in zip(names, rows, strict=True):
+        for task, writer in writers.items():
+            writer.put(name, row[task])
+    for writer in writers.values():
+        writer.close()
+
+
+def _files(
+    params: Params, run: Run, report: dict[str, Any], folder: Path, task: str, names: Sequence[str]
+) -> Files:
+    from ..evaluation.files import PanopticFiles, Pngs
+
+    if task == "panoptic":
+        return PanopticFiles(folder, _categories(params, run, report), names)
+    return Pngs(folder, task, predicted=folder.name != "truth")
+
+
+def _categories(params: Params, run: Run, report: dict[str, Any]) -> Sequence[Any]:
+    """The dataset's own categories, with the ids that its official files have."""
+    from .. import datasets
+    from ..datasets.formats.coco import Category
+
+    module = datasets.reader(run.dataset, run.data.source, params.datasets[run.data.source])
+    official: Sequence[Category] | None = getattr(module, "TABLE", None)
+    if official is not None and [category.name for category in official] == report["classes"]:
+        return official
+    rows = zip(report["classes"], report["things"], report["palette"], strict=True)
+    return [
+        Category(number + 1, name, thing, tuple(colour)) for number, (name, thing, colour) in enumerate(rows)
+    ]
+
+
+def _folder(run: Run, task: str, out: Path) -> Path:
+    return out / task if len(run.tasks) > 1 else out
+
+
+def _command(run: Run, task: str, out: Path, seed: str, classes: int) -> str:
+    """How `dejavu score` is asked about these files."""
+    folder = _folder(run, task, out)
+    truth, answer = (quote(str(folder / what)) for what in ("truth", seed))
+    if task == "panoptic":
+        lists = (quote(str(folder / f"{what}.json")) for what in ("truth", seed))
+        files = "--gt {} --pred {}".format(*lists) + f" --gt-dir {truth} --pred-dir {answer}"
+        return f"dejavu score panoptic {files}"
+    more = {"semantic": f" --classes {classes} --ignore 255", "depth": " --scale 256 --min 0"}.get(task, "")
+    return f"dejavu score {task} --gt {truth} --pred {answer}{more}"

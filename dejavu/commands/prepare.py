@@ -1,0 +1,129 @@
+"""`dejavu prepare DATASET`: check the raw files and write the compact form that training reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import Params, Part
+from ..config.paths import Paths
+from ..datasets import (
+    IGNORE,
+    Dataset,
+    Pair,
+    categories,
+    meaning,
+    reader,
+    targets,
+    things,
+    validate,
+)
+from ..datasets.prepared.convert import convert
+from ..datasets.prepared.sizes import as_plain, in_words
+from ..datasets.prepared.store import command
+from ..errors import DejavuError
+from ..system.files import naming, read_json, write_json
+from ..system.locks import locked
+from .download import origin
+
+if TYPE_CHECKING:
+    pass
+
+
+def run(params: Params, name: str, scale: str) -> None:
+    """Check and convert dataset `name` at `scale`; `report.json` is written last.
+
+    Raises DejavuError that names the first file that cannot be used and how many there are; all of
+    them go to stderr. Then nothing is written, and an earlier result stays.
+    """
+    part, paths = params.part(name, scale), Paths(scale)
+    manifest = _manifest(params, part, paths, name)
+    module = reader(name, part.source, params.datasets[part.source])
+    target = paths.prepared(name)
+    unfinished = target.with_name(f".{name}.partial")
+    with locked(target.with_name(f".{name}.lock")):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            unfinished.mkdir(parents=True)
+            pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
+            said = _meaning(module, part.source, paths.raw(name))
+            with naming(unfinished):
+                splits = convert(module, pairs, part.size, unfinished, said["classes"])
+            paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
+            _publish(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        about = {key: manifest[key] for key in ("dataset", "source", "stands_in_for", "licence")}
+        write_json(paths.report(name), about | said | {"size": as_plain(part.size), "splits": splits})
+    counts = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
+    print(f"{name} at scale {scale}: {counts} at {in_words(part.size)} in {target}, none unreadable")
+
+
+def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, Any]:
+    """The download's manifest; raises DejavuError when params.yaml has come to say something else."""
+    path = paths.raw_manifest(name)
+    again = f"run `dejavu download {name} --scale {paths.scale}`"
+    manifest = read_json(path, again)
+    needed = {"dataset", "source", "stands_in_for", "licence", "splits"}
+    if not isinstance(manifest, dict) or needed - manifest.keys() or not isinstance(manifest["splits"], dict):
+        raise DejavuError(f"{path} is not a manifest of `dejavu download`: {again}")
+    for key, value in origin(part, params.datasets[part.source]).items():
+        if manifest.get(key) != value:
+            raise DejavuError(
+                f"{path} has {key} {manifest.get(key)}, and params.yaml asks for {value}: {again}"
+            )
+    return manifest
+
+
+def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[str, Any]) -> list[Pair]:
+    """The split's pairs, or the first ones where the scale limits their number."""
+    pairs = module.pairs(raw, split)
+    if len(pairs) != manifest["splits"][split]:
+        raise DejavuError(
+            f"{raw} has {len(pairs)} {split} pairs, and its manifest says {manifest['splits'][split]}: "
+            f"run {command(raw, 'download')} again"
+        )
+    limit = part.train if split == "train" else part.val
+    if part.source == "synthetic" and len(pairs) < (limit or 0):
+        raise DejavuError(
+            f"{raw} has {len(pairs)} {split} scenes, and params.yaml asks for {limit}: "
+            f"run {command(raw, 'download')} again"
+        )
+    return pairs[:limit]
+
+
+def _meaning(module: Dataset, source: str, raw: Path) -> dict[str, Any]:
+    """What the arrays mean. Keys that only some datasets need are left out by the others."""
+    classes, palette = meaning(module, source)
+    said = {
+        "task": module.TASK,
+        "classes": classes,
+        "palette": palette,
+        "ignore_index": IGNORE,
+        "evaluate": module.EVALUATE,
+        "unreadable": [],  # a set with unreadable files is refused
+    }
+    if targets(module) != ("labels",):
+        said["targets"] = list(targets(module))
+    if validate(module) != "val":
+        said["validate"] = validate(module)
+    if source != "synthetic" and hasattr(module, "remarks"):
+        said["remarks"] = list(module.remarks(raw))
+    if (found := categories(module, source)) is not None:
+        said["categories"] = found
+    if (counted := things(module)) is not None:
+        said["things"] = counted
+    return said
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    """Move the finished files into place, and drop those of an earlier run that are not among them."""
+    target.mkdir(parents=True, exist_ok=True)
+    new = {path.name for path in unfinished.iterdir()}
+    for path in target.iterdir():
+        if path.name not in new:
+            path.unlink()
+    for name in sorted(new):
+        os.replace(unfinished / name, target / name)

@@ -1,0 +1,79 @@
+"""`dejavu score panoptic`: predictions in COCO's panoptic format, paired by the images' ids."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DejavuError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..datasets.formats.coco import Category, Entry, Panoptic
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Two JSON files, and a folder of PNGs for each."""
+    for name, what in (("gt", "ground truth"), ("pred", "predictions")):
+        parser.add_argument(f"--{name}", required=True, type=Path, metavar="JSON", help=what)
+        parser.add_argument(
+            f"--{name}-dir", required=True, type=Path, metavar="DIR", help=f"the PNGs of --{name}"
+        )
+
+
+def scores(args: argparse.Namespace) -> dict[str, object]:
+    """What is printed. Raises DejavuError that names the file at fault, and the image or segment in it."""
+    from ..datasets.formats.coco import read_panoptic
+    from ..metrics.panoptic import PanopticQuality
+    from ..system.progress import track
+
+    for option, folder in (("--gt-dir", args.gt_dir), ("--pred-dir", args.pred_dir)):
+        if not folder.is_dir():
+            raise DejavuError(f"{option} {folder} is not a folder; give the folder that holds the PNGs")
+    truth = read_panoptic(args.gt)
+    guess = read_panoptic(args.pred, truth.categories)
+    _check_images(args, truth, guess)
+    quality = PanopticQuality([c.thing for c in truth.categories], names(truth.categories))
+    for image, entry in track(truth.entries.items(), len(truth.entries), "scoring"):
+        predicted = guess.entries[image]
+        real, drawn = _read(args.gt_dir, entry), _read(args.pred_dir, predicted)
+        try:
+            quality.update_ids(real, drawn, entry.segments, predicted.segments)
+        except DejavuError as error:
+            files = args.pred_dir / predicted.file_name, args.gt_dir / entry.file_name
+            raise DejavuError(f"{files[0]} against {files[1]}: {error}") from None
+    return {"task": "panoptic", "images": len(truth.entries), **quality.compute()}
+
+
+def names(categories: Sequence[Category]) -> list[str]:
+    """What classes are called: a category's name, and its id where two have the same."""
+    given = [category.name for category in categories]
+    return [c.name if given.count(c.name) == 1 else f"{c.name} ({c.id})" for c in categories]
+
+
+def _check_images(args: argparse.Namespace, truth: Panoptic, guess: Panoptic) -> None:
+    if not truth.entries:
+        raise DejavuError(f"--gt {args.gt} has no annotations")
+    if missing := [image for image in truth.entries if image not in guess.entries]:
+        if isinstance(missing[0], int) and str(missing[0]) in guess.entries:
+            raise DejavuError(
+                f"{args.pred} has image ids as texts, and {args.gt} has numbers: write {missing[0]}"
+            )
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DejavuError(f"{args.pred} has no annotation of image {missing[0]}{others}, which {args.gt} has")
+    if extra := [image for image in guess.entries if image not in truth.entries]:
+        others = f" (and {len(extra) - 1} more)" if len(extra) > 1 else ""
+        raise DejavuError(f"{args.pred} annotates image {extra[0]}{others}, which {args.gt} does not have")
+
+
+def _read(folder: Path, entry: Entry) -> np.ndarray:
+    """An image's segment ids (H, W), all of them known."""
+    from ..datasets.formats.coco import check_ids, read_ids
+
+    path = folder / entry.file_name
+    ids = read_ids(path)
+    check_ids(path, ids, entry)
+    return ids

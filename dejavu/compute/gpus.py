@@ -1,0 +1,69 @@
+"""Which GPU of a machine a process computes on: one that no other process of this project and user does.
+
+Rows that run at once on one machine, `snakemake --resources gpu=8 all`, would otherwise all take the first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..system.locks import Sign, hold
+
+if TYPE_CHECKING:
+    import torch
+
+_taken: Sign | None = None  # until the process ends, however it ends
+_settled = False
+
+
+def device() -> torch.device:
+    """The GPU that this process has settled on, or settles on now; the processor where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    settle()
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def settle(own: int | None = None) -> None:
+    """Have torch compute on a free GPU of this machine from now on, once in a process.
+
+    Where all are at work it is any of them. `own` is the number that a process of several must have, since
+    no two of them can share one: others that settle later keep off it.
+    """
+    global _settled
+    if _settled:
+        return
+    import torch
+
+    seen = range(torch.cuda.device_count()) if own is None else range(own, own + 1)
+    found = claim([str(torch.cuda.get_device_properties(number).uuid) for number in seen])
+    if found is None:
+        found = os.getpid() % len(seen)
+        print(f"another process of yours computes on each GPU: GPU {seen[found]} is shared", file=sys.stderr)
+    torch.cuda.set_device(seen[found])
+    _settled = True
+
+
+def claim(names: Sequence[str]) -> int | None:
+    """Take the first of these GPUs that nobody has, until this process ends; None where all are taken.
+
+    All processes call them the same.
+    """
+    global _taken
+    folder = Path(tempfile.gettempdir()) / f"dejavu-{os.getuid()}"
+    for number, name in enumerate(names):
+        try:
+            _taken = hold(folder / f"gpu-{name}.lock", alone=True, seconds=0.0, advice="GPUs may be shared")
+            return number
+        except BlockingIOError:
+            continue
+        except OSError:  # there is no room for locks: as if this was the only process
+            return number
+    return None

@@ -1,0 +1,53 @@
+"""Random numbers by purpose.
+
+Every draw comes from a generator that is made anew from (seed, purpose, step). So a resumed run needs no
+generator state, and what the redaction draws cannot shift the augmentation or the data order: a baseline
+and its DejaVu row see the same batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .processes import place
+
+
+def derive(seed: int, purpose: str, step: int = 0) -> int:
+    """A 63-bit seed for one purpose and step.
+
+    >>> derive(0, "order", 1) == derive(0, "order", 1), derive(0, "order", 1) == derive(0, "augment", 1)
+    (True, False)
+    """
+    digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:
+    """A CPU generator for one purpose and step."""
+    return torch.Generator().manual_seed(derive(seed, purpose, step))
+
+
+def rows(n: int, *shape: int, generator: torch.Generator | None, **options: Any) -> Tensor:
+    """(n, *shape) numbers in [0, 1), a row for each of n images, where the generator lives.
+
+    Of several processes that share a batch (torch.distributed) each draws the whole batch's and takes its
+    own, so that the same seed means the same numbers for an image however many there are.
+    """
+    here = place()
+    device = generator.device if generator is not None else torch.device("cpu")
+    drawn = torch.rand(n * here.world, *shape, generator=generator, device=device, **options)
+    return drawn[here.part(n)]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it torch's CPU numbers start from a seed; outside, the global random state is as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+        yield

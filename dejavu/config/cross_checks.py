@@ -1,0 +1,207 @@
+"""Names in params.yaml that point at each other: every one must have its target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from .. import registry
+from ..datasets import folder, reader_name
+from ..datasets import names as datasets
+from ..errors import known
+from . import cross_checks_tables
+
+if TYPE_CHECKING:
+    from . import Experiment, Network, Params, Run
+
+
+def check(params: Params) -> None:
+    """Raise ValueError, one sentence, for the first name without a target."""
+    _scales(params)
+    for name, network in params.networks.items():
+        registry.check("networks", network.module, network.options, f"networks.{name}")
+    for name, experiment in params.experiments.items():
+        _experiment(params, name, experiment)
+    for name, table in params.tables.items():
+        cross_checks_tables.check(params, f"tables.{name}", table)
+
+
+def _scales(params: Params) -> None:
+    for key, scale in params.scales.items():
+        if scale.name != key:
+            raise ValueError(f"scales.{key}.name: must be '{key}' like its key, not '{scale.name}'")
+    known(params.scale.name, params.scales, "scale", "scale")
+    if params.scale != params.scales[params.scale.name]:
+        raise ValueError(f"scale: must be an alias of one of scales, as in `scale: *{params.scale.name}`")
+    for name, source in params.datasets.items():
+        wrong = folder.fault(source.folder) if source.folder is not None else None
+        if wrong:
+            raise ValueError(f"datasets.{name}.folder.{wrong}")
+    for key, scale in params.scales.items():
+        where = f"scales.{key}"
+        for dataset, part in scale.data.items():
+            known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
+            if params.datasets[part.source].folder is None:
+                known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
+            if part.source == "synthetic" and None in (
+                part.train,
+                part.val,
+                params.datasets["synthetic"].seed,
+            ):
+                raise ValueError(
+                    f"{where}.data.{dataset}: synthetic scenes need 'train' and 'val', how many of them, "
+                    "and datasets.synthetic.seed"
+                )
+        for recipe, layer in scale.train.items():
+            known(recipe, params.recipes, f"{where}.train", "recipe")
+            if layer.protocol is not None:
+                known(layer.protocol, params.protocols, f"{where}.train.{recipe}.protocol", "protocol")
+
+
+def _experiment(params: Params, name: str, row: Experiment) -> None:
+    where = f"experiments.{name}"
+    for scale in params.scales.values():
+        known(row.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
+    known(row.network, params.networks, f"{where}.network", "network")
+    known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
+    known(row.protocol, params.protocols, f"{where}.protocol", "protocol")
+    _several_tasks(params, where, row)
+    if row.dejavu is not None:
+        for redaction in row.dejavu.redactions:
+            registry.check("redaction", redaction.name, redaction.options, f"{where}.dejavu.redaction")
+        registry.check(
+            "regeneration",
+            row.dejavu.regenerator.name,
+            row.dejavu.regenerator.options,
+            f"{where}.dejavu.regenerator",
+        )
+        _losses(where, row)
+        if row.base is None:
+            raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
+    if row.base is not None:
+        _pair(params, name, where, row)
+    for size in params.scales:
+        _run(params, name, size)
+
+
+def _several_tasks(params: Params, where: str, row: Experiment) -> None:
+    """What is of use for several tasks only."""
+    several = len(row.tasks) > 1
+    if len(set(row.tasks)) < len(row.tasks):
+        raise ValueError(f"{where}.task: names a task twice")
+    module = params.networks[row.network].module
+    if several and "panoptic" in row.tasks:
+        raise ValueError(f"{where}.task: panoptic is learnt alone, and not with {' and '.join(row.tasks)}")
+    if (only := registry.only_task(module)) != ("panoptic" if row.task == "panoptic" else None):
+        able = [name for name, one in params.networks.items() if registry.only_task(one.module) == "panoptic"]
+        does = f"does {only} segmentation" if only else f"does not: {', '.join(able) or 'no network'} would"
+        raise ValueError(f"{where}.network: the task is {row.task}, and '{row.network}' {does}")
+    if several and not registry.does_several_tasks(module):
+        able = [name for name, one in params.networks.items() if registry.does_several_tasks(one.module)]
+        raise ValueError(f"{where}.network: '{row.network}' does one task; {', '.join(able)} do several")
+    for key in ("balance", "consistency"):
+        if getattr(row, key) is not None and not several:
+            raise ValueError(f"{where}.{key}: is for several tasks: leave it out")
+    if row.balance is not None:
+        registry.check("balancing", row.balance.name, row.balance.options, f"{where}.balance")
+
+
+def _losses(where: str, row: Experiment) -> None:
+    """What DejaVu's parts need of each other and of the task."""
+    method = row.dejavu
+    assert method is not None
+    if method.detach and method.cycle is not None:
+        raise ValueError(f"{where}.dejavu.detach: the control has no gradient, and a cycle has one")
+    if method.text is not None and not {"semantic", "panoptic"} & set(row.tasks):
+        raise ValueError(f"{where}.dejavu.text: prompts are made of classes, which {row.task} has not")
+    for redaction in method.redactions:
+        for task in redaction.tasks or ():
+            known(task, row.tasks, f"{where}.dejavu.redaction.tasks", "task of this row")
+    if method.text is not None and "{}" not in method.text.template:
+        raise ValueError(f"{where}.dejavu.text.template: needs {{}}, the place of the classes")
+
+
+def _run(params: Params, name: str, scale: str) -> None:
+    """The layers of a recipe, each right in itself, must be right together."""
+    try:
+        run = params.run(name, scale)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = "".join(f"{part}: " for part in fault["loc"][:1])
+        reason = fault.get("ctx", {}).get("error", fault["msg"])
+        raise ValueError(f"experiments.{name} at scale {scale}: {key}{reason}") from None
+    _only_for_segmentation(run, f"experiments.{name}")
+    if run.train.labelled != "full" and len(run.tasks) == 1:
+        raise ValueError(f"experiments.{name}: labelled is for several tasks: leave it out")
+    if run.data.train is not None and run.train.batch_size > run.data.train:
+        raise ValueError(
+            f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
+            f"{run.data.train} training images"
+        )
+    if run.gpus > 1:
+        _shared_by_gpus(run, f"scales.{scale}.train.{params.experiments[name].recipe}.gpus")
+
+
+def _shared_by_gpus(run: Run, where: str) -> None:
+    """What several processes can share."""
+    if run.train.batch_size % run.gpus:
+        raise ValueError(
+            f"{where}: {run.gpus} cannot share batch_size {run.train.batch_size} evenly: make that a multiple"
+        )
+    for key, used in (
+        ("balance", run.balance),
+        ("consistency", run.consistency),
+        ("labelled", run.train.labelled != "full"),
+    ):
+        if used:
+            raise ValueError(
+                f"{where}: must be 1, since '{run.experiment}' has {key}, which looks at one process' batch"
+            )
+
+
+def _only_for_segmentation(run: Run, where: str) -> None:
+    """Keys that mean something for classes only."""
+    recipe, task = run.train, " and ".join(run.tasks)
+    used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
+    used["cat_max_ratio"] = recipe.cat_max_ratio < 1
+    used["protocol"] = run.protocol.foreign_to(run.task)
+    if run.protocol.panoptic is not None and run.task != "panoptic":
+        raise ValueError(f"{where}.protocol: says how queries become segments, and the task is {task}")
+    if run.protocol.depth is not None and "depth" not in run.tasks:
+        raise ValueError(f"{where}.protocol: says how depth is scored, and the task is {task}")
+    if len(run.tasks) > 1:
+        used |= {"auxiliary": recipe.auxiliary, "align_corners": recipe.align_corners}
+    for key, value in used.items():
+        if value and run.task != "semantic":
+            raise ValueError(f"{where}: {key} is for segmentation, and the task is {task}: leave it out")
+
+
+def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
+    """Baseline and DejaVu differ in nothing but the method."""
+    assert row.base is not None
+    known(row.base, params.experiments, f"{where}.base", "experiment")
+    base = params.experiments[row.base]
+    if base.base is not None:
+        raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
+    for key in ("task", "dataset", "network", "recipe", "protocol", "train", "balance", "consistency"):
+        same = getattr(row, key) == getattr(base, key)
+        if key == "recipe" and not same:  # by another name, with another number of seeds
+            pairs = [(params.run(name, scale), params.run(row.base, scale)) for scale in params.scales]
+            same = all((one.train, one.gpus) == (other.train, other.gpus) for one, other in pairs)
+        if key == "network" and not same:
+            same = _differ_in_attention(params.networks[row.network], params.networks[base.network])
+        if not same:
+            raise ValueError(
+                f"{where}.{key}: differs from its base '{row.base}'; a pair may differ only in 'dejavu', and "
+                "its networks in 'attention'"
+            )
+
+
+def _differ_in_attention(network: Network, other: Network) -> bool:
+    """Whether two networks are the same but for the attention that DejaVu-SA adds."""
+    plain = [
+        {key: value for key, value in one.options.items() if not key.startswith("attention")}
+        for one in (network, other)
+    ]
+    return network.module == other.module and plain[0] == plain[1]

@@ -1,0 +1,97 @@
+"""Tables in params.yaml: what their lines, metrics and figures need of the experiments that they name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import known
+from ..metrics import DELTA, METRICS, main_metric
+
+if TYPE_CHECKING:
+    from . import Experiment, Params, Row, Table
+
+
+def check(params: Params, where: str, table: Table) -> None:
+    """Raise ValueError, one sentence, for the first fault of a table."""
+    for scale in params.scales.values():
+        known(table.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
+    source = params.datasets.get(table.dataset)
+    if source is None or source.cost_input is None:
+        raise ValueError(f"datasets.{table.dataset}.cost_input is missing: {where} shows costs at that size")
+    rows = {row.id: row for row in table.rows}
+    for metric in table.metrics:
+        known(metric, METRICS, f"{where}.metrics", "metric")
+    _single(params, where, table)
+    if table.epoch == "best" and (fault := not_logged(table)):
+        raise ValueError(f"{where}.metrics: {fault}")
+    for row in table.rows:
+        at = f"{where}.rows.{row.id}"
+        if row is not rows[row.id]:
+            raise ValueError(f"{at}: the id is given twice")
+        for key in row.paper:
+            known(key, [*METRICS, "gmacs", "params_m"], f"{at}.paper", "metric")
+        if row.base is not None:
+            known(row.base, rows, f"{at}.base", "row")
+        if row.experiment is not None:
+            known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
+            _row(params, at, table, row, rows)
+
+
+def _single(params: Params, where: str, table: Table) -> None:
+    """What delta_mtl compares with: each task alone, learnt as the table's rows of several tasks are."""
+    several = [params.experiments[name] for name in table.experiments if name in params.experiments]
+    several = [row for row in several if len(row.tasks) > 1]
+    for task, name in table.single.items():
+        at = f"{where}.single.{task}"
+        known(name, params.experiments, at, "experiment")
+        alone = params.experiments[name]
+        if alone.tasks != (task,) or alone.dataset != table.dataset:
+            raise ValueError(
+                f"{at}: '{name}' does {' and '.join(alone.tasks)} on {alone.dataset}: name an experiment of "
+                f"{task} alone on {table.dataset}"
+            )
+        if alone.dejavu is not None:
+            raise ValueError(f"{at}: '{name}' is a DejaVu row: name the plain one")
+        if several and not any(_alike(alone, row) for row in several):
+            raise ValueError(
+                f"{at}: '{name}' has another network or recipe than all rows of several tasks, "
+                f"'{several[0].network}' and '{several[0].recipe}' for one"
+            )
+    if DELTA not in table.metrics:
+        return
+    needed = dict.fromkeys(task for row in several for task in row.tasks)
+    for other in needed:
+        if other not in table.single:
+            raise ValueError(f"{where}.single.{other} is missing: {DELTA} compares with learning it alone")
+    if not needed:
+        raise ValueError(f"{where}.metrics: {DELTA} is of rows of several tasks, and there is none")
+
+
+def _alike(alone: Experiment, row: Experiment) -> bool:
+    return (alone.network, alone.recipe, alone.train) == (row.network, row.recipe, row.train)
+
+
+def not_logged(table: Table) -> str | None:
+    """What is wrong with the metrics of a table of the best epoch, which the logs have; None if nothing."""
+    for metric in table.metrics:
+        if metric != DELTA and metric != main_metric(METRICS[metric].task):
+            return (
+                f"the logs, which 'epoch: best' reads, have no {metric}, but "
+                f"{main_metric(METRICS[metric].task)} of that task"
+            )
+    return None
+
+
+def _row(params: Params, at: str, table: Table, row: Row, rows: dict[str, Row]) -> None:
+    """The line says of its experiment what the experiment is."""
+    experiment = params.experiments[str(row.experiment)]
+    if experiment.dataset != table.dataset:
+        raise ValueError(
+            f"{at}.experiment: '{row.experiment}' is on {experiment.dataset}, not on {table.dataset}"
+        )
+    base = rows[row.base].experiment if row.base is not None else None
+    if (row.base is None) != (experiment.base is None) or base != experiment.base:
+        raise ValueError(
+            f"{at}: '{row.experiment}' is compared with '{experiment.base}', but the line's base "
+            f"'{row.base}' is filled by '{base}'"
+        )

@@ -1,0 +1,81 @@
+"""Datasets: what plays their parts at a scale, and where raw files come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from .values import Byte, Images, Name, Section, Seed, Side, Size, Text
+
+
+class KeepAspect(Section):
+    """Images of many sizes: each is brought to this short side, its long side at most so long."""
+
+    short: Side
+    long: Side
+
+    @model_validator(mode="after")
+    def _sides_are_ordered(self) -> KeepAspect:
+        if self.short > self.long:
+            raise ValueError(f"short must be at most long, not {self.short} and {self.long}")
+        return self
+
+
+class Part(Section):
+    """What plays a dataset's part at one scale."""
+
+    source: Name
+    size: Annotated[
+        Annotated[Size, Tag("tuple[Size]")] | Annotated[KeepAspect, Tag("KeepAspect")],
+        Discriminator(lambda value: "tuple[Size]" if isinstance(value, list | tuple) else "KeepAspect"),
+    ]
+    """Height and width of every image, or how to bring images of many sizes nearer to each other."""
+
+    train: Images | None = None
+    val: Images | None = None
+
+    @property
+    def pixels(self) -> str:
+        """The size in words: '96x128', or 'short side 512'."""
+        if isinstance(self.size, KeepAspect):
+            return f"short side {self.size.short}"
+        return f"{self.size[0]}x{self.size[1]}"
+
+
+class Folder(Section):
+    """A folder of the user's own that is read as a dataset; see dejavu/datasets/folder.py."""
+
+    path: Text | None = None
+    """The folder, from where commands are run; None is that of the dataset's name in DEJAVU_MIRROR."""
+    images: Text
+    """Where its images are, with {name} and, unless `lists` says it, {split} in it."""
+    labels: Text
+    """Where the label of the image {name} is."""
+    classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=254)]
+    splits: dict[Literal["train", "val", "test"], Text] = {"train": "train", "val": "val"}
+    """What stands for {split} in each split."""
+    lists: Text | None = None
+    """Text files, with {split} in their names, that list the images of each split."""
+    values: tuple[Byte | tuple[Byte, ...], ...] | None = None
+    """The value, or values, of each class in label files; None is 0, 1, ..."""
+    ignore: tuple[Byte, ...] = (255,)
+    """The values that are neither trained on nor evaluated."""
+    palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
+    """Each class's colour, RGB."""
+    categories: tuple[Text, ...] | None = None
+    """Each class's category, for networks with coarse outputs (HS3)."""
+
+
+class Source(Section):
+    """Where a dataset's raw files come from, and on what terms."""
+
+    licence: Text
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    manual: Text | None = None
+    seed: Seed | None = None
+    cost_input: Size | None = None
+    """The size of image at which the cost of networks for this dataset is counted."""
+    folder: Folder | None = None
+    """Reads this folder: no module in dejavu/datasets is needed."""

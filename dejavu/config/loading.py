@@ -1,0 +1,99 @@
+"""params.yaml -> validated objects, or one sentence that says what is wrong with it.
+
+The whole file is checked before any job starts.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import DejavuError, nearest
+from . import Params, cross_checks
+from .yaml import TOO_DEEP, read_yaml
+
+PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$": "is no name: letters, digits, '_' and '-', at most 64, are needed",
+    r"^https?://": "must begin with http:// or https://",
+    r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits, in lower case",
+}
+"""What the patterns of dejavu/schema want, in words."""
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    Raises DejavuError: one sentence that names the file, the key and what would be right.
+    """
+    try:
+        value = read_yaml(path)
+    except FileNotFoundError:
+        raise DejavuError(
+            f"{path} is missing: run from the repository's root, or name the file with --params"
+        ) from None
+    if not isinstance(value, dict):
+        raise DejavuError(f"{path} must be a mapping with the keys {', '.join(Params.model_fields)}")
+    try:
+        params = Params.model_validate(value)
+        cross_checks.check(params)
+    except RecursionError:
+        raise DejavuError(f"{path} {TOO_DEEP}") from None
+    except ValidationError as error:
+        raise DejavuError(f"{path}: {one_sentence(error)}") from None
+    except ValueError as error:
+        raise DejavuError(f"{path}: {error}") from None
+    return params
+
+
+def one_sentence(error: ValidationError) -> str:
+    """The first fault, as 'key.path: what is wrong, what would be right'."""
+    fault = error.errors()[0]
+    # pydantic names the branch of a union in the path: those are not keys of the file.
+    keys = [str(key) for key in fault["loc"] if not _is_branch(str(key))]
+    where = ".".join(keys)
+    value = fault.get("input")
+    if fault["type"] == "value_error":
+        return f"{where + ': ' if where else ''}{str(fault['ctx']['error'])}"
+    if fault["type"] == "missing":
+        return f"{where} is missing"
+    message = fault["msg"].removeprefix("Input ").replace("Value error, ", "")
+    if fault["type"] == "model_type":
+        message = "should be a mapping of keys"
+    if fault["type"] == "string_pattern_mismatch":
+        where = ".".join(keys[:-2]) if keys[-1] == "[key]" else where
+        message = PATTERNS.get(fault["ctx"]["pattern"], message)
+    shown = _shown(value)
+    hint = ""
+    if isinstance(value, str) and fault["type"].startswith(("float", "int")):
+        try:
+            number = repr(float(value))  # YAML wants a point in what has an exponent
+            number = number if "." in number or "e" not in number else number.replace("e", ".0e")
+            hint = f" (write {number}: YAML reads {value} as text)"
+        except ValueError:
+            hint = ""
+    elif isinstance(value, str) and fault["type"] == "literal_error":
+        known = [part.strip("'") for part in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        hint = f" ({nearest(value, known)})"
+    return f"{where}: {shown} {message}{hint}"
+
+
+def _shown(value: Any) -> str:
+    """A value that is wrong, if it is short; else its type. Never spelt out: aliases can make it endless.
+
+    >>> _shown([0, 0]), _shown(list(range(100)))
+    ('[0, 0]', 'list')
+    """
+    bounded = reprlib.Repr()
+    bounded.maxlevel, bounded.maxstring, bounded.maxother, bounded.maxlong = 3, 100, 100, 100
+    text = bounded.repr(value)
+    return text if len(text) < 80 and "..." not in text else type(value).__name__
+
+
+def _is_branch(key: str) -> bool:
+    """Whether pydantic means a branch of a union, such as 'constrained-float' or 'int', and no key."""
+    return key in ("int", "float", "str", "bool", "Redaction", "KeepAspect") or key.startswith(
+        ("constrained-", "tuple[", "function-")
+    )

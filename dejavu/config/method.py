@@ -1,0 +1,109 @@
+"""What a row adds to its base network's training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from .values import Count, Drop, Flag, Named, NotNegative, Options, Positive, Section, Share, Side, Text
+
+
+class Redaction(Named):
+    """A redaction: its name and its options."""
+
+    @model_validator(mode="after")
+    def _tasks_are_tasks(self) -> Redaction:
+        given = (self.model_extra or {}).get("tasks")
+        if given is not None and (not isinstance(given, list | tuple) or not given):
+            raise ValueError(f"tasks must be a list of tasks, such as [semantic], not {given!r}")
+        return self
+
+    @property
+    def tasks(self) -> tuple[str, ...] | None:
+        """Of several tasks: those whose predictions the regeneration is told; None is all."""
+        given = (self.model_extra or {}).get("tasks")
+        return tuple(given) if isinstance(given, list | tuple) else given
+
+    @property
+    def options(self) -> Options:
+        return {key: value for key, value in super().options.items() if key != "tasks"}
+
+
+class Balance(Named):
+    """How the losses of several tasks are weighed: a file of dejavu/balancing and its options."""
+
+
+class Consistency(Section):
+    """XTC: predictions of one task and labels of another must agree in a space that both are mapped to."""
+
+    weight: NotNegative = 2.0
+    regularisation: NotNegative = 0.5
+    """Of the agreement of either with the network's features."""
+    lr: Positive = 0.001
+    """Of what the auxiliary network holds for each pair of tasks; the rest of it has the recipe's."""
+    every: Count = 30
+    """With the schedule `step`: after so many epochs that rate is multiplied by `factor`, again and again."""
+    factor: Drop = 0.5
+
+
+class Perceptual(Section):
+    """A perceptual term of the DejaVu loss: distances of VGG features."""
+
+    weight: NotNegative = 0.1
+    """Of the term beside the pixels' distance; gamma multiplies both."""
+    weights: Text | None = None
+    """A local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`."""
+
+
+class TextSupervision(Section):
+    """DejaVu-TS: CLIP compares the regenerated image with a description of the scene."""
+
+    weight: NotNegative = 0.1
+    model: Text = "ViT-B-32"
+    pretrained: Text | None = None
+    """A tag of open_clip, hf-hub:NAME or a local file; random where the scale is not `pretrained`."""
+    template: Text = "a photo of a scene with {}."
+
+
+class Cycle(Section):
+    """DejaVu-CL: the base network sees the regenerated image, and its prediction there must agree."""
+
+    weight: NotNegative = 0.1
+    target: Literal["labels", "prediction"] = "labels"
+    gradient: Literal["both", "regenerator", "network"] = "both"
+
+
+Several = Annotated[tuple[Redaction, ...], Field(min_length=1)]
+OneOrSeveral = Annotated[
+    Annotated[Redaction, Tag("Redaction")] | Annotated[Several, Tag("tuple[Redaction]")],
+    Discriminator(lambda value: "tuple[Redaction]" if isinstance(value, list | tuple) else "Redaction"),
+]
+
+
+class Method(Section):
+    """What a DejaVu row adds to its base."""
+
+    redaction: OneOrSeveral
+    """One, or several that are regenerated side by side."""
+    regenerator: Named
+    stride: Side | None = None
+    """Of the grid that the CRM works on; None is that of the network's prediction."""
+    condition: Literal["probabilities", "logits"] = "probabilities"
+    loss: Literal["l1", "mse"] = "l1"
+    pixels: Literal["all", "redacted"] = "all"
+    perceptual: Perceptual | None = None
+    gamma: NotNegative
+    warmup: Share = 0.0
+    """Share of all steps in which the weights of all that DejaVu adds rise linearly from zero."""
+    detach: Flag = False
+    """The control: the same computation, with no gradient into the base network."""
+    text: TextSupervision | None = None
+    cycle: Cycle | None = None
+    share_attention: Flag | None = None
+    """false: a network's attention (DejaVu-SA) does not regenerate, as it otherwise does."""
+
+    @property
+    def redactions(self) -> tuple[Redaction, ...]:
+        """All of them."""
+        return (self.redaction,) if isinstance(self.redaction, Redaction) else self.redaction

@@ -1,0 +1,252 @@
+"""How a network is trained, and how it is asked afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict, create_model, model_validator
+from pydantic.fields import FieldInfo
+
+from .data import KeepAspect
+from .values import (
+    Count,
+    Decay,
+    Drop,
+    Epochs,
+    Factor,
+    Flag,
+    Name,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    Side,
+    Size,
+    Width,
+)
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adam", "adamw"]
+    lr: Positive
+    momentum: Share = 0.9
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    weight_decay: NotNegative = 0.0
+    backbone: Positive = 1.0
+    """Factor of the learning rate of the network's `backbone`."""
+    head: Positive = 1.0
+    """Factor of the learning rate of all of the network but its `backbone`."""
+    decay_norms: Flag = True
+    """false: no weight decay of norms, biases and embeddings."""
+    clip: Positive | None = None
+    """Largest norm of the gradient of the whole base network, regenerator left out."""
+
+
+class Schedule(Section):
+    name: Literal["poly", "one_cycle", "constant", "step", "multistep"]
+    power: Positive = 0.9
+    warmup: Share = 0.0
+    """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
+    every: Count | None = None
+    """step: after so many epochs the learning rate is multiplied by `factor`, again and again."""
+    factor: Drop = 0.5
+    at: tuple[Share, ...] = ()
+    """multistep: after these shares of all steps the learning rate is multiplied by `factor`."""
+
+    @model_validator(mode="after")
+    def _steps_have_their_places(self) -> Schedule:
+        if (self.name == "step") != (self.every is not None):
+            raise ValueError("every, a number of epochs, belongs to the schedule step: give both or neither")
+        if (self.name == "multistep") != bool(self.at):
+            raise ValueError("at, shares of steps, belongs to the schedule multistep: give both or neither")
+        if list(self.at) != sorted(set(self.at)):
+            raise ValueError(f"at must rise, not be {list(self.at)}")
+        return self
+
+
+class Ohem(Section):
+    """Online hard example mining: only pixels that the network is not sure of are learnt from."""
+
+    threshold: Share = 0.7
+    """Pixels whose own class has less than this probability are kept."""
+    min_kept: Count = 100_000
+    """At least so many pixels of a batch are kept, the hardest ones."""
+
+
+class Rmi(Section):
+    """Region mutual information beside the pixels' loss (Zhao et al., NeurIPS 2019)."""
+
+    weight: Share = 0.5
+    """Its share; the pixels' loss has the rest."""
+    radius: Side = 3
+    """Side of the square of pixels that is one point."""
+    pool: Side = 4
+    """Labels and probabilities are averaged over squares of this side first."""
+
+
+class Photometric(Section):
+    """Photometric distortion: how far an image may be changed, each drawn for each image."""
+
+    brightness: Share = 0.0
+    """Share of white that is added or taken away."""
+    contrast: Share = 0.0
+    """All values are multiplied by 1 - contrast to 1 + contrast."""
+    saturation: Share = 0.0
+    """Likewise the saturation."""
+    hue: Share = 0.0
+    """Largest share of a full turn of hues."""
+    probability: Share = 0.5
+    """Of each of the four."""
+
+
+class Recipe(Section):
+    """How a network is trained, the same for a baseline and its DejaVu row."""
+
+    epochs: Epochs | None = None
+    iterations: Count | None = None
+    """Instead of epochs."""
+    batch_size: Count
+    crop: Size
+    scale_range: tuple[Factor, Factor] = (1.0, 1.0)
+    scale_choices: Annotated[tuple[Factor, ...], Field(min_length=1)] | None = None
+    """Instead of a range: scales of which each is drawn as often."""
+    flip: Flag = True
+    photometric: Photometric | None = None
+    cat_max_ratio: Annotated[float, Strict(), Field(gt=0, le=1)] = 1.0
+    """Crops in which one class has a larger share are drawn anew, ten times at most."""
+    class_uniform: Share = 0.0
+    """Share of the images that are drawn by class, each as often, with a crop around a pixel of it."""
+    optimizer: Optimizer
+    schedule: Schedule
+    class_weights: tuple[Positive, ...] | None = None
+    align_corners: Flag = False
+    """Of the upsampling of logits to the labels' size, in the loss and in evaluation."""
+    ohem: Ohem | None = None
+    rmi: Rmi | None = None
+    auxiliary: dict[Name, NotNegative] = {}
+    """Weights of the losses of the network's auxiliary outputs, by their names."""
+    labelled: Literal["full", "onelabel", "randomlabels"] = "full"
+    """Of several tasks: whether each training image has the labels of all, of one, or of some."""
+    coarse: tuple[Name, ...] = ()
+    """The auxiliary outputs that are told the dataset's categories instead of its classes (HS3)."""
+    sync_norm: Flag = False
+    """Where several GPUs share a batch, BatchNorm's statistics are those of all of it (SyncBN)."""
+    evaluations: Count = 1
+    """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Recipe:
+        if self.scale_range[0] > self.scale_range[1]:
+            raise ValueError(f"scale_range must be [smallest, largest], not {list(self.scale_range)}")
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("epochs or iterations must be given, and not both")
+        if self.scale_choices is not None and self.scale_range != (1.0, 1.0):
+            raise ValueError("scale_range and scale_choices exclude each other: leave one of them out")
+        for key in ("class_weights", "ohem"):
+            if self.rmi is not None and getattr(self, key) is not None:
+                raise ValueError(f"{key} weighs cross-entropy, which rmi replaces: leave one of them out")
+        for name in self.coarse:
+            if name not in self.auxiliary:
+                raise ValueError(f"coarse names '{name}', which has no weight in auxiliary")
+        return self
+
+    def steps(self, images: int) -> int:
+        """Steps of the whole training on so many images."""
+        return self.iterations or (self.epochs or 0) * (images // self.batch_size)
+
+
+KEYS = frozenset(Recipe.model_fields)
+
+
+def _optional(section: type[Section]) -> dict[str, Any]:
+    """The fields of a section, each of which may be left out or be null."""
+    return {key: (_whole(field) | None, None) for key, field in section.model_fields.items()}
+
+
+def _whole(field: FieldInfo) -> Any:
+    """A field's type with its limits, which pydantic keeps beside it."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+
+
+class Overrides(create_model("_Overrides", __base__=Section, **_optional(Recipe))):  # type: ignore[misc]
+    """The keys of a recipe that a scale or an experiment sets anew; null puts a key back to its default."""
+
+    def over(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """A recipe's keys with these laid over them."""
+        given = {key: value for key, value in self.model_dump(exclude_unset=True).items() if key in KEYS}
+        merged = recipe | given
+        if given.get("epochs"):
+            merged.pop("iterations", None)
+        if given.get("iterations"):
+            merged.pop("epochs", None)
+        return {key: value for key, value in merged.items() if value is not None}
+
+
+class AtScale(Overrides):
+    """What a scale makes of a recipe: other values, and how large and how often it is run."""
+
+    seeds: Count | None = None
+    """How many of the scale's seeds."""
+    width: Width | None = None
+    """Of the networks, instead of the scale's."""
+    depth: Width | None = None
+    gpus: Count = 1
+    """Processes, one a GPU, that share each batch."""
+    protocol: Name | None = None
+    """How they are evaluated, instead of the experiments' own protocols."""
+
+
+class DepthScoring(Section):
+    """Which pixels depth is scored at, and how; nothing said is NYUD-v2's way, every pixel as it is."""
+
+    minimum: NotNegative = 0.0
+    """Metres; only true depths above it are scored, and predictions are lifted to it."""
+    maximum: Positive | None = None
+    """Metres; only true depths below it are scored, and predictions are cut to it."""
+    crop: Literal["none", "garg", "eigen"] = "none"
+    median_scaling: Flag = False
+    """Each image's prediction is brought to the median of the truth."""
+
+    @model_validator(mode="after")
+    def _caps_are_ordered(self) -> DepthScoring:
+        if self.maximum is not None and self.maximum <= self.minimum:
+            raise ValueError(f"maximum must be above minimum, not {self.maximum:g} and {self.minimum:g}")
+        return self
+
+
+class Fusion(Section):
+    """How queries become one panoptic map."""
+
+    threshold: Share = 0.8
+    """Queries whose class is less likely are left out."""
+    overlap: Share = 0.8
+    """Queries of whose mask others have covered more than the rest of this share are left out."""
+
+
+class Protocol(Section):
+    """How trained networks are asked: of the whole image once, if nothing else is said."""
+
+    slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
+    """A window of the recipe's crop slides by this share of it; where windows overlap, the mean counts."""
+    scales: Annotated[tuple[Factor, ...], Field(min_length=1)] = (1.0,)
+    """The image is seen at each of these sizes; probabilities are averaged."""
+    flip: Flag = False
+    """The mirrored image is seen, too."""
+    multiple: Side | None = None
+    """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
+    fit: KeepAspect | None = None
+    """The image is first resized to this short side, or less where its long side would exceed the other."""
+    depth: DepthScoring | None = None
+    """How depth is scored."""
+    panoptic: Fusion | None = None
+    """How queries become a panoptic map, in another way than Mask2Former's."""
+
+    @property
+    def views(self) -> list[str]:
+        """What it asks beside the whole image once; what is made of the answers is none of that."""
+        return list(self.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"}))
+
+    def foreign_to(self, task: str | Sequence[str]) -> list[str]:
+        """What it asks that a task, or several at once, cannot be evaluated with."""
+        return [] if task == "semantic" else [key for key in self.views if (key, task) != ("fit", "panoptic")]

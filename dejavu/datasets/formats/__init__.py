@@ -1,0 +1,1 @@
+"""File formats of images, labels, normals and segments, and names of files by pattern."""

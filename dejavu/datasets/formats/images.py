@@ -1,0 +1,164 @@
+"""Reading image files that may be broken: whatever is wrong, the file is named."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from ...errors import DejavuError
+
+LARGEST = 100_000_000
+"""pixels; a file that claims more is refused before it is decoded"""
+
+_CHUNK = 1 << 20
+_CHANNELS = {2: 3, 4: 2, 6: 4}
+"""of a PNG's colour types, where there are several"""
+_PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+"""of an interlaced PNG (Adam7): the first of its rows and every how many, and the same of columns"""
+_DEEP = re.compile(r"\b(RGB|RGBA|RGBX|LA?|CMYK);16")
+"""raw modes such as "RGB;16B": Pillow would cut such colours to 8 bits"""
+_TURNED = range(2, 9)
+"""the EXIF orientations that have an image shown turned or mirrored"""
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def _open(path: Path, modes: tuple[str, ...], what: str, upright: bool = True) -> Image.Image:
+    """Open and decode; `modes` are PIL's names of the pixel formats that are allowed."""
+    if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
+        raise DejavuError(f"{path} is no plain file, and an image is needed")
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                image.verify()  # the checksums, which decoding alone does not look at
+                _check_rows(path)
+            # What phones add behind a photograph (MPO) is shown nowhere.
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                raise DejavuError(f"{path} is animated or has several pages, and a single image is needed")
+        with Image.open(path) as image:
+            if image.width * image.height > LARGEST:
+                raise DejavuError(f"{path} claims {image.width}x{image.height} pixels, more than {LARGEST}")
+            deep = any(_DEEP.search(str(part.args)) for part in image.tile)
+            image.load()
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing") from None
+    except _BOMBS as error:
+        raise DejavuError(f"{path} claims more pixels than can be right ({error})") from None
+    except _BROKEN as error:
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise DejavuError(f"{path} cannot be read ({reason})") from None
+    if image.mode not in modes:
+        raise DejavuError(f"{path} is of mode {image.mode}, and {what} is needed")
+    if deep and not image.mode.startswith("I"):
+        raise DejavuError(f"{path} has 16-bit colours, and {what} is needed")
+    if upright and (orientation := _orientation(image)) in _TURNED:
+        raise DejavuError(
+            f"{path} has EXIF orientation {orientation}: viewers show it turned or mirrored, and labels "
+            "may be drawn on either; store it as it is meant (`exiftran -ai` does), or remove the tag"
+        )
+    return image
+
+
+def _orientation(image: Image.Image) -> object:
+    """The EXIF tag of that name, which viewers follow; None where there is none or it is damaged."""
+    if image.format == "TIFF":  # Pillow has turned it
+        return None
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except _BROKEN:
+        return None
+
+
+def _check_rows(path: Path) -> None:
+    """Raise ValueError where a PNG's data end before its last row: Pillow would see zeros there."""
+    content = path.read_bytes()
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    if width * height > LARGEST:
+        return
+    bits = depth * _CHANNELS.get(colour, 1)
+    expected = sum(
+        rows * (1 + (columns * bits + 7) // 8) for rows, columns in _grids(width, height, bool(interlaced))
+    )
+    found, place, unpacked = 0, 8, zlib.decompressobj()
+    while place + 8 <= len(content) and found < expected:
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        if kind == b"IDAT":
+            data = content[place + 8 : place + 8 + length]
+            while data and found < expected:
+                found += len(unpacked.decompress(data, _CHUNK))
+                data = unpacked.unconsumed_tail
+        place += 12 + length
+    if found < expected:
+        raise ValueError(f"{found} of {expected} bytes of its rows are there")
+
+
+def _grids(width: int, height: int, interlaced: bool) -> list[tuple[int, int]]:
+    """Height and width of what a PNG's rows follow each other of: the image, or its passes.
+
+    >>> _grids(5, 3, True)
+    [(1, 1), (1, 1), (1, 1), (1, 3), (2, 2), (1, 5)]
+    """
+    if not interlaced:
+        return [(height, width)]
+    grids = [
+        (len(range(top, height, down)), len(range(left, width, right))) for top, down, left, right in _PASSES
+    ]
+    return [(rows, columns) for rows, columns in grids if rows and columns]
+
+
+def read_image(path: Path, what: str = "8-bit colour or grey", upright: bool = True) -> Image.Image:
+    """A colour image, in RGB. Raises DejavuError with the file's name, and what is needed, if it is none.
+
+    With `upright`, one that viewers turn by its EXIF tag is none.
+    """
+    return _open(path, ("RGB", "RGBA", "L", "P"), what, upright).convert("RGB")
+
+
+def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
+    """A label PNG's class indices (H, W), as stored: grey of one of `depths` bits, or palette indices.
+
+    Raises DejavuError with the file's name when it cannot be read whole, or holds no class indices:
+    colours, transparency, or 2- and 4-bit grey, whose values Pillow stretches to 0..255.
+    """
+    wanted = f"class indices: {' or '.join(map(str, depths))}-bit grey, or a palette"
+    image = _open(path, ("L", "P", "I;16", "I"), wanted)
+    if image.format != "PNG":
+        raise DejavuError(
+            f"{path} is a {image.format} file, and a PNG is needed: it keeps class indices exact"
+        )
+    with path.open("rb") as file:
+        depth, colour = file.read(26)[24:]  # of the header, which every PNG starts with
+    if colour != 3 and (colour != 0 or depth not in depths):
+        raise DejavuError(f"{path} is {depth}-bit, and {wanted} is needed")
+    return np.asarray(image)
+
+
+def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str = "") -> np.ndarray:
+    """`values` mapped by `table`; raises DejavuError with the file and the first value not in it."""
+    lookup = np.full(256, -1, np.int16)
+    for value, train_id in table.items():
+        lookup[value] = train_id
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    unknown = [int(value) for value in present if lookup[value] < 0]
+    if unknown:
+        raise DejavuError(
+            f"{path} has label value {unknown[0]}, which is outside the class list ({_spans(table)}){remedy}"
+        )
+    return lookup.astype(np.uint8)[values]
+
+
+def _spans(values: Iterable[int]) -> str:
+    """Whole numbers as spans: '0..10, 255'."""
+    found: list[list[int]] = []
+    for value in sorted(values):
+        if found and value == found[-1][1] + 1:
+            found[-1][1] = value
+        else:
+            found.append([value, value])
+    return ", ".join(f"{low}..{high}" if low < high else str(low) for low, high in found)

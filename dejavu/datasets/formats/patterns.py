@@ -1,0 +1,59 @@
+"""Paths with {name} in them: which files there are, and what stands for the name in each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from ...errors import DejavuError
+
+
+def fault(pattern: str, braces: set[str]) -> str | None:
+    """What a pattern should be, if it is not that; `braces` are those that it may have.
+
+    >>> fault("images/{split}/{name}.jpg", {"{split}", "{name}"})
+    >>> fault("images/{splt}/{name}.jpg", {"{split}", "{name}"})
+    'may have {name} and {split} in braces, and nothing else'
+    """
+    path = PurePosixPath(pattern)
+    if path.is_absolute() or ".." in path.parts or "\\" in pattern:
+        return "must be a path inside of the folder"
+    if not set(re.findall(r"\{[^}]*\}?|\}", pattern)) <= braces:
+        return f"may have {' and '.join(sorted(braces))} in braces, and nothing else"
+    if "{name}" in braces and pattern.count("{name}") != 1:
+        return "must have {name} once, the place of an image's name"
+    return None
+
+
+def find(root: Path, pattern: str, where: str) -> dict[str, Path]:
+    """The files below `root` that fit, by what stands for {name}, which may go through sub-folders.
+
+    `*` is anything within one part of a path. Raises DejavuError, with the key `where`, for two files of one
+    name.
+    """
+    found: dict[str, Path] = {}
+    parts = re.split(r"(\{name\}|\*)", pattern)
+    special = {"{name}": "(?P<name>.+)", "*": "[^/]*"}
+    form = re.compile("".join(special.get(part, re.escape(part)) for part in parts))
+    fixed = Path(parts[0]).parts if parts[0].endswith("/") else Path(parts[0]).parts[:-1]
+    for path in _files(root.joinpath(*fixed)):
+        match = form.fullmatch(path.relative_to(root).as_posix())
+        if match and found.setdefault(match["name"], path) != path:
+            both = f"{found[match['name']]} and {path}"
+            raise DejavuError(f"{both} are both '{match['name']}': {where} must find one of them only")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, without hidden ones; links are followed, each folder once."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))

@@ -1,0 +1,175 @@
+"""NYU Depth v2 as MTAN's authors released it: arrays of 288x384, which most multi-task papers train on.
+
+Layout: `{train,val}/{image,label,depth,normal}/N.npy`, N = 0..794 and 0..653. Images (H, W, 3) in [0, 1],
+labels (H, W) of -1..12 with -1 = none, depth (H, W, 1) in metres with 0 = none, normals (H, W, 3) whose sum
+is 0 where there is none. The 13 classes are numbered as ours: its authors took them from nyuv2-meta-data
+(github.com/lorenmt/mtan, issue 11). They cut the white border off before they shrank the frames (issue 10),
+and the code is lost, so that it is not known which frame is which, nor how the normals' axes lie: that is
+found by comparison with the depth.
+
+Images become 8 bits, as all are stored here: that moves a value by 1/510 at most.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...errors import DejavuError
+from .. import IGNORE, Pair
+from ..formats.normals import Camera, from_depth
+from ..obtain import mirror
+from .official import CAMERA, QUANTUM
+
+REMARKS: tuple[str, ...] = ("Depth, normals and labels are those of MTAN's preprocessed release.",)
+IN_WORDS = "MTAN's release, train/ and val/ with image/, label/, depth/ and normal/"
+FOLDERS = {"train": "train", "test": "val"}
+KINDS = ("image", "label", "depth", "normal")
+COUNTS = {"train": 795, "test": 654}
+CLASSES = 13
+
+CUT = (45, 471, 41, 601)
+"""rows and columns of 480x640 without the border, as usually cut; only `axes` depends on it"""
+COMPARED = 16
+"""frames that `axes` looks at"""
+AGREEMENT = 0.75
+"""the least mean cosine between the stored normals and those of the depth, some 40 degrees"""
+
+
+def held(raw: Path) -> bool:
+    """Whether a folder has this form of the data."""
+    return any((raw / folder / "image").is_dir() for folder in FOLDERS.values())
+
+
+def bring(folder: Path, raw: Path) -> list[str]:
+    """Make links in `raw` to the mirror's folders; real ones that are there already stay."""
+    for name in FOLDERS.values():
+        mirror.link(folder / name, raw / name)
+    return files(raw)
+
+
+def files(raw: Path) -> list[str]:
+    """The paths below `raw` of all its files."""
+    found = [raw / FOLDERS[split] / kind / f"{n}.npy" for split, n in _all() for kind in KINDS]
+    return sorted(path.relative_to(raw).as_posix() for path in found)
+
+
+def _all() -> list[tuple[str, int]]:
+    return [(split, n) for split, count in COUNTS.items() for n in range(count)]
+
+
+def find_pairs(raw: Path, split: str) -> list[Pair]:
+    """The images of a split in the order of their numbers.
+
+    Raises DejavuError where a file is missing, or the normals do not fit the depth however they are turned.
+    """
+    found = []
+    for n in range(COUNTS[split]):
+        image, label, depth, normals = (raw / FOLDERS[split] / kind / f"{n}.npy" for kind in KINDS)
+        for path in (image, label, depth, normals):
+            if not path.is_file():
+                raise DejavuError(f"{path} is missing: MTAN's release has {COUNTS[split]} of them")
+        found.append(Pair(f"{n:04d}", image, label, depth, normals))
+    axes(raw / FOLDERS["train"])
+    return found
+
+
+def decode_image(path: Path) -> Image.Image:
+    """An image, RGB in 8 bits."""
+    values = _load(path, 3)
+    if values.dtype == np.uint8:
+        return Image.fromarray(values)
+    if not (values.min() >= -1e-3 and values.max() <= 1.001):  # NaN, too
+        raise DejavuError(
+            f"{path} holds values from {values.min():g} to {values.max():g}, and an image is in [0, 1]"
+        )
+    return Image.fromarray(np.rint(255 * values.clip(0, 1)).astype(np.uint8))
+
+
+def decode_label(path: Path) -> np.ndarray:
+    """Train ids 0..12, uint8 (H, W); -1 becomes 255."""
+    values = _load(path, 1)
+    known = np.isin(values, range(-1, CLASSES))
+    if not known.all():
+        raise DejavuError(f"{path} has label value {values[~known][0]}, and labels are -1..{CLASSES - 1}")
+    return np.where(values < 0, IGNORE, values).astype(np.uint8)
+
+
+def decode_depth(path: Path) -> np.ndarray:
+    """Depth in metres, float32 (H, W), 0 = none."""
+    depth = _load(path, 1).astype(np.float32)
+    if not np.isfinite(depth).all() or depth.min() < 0:
+        raise DejavuError(f"{path} holds depths that are no metres: negative, or not finite; 0 = none")
+    return depth
+
+
+def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
+    """Unit normals, float32 (H, W, 3), 0-vector = none, their axes turned to the project's convention."""
+    assert pair.normals is not None
+    order, signs = axes(pair.normals.parents[2] / FOLDERS["train"])
+    return _stored_normals(pair.normals)[..., order] * np.array(signs, np.float32)
+
+
+@cache
+def axes(folder: Path) -> tuple[list[int], list[int]]:
+    """Which channels of the stored normals are x, y and z, and with which signs.
+
+    Of all 48 ways to lay the axes the one is taken in which the stored normals of some frames agree best with
+    those that their depth has. Raises DejavuError where even these do not.
+    """
+    moments, known = np.zeros((3, 3)), 0  # stored channel by derived axis
+    for n in np.unique(np.linspace(0, COUNTS["train"] - 1, COMPARED).astype(int)).tolist():
+        depth = decode_depth(folder / "depth" / f"{n}.npy")
+        stored = _stored_normals(folder / "normal" / f"{n}.npy")
+        if stored.shape[:2] != depth.shape:
+            raise DejavuError(f"{folder / 'normal' / f'{n}.npy'} and its depth differ in size")
+        derived = from_depth(depth, _camera(*depth.shape), QUANTUM * depth * depth)
+        both = stored.any(-1) & derived.any(-1)
+        moments += stored[both].T.astype(np.float64) @ derived[both]
+        known += int(both.sum())
+    best = max(permutations(range(3)), key=lambda order: sum(abs(moments[c, k]) for k, c in enumerate(order)))
+    agreement = sum(abs(moments[c, k]) for k, c in enumerate(best)) / max(known, 1)
+    if agreement < AGREEMENT:
+        raise DejavuError(
+            f"{folder / 'normal'} does not fit the depth beside it: however the axes are turned, the mean "
+            f"cosine is {agreement:.2f}, and it should be {AGREEMENT} or more"
+        )
+    return list(best), [1 if moments[c, k] > 0 else -1 for k, c in enumerate(best)]
+
+
+def _camera(height: int, width: int) -> Camera:
+    """The camera of images that show `CUT` at this size."""
+    top, bottom, left, right = CUT
+    across, down = width / (right - left), height / (bottom - top)
+    return Camera(CAMERA.fx * across, CAMERA.fy * down, (CAMERA.cx - left) * across, (CAMERA.cy - top) * down)
+
+
+def _stored_normals(path: Path) -> np.ndarray:
+    """Unit vectors, float32 (H, W, 3), as the file orders them; 0-vector = none."""
+    vectors = _load(path, 3).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise DejavuError(f"{path} holds vectors that are no numbers")
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    known = (vectors.sum(-1, keepdims=True) != 0) & (length > 0)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=known)
+
+
+def _load(path: Path, channels: int) -> np.ndarray:
+    """An array (H, W) of one channel, or (H, W, channels)."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise DejavuError(f"{path} is not a whole array ({str(error).splitlines()[0]})") from None
+    if array.ndim == 3 and array.shape[-1] == channels == 1:
+        array = array[..., 0]
+    wanted = "(H, W)" if channels == 1 else f"(H, W, {channels})"
+    right = array.shape[2:] == (() if channels == 1 else (channels,)) and array.ndim >= 2 and array.size
+    if not right or array.dtype.kind not in "iuf":
+        raise DejavuError(f"{path} is {array.dtype} {list(array.shape)}, and numbers {wanted} are needed")
+    return array

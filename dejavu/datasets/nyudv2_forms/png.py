@@ -1,0 +1,115 @@
+"""NYU Depth v2 as PNG files, the mirror's form, in which scenes are rendered, too.
+
+Layout (320x240): `{train,test}.txt` lists names, and of each name there are, in `{train,test}/`,
+- `rgb/NAME.jpg` (or .png),
+- `label40/NAME.png`: one of 40 classes, 0..39; 254 (other things or unlabelled) and 255 (unlabelled) are
+  ignored,
+- `depth/NAME.png`: codes v of 8 bits, (v + 0.5) x 9.99547 / 255 metres; 0 = no depth,
+- `normals/NAME.png`, of every image of a split or of none: R, G, B = x, y, z as (n + 1) x 127.5 in the
+  convention of formats/normals.py; black = no normal. Without them normals are derived from depth.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...errors import DejavuError
+from .. import Pair
+from ..formats.images import read_image
+from ..formats.normals import Camera, from_depth
+from ..obtain import mirror
+from .codes import STEP, read_normals
+from .codes import decode_depth as decode_depth  # of the form's interface
+from .codes import decode_label as decode_label
+
+IN_WORDS = "PNG files with train.txt and test.txt"
+REMARKS: tuple[str, ...] = (
+    "Depth is a mirror's copy in 8 bits, in steps of 3.9 cm; normals are derived from it, those that are "
+    "learnt and those that are measured: NYUD-v2 has none of its own.",
+    "Each frame's border of 4 of 320 pixels, which has no image and depth that was filled in, counts; "
+    "training labels lack 'otherprop', which the test split counts as objects.",
+)
+SPLITS = ("train", "test")
+FOLDERS = ("rgb", "label40", "depth", "normals")
+CAMERA = Camera(259.42895, 259.7348, 162.2912, 126.3681)
+"""of the images of 320x240: the authors' calibration at 640x480, of which every other pixel is taken"""
+SIZE = (240, 320)
+
+
+def held(raw: Path) -> bool:
+    """Whether a folder has this form of the data."""
+    return any((raw / f"{split}.txt").is_file() or (raw / split / "rgb").is_dir() for split in SPLITS)
+
+
+def bring(folder: Path, raw: Path) -> list[str]:
+    """Copy the mirror's files with their checksums, and remove others of the same folders."""
+    found = mirror.copy_all(folder, raw, keep=_is_ours)
+    for split in SPLITS:
+        for path in [path for kind in FOLDERS for path in (raw / split / kind).glob("*")]:
+            if path.relative_to(raw).as_posix() not in found:
+                os.unlink(path)
+    return sorted(found)
+
+
+def _is_ours(name: str) -> bool:
+    folder, _, file = name.rpartition("/")
+    if not folder:
+        return file in {f"{split}.txt" for split in SPLITS}
+    return folder in {f"{split}/{kind}" for split in SPLITS for kind in FOLDERS}
+
+
+def files(raw: Path) -> list[str]:
+    """The paths below `raw` of all its files."""
+    found = [raw / f"{split}.txt" for split in SPLITS]
+    for pair in (pair for split in SPLITS for pair in find_pairs(raw, split)):
+        found += [path for path in (pair.image, pair.label, pair.depth, pair.normals) if path is not None]
+    return sorted(path.relative_to(raw).as_posix() for path in found)
+
+
+def find_pairs(raw: Path, split: str) -> list[Pair]:
+    """The images of `split` in the order of its list, with labels, depth and, where there are, normals."""
+    listing = raw / f"{split}.txt"
+    try:
+        names = listing.read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        raise DejavuError(
+            f"{listing} is missing: it lists the images of NYU Depth v2's {split} split"
+        ) from None
+    except UnicodeDecodeError:
+        raise DejavuError(f"{listing} is not a text file of image names") from None
+    if not names:
+        raise DejavuError(f"{listing} is empty, and should list the images of NYU Depth v2's {split} split")
+    given = any((raw / split / "normals").glob("*.png"))  # then all must be: no set is half derived
+    return [_pair(raw / split, name, given) for name in names]
+
+
+def _pair(folder: Path, name: str, given: bool) -> Pair:
+    found = [path for end in (".jpg", ".png") if (path := folder / "rgb" / f"{name}{end}").is_file()]
+    if not found:
+        raise DejavuError(f"{folder / 'rgb' / name}.jpg (or .png) is missing, though {folder}.txt lists it")
+    label, depth, normals = (folder / kind / f"{name}.png" for kind in FOLDERS[1:])
+    for path in (label, depth, normals) if given else (label, depth):
+        if not path.is_file():
+            raise DejavuError(f"{path} is missing: it belongs to an image that {folder}.txt lists")
+    return Pair(name, found[0], label, depth, normals if given else None)
+
+
+def decode_image(path: Path) -> Image.Image:
+    """An image, RGB."""
+    return read_image(path)
+
+
+def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
+    """Unit normals, float32 (H, W, 3), 0-vector = none: the pair's own, or those of its depth (H, W)."""
+    if pair.normals is not None:
+        return read_normals(pair.normals)
+    if depth.shape != SIZE:
+        raise DejavuError(
+            f"{pair.depth} is {depth.shape[1]}x{depth.shape[0]} pixels: normals are derived at 320x240 only, "
+            "for which the camera is known"
+        )
+    return from_depth(depth, CAMERA, STEP)

@@ -1,0 +1,87 @@
+"""Unpacking a zip archive that came over the network: nothing outside the folder, nothing but files."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from ...errors import DejavuError
+from ...system.progress import track
+
+_CHUNK = 1 << 20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def unpack(archive: Path, folder: Path, keep: Callable[[str], str | None], limit: int) -> list[str]:
+    """Unpack the files for whose name `keep` has a path below `folder`; None leaves a file out.
+
+    Files that are there already, with the size and checksum (CRC-32) of the archive, stay. At most `limit`
+    bytes are unpacked in all. Returns the paths, sorted. Raises DejavuError, before anything is written, for
+    what is no zip archive, an entry that leads out of the folder, a link, an encrypted entry, two entries of
+    one path, and more bytes than the limit; and for an entry whose content is damaged.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            chosen = _chosen(archive, opened, keep, limit)
+            for path, entry in track(chosen.items(), len(chosen), f"unpack {archive.name}"):
+                if not (folder / path).parent.resolve().is_relative_to(folder.resolve()):
+                    raise DejavuError(f"{(folder / path).parent} is a link out of {folder}: remove it first")
+                if not _is_there(folder / path, entry):
+                    _write(opened, entry, folder / path)
+    except FileNotFoundError:
+        raise DejavuError(f"{archive} is missing") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DejavuError(f"{archive} cannot be unpacked ({error}): delete it to fetch it again") from None
+    return sorted(chosen)
+
+
+def _chosen(
+    archive: Path, opened: zipfile.ZipFile, keep: Callable[[str], str | None], limit: int
+) -> dict[str, zipfile.ZipInfo]:
+    """The entries to be written, by their path below the folder."""
+    chosen: dict[str, zipfile.ZipInfo] = {}
+    for entry in opened.infolist():
+        path = None if entry.is_dir() else keep(entry.filename)
+        if path is None:
+            continue
+        fault = _fault(entry, path)
+        if fault is None and path in chosen:
+            fault = "is there twice"
+        if fault is not None:
+            raise DejavuError(f"{archive} is not unpacked: its entry '{entry.filename}' {fault}")
+        chosen[path] = entry
+    total = sum(entry.file_size for entry in chosen.values())
+    if total > limit:
+        raise DejavuError(f"{archive} is not unpacked: it would become {total} bytes, more than {limit}")
+    return chosen
+
+
+def _fault(entry: zipfile.ZipInfo, path: str) -> str | None:
+    """Why an entry is not unpacked, if it is not."""
+    name = PurePosixPath(path)
+    if name.is_absolute() or ".." in name.parts or "\\" in path or ":" in path or not name.parts:
+        return "leads out of the folder"
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        return "is no plain file"
+    if entry.flag_bits & 0x1:
+        return "is encrypted"
+    return None if entry.compress_type in _METHODS else "is compressed in a way that is not read"
+
+
+def _is_there(path: Path, entry: zipfile.ZipInfo) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != entry.file_size:
+        return False
+    return zlib.crc32(path.read_bytes()) == entry.CRC
+
+
+def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
+    """Plainly: an unfinished file has another size or checksum, and is written anew by the next run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # never through a link
+    with opened.open(entry) as source, open(path, "xb") as target:
+        while chunk := source.read(_CHUNK):  # zipfile gives no more than file_size, and checks the CRC
+            target.write(chunk)

@@ -1,0 +1,173 @@
+"""Raw files -> arrays: decoded, checked and brought to one size."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+from PIL import Image
+
+from ... import datasets
+from ...datasets import Dataset, Geometry, Pair, Panoptic, labels_of, targets, validate
+from ...errors import DejavuError
+from ...system.progress import track
+from .sizes import fitted, is_fixed
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from .sizes import Size
+
+_BATCH = 32  # items decoded ahead: bounds the memory
+
+
+class Item(NamedTuple):
+    """One pair, decoded and resized."""
+
+    image: np.ndarray
+    """uint8 (H, W, 3)"""
+    label: np.ndarray
+    """uint8 (H, W), train ids; this and what follows may have another size than the image (see `load`)"""
+    raw_size: tuple[int, int]
+    depth: np.ndarray | None = None
+    """float32 (H, W), metres, 0 = none"""
+    normals: np.ndarray | None = None
+    """float32 (H, W, 3), unit vectors, 0-vector = none"""
+    panoptic: np.ndarray | None = None
+    """uint16 (H, W), codes of tasks/segments.py"""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By the store's kinds, those that there are."""
+        all_ = {"images": self.image, "labels": self.label, "depth": self.depth, "normals": self.normals}
+        all_["panoptic"] = self.panoptic
+        return {kind: array for kind, array in all_.items() if array is not None}
+
+
+def convert(
+    module: Dataset, pairs: dict[str, list[Pair]], size: Size, folder: Path, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Write the arrays of all splits into `folder`; returns the report's `splits`.
+
+    Raises DejavuError when a file cannot be used, after all have been looked at.
+    """
+    faults: list[str] = []
+    splits = {}
+    for split, items in pairs.items():
+        measured = split in (module.EVALUATE, validate(module))
+        work = partial(load, module, size=size, whole_targets=measured and not is_fixed(size))
+        writer = Writer(
+            folder, split, len(items), fitted((1, 1), size) if is_fixed(size) else None, targets(module)
+        )
+        for item in _decoded(work, items, f"prepare {split}"):
+            if isinstance(item, DejavuError):
+                faults.append(str(item))
+            elif not faults:
+                writer.put(item.arrays(), item.raw_size)
+        if faults:
+            writer.abandon()
+            continue
+        splits[split] = writer.close([pair.name for pair in items], classes)
+        if "normals" in splits[split]:
+            splits[split]["normals"]["from"] = "depth" if items[0].normals is None else "files"
+    if faults:
+        for fault in faults if len(faults) > 1 else ():
+            print(fault, file=sys.stderr)
+        more = (
+            f" (one of {len(faults)} files that cannot be used, all listed above)" if len(faults) > 1 else ""
+        )
+        raise DejavuError(faults[0] + more)
+    return splits
+
+
+def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -> Item:
+    """Decode a pair and bring it to `size` (see sizes.py); raises DejavuError that names the file.
+
+    Images are averaged over the area that becomes a pixel (PIL's bilinear filter, which widens when
+    it shrinks), labels take the nearest value. So do depth and normals: then all that is said of a pixel is
+    true of one and the same point, and no depth is invented between a thing and what is behind it.
+    Of a panoptic map, too, the code of one point is taken: a segment that has none of the points is gone from
+    the image, and the others keep their numbers.
+    With `whole_targets` labels and what else there is stay as they are: what is measured is measured there.
+    """
+    image = datasets.image_of(module, pair)
+    panoptic = None
+    if "panoptic" in targets(module):
+        panoptic = cast(Panoptic, module).decode_panoptic(pair)
+    label = module.decode_label(pair.label) if panoptic is None else labels_of(panoptic)
+    raw_size = (image.height, image.width)
+    _same_size(pair, pair.label, label, raw_size)
+    depth = normals = None
+    if "depth" in targets(module):
+        depth, normals = _geometry(cast(Geometry, module), pair, raw_size)
+    new_size = fitted(raw_size, size)
+    if raw_size != new_size:
+        image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
+    if raw_size != new_size and not whole_targets:
+        label = _nearest(label, new_size)
+        depth = None if depth is None else _nearest(depth, new_size)
+        normals = None if normals is None else _nearest(normals, new_size)
+        panoptic = None if panoptic is None else _nearest(panoptic, new_size)
+    return Item(np.asarray(image), label, raw_size, depth, normals, panoptic)
+
+
+def _geometry(
+    module: Geometry, pair: Pair, raw_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A pair's depth and, where the dataset has them, normals."""
+    assert pair.depth is not None
+    depth = module.decode_depth(pair.depth)
+    _same_size(pair, pair.depth, depth, raw_size)
+    if "normals" not in targets(module):
+        return depth, None
+    normals = module.decode_normals(pair, depth)
+    _same_size(pair, pair.normals or pair.depth, normals, raw_size)
+    return depth, normals
+
+
+def _same_size(pair: Pair, path: Path, array: np.ndarray, raw_size: tuple[int, int]) -> None:
+    if array.shape[:2] != raw_size:
+        raise DejavuError(
+            f"{path} is {array.shape[1]}x{array.shape[0]} pixels, and its image {pair.image} is "
+            f"{raw_size[1]}x{raw_size[0]}"
+        )
+
+
+def _nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`array` (H, W, ...) at `size`: of every pixel the value nearest to its centre."""
+    rows, columns = (_places(old, new) for old, new in zip(array.shape[:2], size, strict=True))
+    return array[rows[:, None], columns]
+
+
+@cache
+def _places(old: int, new: int) -> np.ndarray:
+    """Which of `old` pixels in a row PIL takes for each of `new`."""
+    row = Image.fromarray(np.arange(old, dtype=np.int32)[None])
+    return np.asarray(row.resize((new, 1), Image.Resampling.NEAREST))[0]
+
+
+def _decoded(
+    work: Callable[[Pair], Item], pairs: list[Pair], description: str
+) -> Iterator[Item | DejavuError]:
+    """Every pair's item in order, or what is wrong with it; a few threads decode ahead."""
+    with ThreadPoolExecutor(_threads()) as pool:
+        batches = (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH))
+        items = (item for batch in batches for item in pool.map(partial(_attempt, work), batch))
+        yield from track(items, total=len(pairs), description=description)
+
+
+def _threads() -> int:
+    """As many as the job was given cores (macOS does not say), and no more than help."""
+    given = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(8, len(given))
+
+
+def _attempt(work: Callable[[Pair], Item], pair: Pair) -> Item | DejavuError:
+    try:
+        return work(pair)
+    except DejavuError as error:
+        return error

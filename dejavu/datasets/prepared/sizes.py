@@ -1,0 +1,54 @@
+"""The size that an image is brought to: one for all, or one that keeps its aspect ratio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...config import KeepAspect
+
+    Size = tuple[int, int] | KeepAspect
+
+
+def is_fixed(size: Size) -> bool:
+    """Whether all images become one size, [height, width]."""
+    return isinstance(size, tuple | list)
+
+
+def as_plain(size: Size) -> list[int] | dict[str, int]:
+    """The size as params.yaml has it, for JSON.
+
+    >>> as_plain((96, 192))
+    [96, 192]
+    """
+    if isinstance(size, tuple | list):
+        return list(size)
+    return {"short": size.short, "long": size.long}
+
+
+def in_words(size: Any) -> str:
+    """A size, or its plain form, for a reader.
+
+    >>> in_words([96, 192]), in_words({"short": 512, "long": 2048})
+    ('96x192', 'short side 512, long side at most 2048')
+    """
+    if isinstance(size, tuple | list):
+        return f"{size[0]}x{size[1]}"
+    short, long = (size["short"], size["long"]) if isinstance(size, dict) else (size.short, size.long)
+    return f"short side {short}, long side at most {long}"
+
+
+def fitted(raw: tuple[int, int], size: Size) -> tuple[int, int]:
+    """The height and width that an image of `raw` (H, W) is brought to.
+
+    Where the aspect ratio is kept, the factor is the largest one (above 1, too) at which the short side is at
+    most `size.short` and the long side at most `size.long`; sides are rounded, halves up. That is what
+    mmsegmentation's Resize((long, short), keep_ratio=True) makes.
+    """
+    if isinstance(size, tuple | list):
+        return size[0], size[1]
+    above, below = size.short, min(raw)  # the factor, as a fraction: no rounding before the last one
+    if size.long * below < above * max(raw):
+        above, below = size.long, max(raw)
+    height, width = (max(1, (2 * side * above + below) // (2 * below)) for side in raw)
+    return height, width

@@ -1,0 +1,1 @@
+"""What keeps Snakemake, DVC and Slurm from spoiling each other's work."""

@@ -1,0 +1,72 @@
+"""Slurm jobs that a killed Snakemake left behind.
+
+Nobody waits for them any more, yet they go on, or start later, and remove and make files that the next run
+makes, too. What they have trained is not lost: asked to stop, a training saves its step (system/signals.py).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ..errors import DejavuError
+from ..system.locks import Sign
+
+# Snakemake's plugin names all jobs of a run by the run's UUID, behind a prefix if the user wants one.
+RUN = re.compile(r"(.*_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def cancel(sign: Sign, seconds: float = 180.0) -> None:
+    """Cancel jobs that Snakemake once sent from this folder, and wait until they are gone.
+
+    `sign` must be the one of `become_snakemake`: as long as this process alone holds it, no such job has a
+    Snakemake that waits for it. Where that is not sure, nothing is cancelled.
+
+    Raises DejavuError where Slurm does not answer, or jobs are still there after so many seconds.
+    """
+    jobs = _find()
+    if not jobs:
+        return
+    which = f"Slurm job{'s' * (len(jobs) > 1)} {', '.join(jobs)} of an earlier run"
+    if not sign.sure:
+        raise DejavuError(
+            f"{which} may still write here, and nobody can tell from this machine whether its Snakemake "
+            f"lives: wait for its end, or `scancel {' '.join(jobs)}`"
+        )
+    print(f"snakemake: cancels {which}, which was killed", file=sys.stderr, flush=True)
+    end = time.monotonic() + seconds
+    while jobs:
+        if time.monotonic() > end:
+            raise DejavuError(
+                f"Slurm has not ended {', '.join(jobs)} of an earlier run in {seconds:g} seconds: "
+                f"see `squeue --jobs {','.join(jobs)}`, and run this again when they are gone"
+            )
+        subprocess.run(["scancel", *jobs], capture_output=True)  # it fails where one has just ended
+        time.sleep(min(2.0, seconds / 4))
+        jobs = _find()
+
+
+def _find() -> list[str]:
+    """Ids of this user's jobs, waiting, running or ending, that a Snakemake sent from this folder."""
+    here = Path.cwd().resolve()
+    found = []
+    for line in _ask("squeue", "--me", "--noheader", "--format=%A|%j|%Z").splitlines():
+        number, name, folder = line.split("|", 2)
+        if RUN.fullmatch(name) and Path(folder).resolve() == here:
+            found.append(number)
+    return list(dict.fromkeys(found))
+
+
+def _ask(*command: str) -> str:
+    """What a command of Slurm prints. Raises DejavuError with its last word where it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DejavuError(f"{command[0]} does not answer ({error}): is this a node of a cluster?") from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise DejavuError(f"Slurm does not answer ({said}): run this again when `squeue --me` does")
+    return done.stdout

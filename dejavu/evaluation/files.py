@@ -1,0 +1,92 @@
+"""Predictions and truths as files of the field's formats, which `dejavu score` and other tools read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from ..datasets.formats.coco import Category, Entry, Extent, Panoptic, extents, write_ids, write_panoptic
+from ..system.files import atomic
+from ..tasks.segments import CROWD, VOID, Segment
+
+DEPTH_SCALE = 256
+"""of 16-bit depth PNGs: metres = value / 256"""
+
+
+class Files(Protocol):
+    """Where one task's arrays go."""
+
+    def put(self, name: str, array: np.ndarray) -> None:
+        """Write an image's array."""
+
+    def close(self) -> None:
+        """Write what is said of all of them."""
+
+
+class Pngs:
+    """`<folder>/<name>.png`: classes (H, W), depth (H, W) in metres, or normals (H, W, 3)."""
+
+    def __init__(self, folder: Path, task: str, predicted: bool) -> None:
+        self.folder, self.task, self.predicted = folder, task, predicted
+
+    def put(self, name: str, array: np.ndarray) -> None:
+        with atomic(self.folder / f"{name}.png") as temporary:
+            Image.fromarray(self._encoded(np.asarray(array))).save(temporary, compress_level=3)
+
+    def _encoded(self, array: np.ndarray) -> np.ndarray:
+        if self.task == "semantic":
+            return array.astype(np.uint8)
+        if self.task == "depth":  # 0 means that there is none, which a prediction never says
+            least = 1 if self.predicted else 0
+            return np.rint(array * DEPTH_SCALE).clip(least, 65535).astype(np.uint16)
+        return np.rint((array.astype(np.float32) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+    def close(self) -> None:
+        """There is nothing more to say."""
+
+
+class PanopticFiles:
+    """`<folder>/<name>.png` and `<folder>.json` in COCO's panoptic format, of codes (tasks/segments.py).
+
+    A segment's id is its code plus one; `names` are those of all images, see `image_ids`.
+    """
+
+    def __init__(self, folder: Path, categories: Sequence[Category], names: Sequence[str]) -> None:
+        self.folder, self.categories, self.ids = folder, tuple(categories), image_ids(names)
+        self.entries: dict[int | str, Entry] = {}
+        self.sizes: dict[int | str, dict[int, Extent]] = {}  # official evaluations ask the truth's for areas
+
+    def put(self, name: str, array: np.ndarray) -> None:
+        codes = np.asarray(array).astype(np.int64)
+        ids = np.where(codes == VOID, 0, codes + 1)
+        write_ids(self.folder / f"{name}.png", ids)
+        found = np.unique(codes[codes != VOID]).tolist()
+        segments = {code + 1: Segment(code >> 8, code & 255 == CROWD) for code in found}
+        image = self.ids[name]
+        self.entries[image] = Entry(image, f"{name}.png", segments)
+        self.sizes[image] = extents(ids)
+
+    def close(self) -> None:
+        images = {image: f"{name}.jpg" for name, image in self.ids.items()}
+        content = Panoptic(self.categories, self.entries, images)
+        write_panoptic(self.folder.with_name(f"{self.folder.name}.json"), content, self.sizes)
+
+
+def image_ids(names: Sequence[str]) -> dict[str, int | str]:
+    """By which each image is known: the number at the end of its name, as COCO's are; else the name.
+
+    >>> image_ids(["000000000139", "000000000285"])
+    {'000000000139': 139, '000000000285': 285}
+    >>> image_ids(["aachen_000019", "bremen_000019"])
+    {'aachen_000019': 'aachen_000019', 'bremen_000019': 'bremen_000019'}
+    """
+    found = [re.search(r"[0-9]+$", name) for name in names]
+    numbers = [int(number[0]) for number in found if number is not None]
+    if len(set(numbers)) == len(names):
+        return dict(zip(names, numbers, strict=True))
+    return {name: name for name in names}

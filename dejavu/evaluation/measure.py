@@ -1,0 +1,132 @@
+"""Exported weights -> predictions -> metrics, and what the deployed network costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import registry
+from ..config import Params, Run
+from ..config.paths import Paths
+from ..errors import DejavuError
+from ..metrics import collect
+from ..system.files import read_json, write_json
+from ..system.fingerprint import code_hash, json_hash
+from ..system.signals import heed
+
+if TYPE_CHECKING:
+    from ..datasets.prepared.store import Array, Split
+
+
+def measuring_roots(run: Run) -> list[str]:
+    """The modules from which everything that a measurement runs is imported.
+
+    The network and the dataset are found by their names; `config` says how a run follows from params.yaml.
+    """
+    datasets = set(registry.modules("datasets")) & {run.dataset, run.data.source}
+    found = [f"networks.{run.network.module}", *(f"datasets.{name}" for name in sorted(datasets))]
+    return ["evaluation.measure", "config", *found]
+
+
+def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
+    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
+
+    Raises Stopped where a training that measures what it has made is asked to stop.
+    """
+    truths, several = truth(run, split), len(run.tasks) > 1
+    scoring = run.protocol.depth
+    caps = None if scoring is None else scoring.model_dump(exclude_none=True)
+    metrics = collect(run.task, report["classes"], report["ignore_index"], caps, report.get("things", ()))
+    for number, prediction in enumerate(predicted(run, seed, report, split)):
+        heed(f"while it measured seed {seed}")
+        expected = {task: array[number] for task, array in truths.items()}
+        try:
+            metrics.update(expected if several else expected[run.tasks[0]], prediction)
+        except DejavuError as error:
+            raise DejavuError(
+                f"image '{split.names[number]}' of the prepared '{run.dataset}': {error}"
+            ) from None
+    return metrics.compute()
+
+
+def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iterator[Any]:
+    """What one seed's exported weights predict for each image of a split, at its truth's size, in order."""
+    import torch
+
+    from ..compute.skip_compiler import leave_compiler_out
+
+    leave_compiler_out()
+    from ..compute import gpus
+    from ..evaluation.protocols import predict
+    from ..models.load import load_network
+    from ..system.progress import track
+    from ..tasks import channels
+
+    classes = report["classes"]
+    weights = Paths(run.scale).weights(run.experiment, seed)
+    network = load_network(run, channels(run.task, len(classes)), weights, classes)
+    for name, values in network.state_dict().items() if {"semantic", "panoptic"} & set(run.tasks) else ():
+        # load_network refuses what it predicts, if that is not finite; this names the tensor.
+        if not torch.isfinite(values).all():
+            raise DejavuError(f"{weights} holds what is no number, in '{name}': delete it and train again")
+    network = network.to(memory_format=torch.channels_last).to(gpus.device())
+    predictions = predict(
+        network,
+        split.images,
+        task=run.task,
+        protocol=run.protocol,
+        crop=run.train.crop,
+        align_corners=run.train.align_corners,
+        sizes=[array.shape[:2] for array in truth(run, split)[run.tasks[0]]],
+        things=report.get("things", ()),
+    )
+    return track(predictions, len(split.images), f"{run.experiment} seed {seed}")
+
+
+def truth(run: Run, split: Split) -> dict[str, Array]:
+    """The array of a split that each of a run's tasks is measured against.
+
+    Raises DejavuError where the prepared dataset has none.
+    """
+    from ..tasks import TARGETS
+
+    found: dict[str, Array] = {}
+    for task in run.tasks:
+        array: Array | None = getattr(split, TARGETS[task], None)
+        if array is None:
+            raise DejavuError(
+                f"the prepared '{run.dataset}' has no {task}, which '{run.experiment}' is measured against: "
+                f"'{run.data.source}', which plays its part at scale {run.scale}, must bring it"
+            )
+        found[task] = array
+    return found
+
+
+def cost(params: Params, run: Run) -> dict[str, Any]:
+    """What the full-size network costs at its dataset's `cost_input`.
+
+    With the classes of the dataset itself, whatever stands in for it. Rows share networks, so what was
+    counted once is kept in runs/costs.
+    """
+    from .. import datasets
+    from ..tasks import channels
+
+    outputs = channels(run.task, len(datasets.class_names(run.dataset, params.datasets)))
+    size, network = params.cost_input(run.dataset), run.network
+    code = code_hash(["networks.cost", f"networks.{network.module}"])
+    asked = [network.module, network.options, outputs, size, code]
+    path = Path("runs/costs") / f"{json_hash(asked)[:16]}.json"
+    try:
+        found = read_json(path)
+        if found["asked"] == json_hash(asked):
+            return dict(found["cost"])
+    except (DejavuError, OSError, KeyError, TypeError):
+        pass
+    from .. import networks
+    from ..networks.cost import measure
+
+    gmacs, params_m = measure(lambda: networks.build(network.module, outputs, **network.options), size)
+    counted = {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
+    write_json(path, {"asked": json_hash(asked), "cost": counted})
+    return counted

@@ -1,0 +1,167 @@
+"""Cyclic consistency (DejaVu-CL): the base network sees the regenerated image and must say the same of it.
+
+    I_G = CRM(I_R, h(I))        L_cycle = weight * distance(h(I_G), ground truth, or h(I))
+
+A regenerated image that only looks right to the DejaVu loss is not enough: the base network must be able to
+read it. The second pass is one aside: the network's buffers (BatchNorm's running statistics above all) stay
+those of real images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import DejavuError, nearest
+from ..tasks.predictions import TASKS, Prediction, Queries, read_all
+from .conditioning import panoptic
+
+Criterion = Callable[[Any, Any], Tensor]
+TARGETS = ("labels", "prediction")
+GRADIENTS = ("both", "regenerator", "network")
+
+
+class CyclicConsistency:
+    """The cycle's loss, and whom its gradient reaches.
+
+    Args:
+        target: what the prediction of the regenerated image must agree with. "labels": the ground truth, by
+            the task's own loss. "prediction": what the network said of the image itself, without gradient;
+            by KL divergence (semantic), L1 (depth, and per-class masks of a panoptic prediction) or
+            1 - cosine (normals), each the mean over pixels.
+        gradient: "both"; "regenerator": the second pass gives the network's parameters none; "network": the
+            regenerated image is taken as it is. With "regenerator" the regenerated image still hangs on the
+            network through the first prediction: regenerate from a detached one where nothing may reach it.
+        weight: of the loss.
+
+    Raises:
+        DejavuError: an unknown target or gradient, or a weight that is no number of at least 0.
+
+    >>> network, image = nn.Conv2d(3, 5, 1), torch.rand(2, 3, 8, 8)
+    >>> regenerated = image.clone().requires_grad_()
+    >>> cycle = CyclicConsistency(target="prediction", weight=1.0)
+    >>> round(cycle(network, regenerated, network(image)).item(), 6)  # perfectly regenerated: they agree
+    0.0
+    """
+
+    def __init__(self, target: str = "labels", gradient: str = "both", weight: float = 0.1) -> None:
+        for key, value, known in (("target", target, TARGETS), ("gradient", gradient, GRADIENTS)):
+            if value not in known:
+                raise DejavuError(f"cycle.{key}: unknown {value!r}, {nearest(str(value), known)}")
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not (number and 0 <= weight < math.inf):
+            raise DejavuError(f"cycle.weight: must be a number of at least 0, not {weight!r}")
+        self.target, self.gradient, self.weight = target, gradient, weight
+
+    def __repr__(self) -> str:
+        return f"CyclicConsistency(target={self.target!r}, gradient={self.gradient!r}, weight={self.weight})"
+
+    def __call__(
+        self,
+        network: nn.Module,
+        regenerated: Tensor,
+        prediction: Any,
+        labels: Any = None,
+        criterion: Criterion | None = None,
+        task: str | Sequence[str] = "semantic",
+    ) -> Tensor:
+        """weight * L_cycle, a scalar.
+
+        Args:
+            network: the base network, in training or evaluation mode, which decides on BatchNorm and dropout.
+            regenerated: the last regenerated images, (N, 3, H, W), with their graph.
+            prediction: what the network returned for the real images. Only target="prediction" looks at it.
+            labels: the ground truth, of any kind that the criterion takes.
+            criterion: the task's loss, (prediction, labels) -> scalar. It is given the task's tensor out of
+                what the network returns, `Queries` of a panoptic network, and a mapping from task to these
+                of several tasks.
+            task: a task of `predictions.TASKS`, or several.
+
+        Raises:
+            DejavuError: labels or criterion are missing, an unknown task, a prediction that cannot be read.
+        """
+        tasks = (task,) if isinstance(task, str) else tuple(task)
+        for name in tasks:
+            if name not in TASKS:
+                raise DejavuError(f"unknown task {name!r}, {nearest(str(name), TASKS)}")
+        self._check(labels, criterion)
+        if self.gradient == "network":
+            regenerated = regenerated.detach()
+        seen = read_all(tasks, call_aside(network, regenerated, detach=self.gradient == "regenerator"))
+        if self.target == "labels":
+            assert criterion is not None
+            return self.weight * _scalar(criterion(seen[tasks[0]] if len(tasks) == 1 else seen, labels))
+        expected = read_all(tasks, prediction)
+        return (
+            self.weight * torch.stack([_agreement(name, seen[name], expected[name]) for name in tasks]).sum()
+        )
+
+    def _check(self, labels: Any, criterion: Criterion | None) -> None:
+        if self.target == "labels" and labels is None:
+            raise DejavuError("labels are missing: the cycle compares with them unless target='prediction'")
+        if self.target == "labels" and criterion is None:
+            raise DejavuError("criterion is missing: the cycle with target='labels' needs the task's loss")
+
+
+def call_aside(module: nn.Module, *inputs: Any, detach: bool = False) -> Any:
+    """What a module returns, without a trace in its buffers: BatchNorm's running statistics stay as they are.
+
+    `detach` leaves its parameters without gradient, too. The gradient to the inputs is the usual one.
+    """
+    clones: dict[Tensor, Tensor] = {}  # one a tensor, so that tied weights stay tied
+    replaced = {}
+    # Each module once: torch's own search for ties loses the originals of a module that has two names.
+    for prefix, inner in module.named_modules(remove_duplicate=True):
+        for name, value in inner.named_parameters(prefix, recurse=False, remove_duplicate=False):
+            replaced[name] = clones.setdefault(value, value.detach() if detach else value)
+        for name, value in inner.named_buffers(prefix, recurse=False, remove_duplicate=False):
+            replaced[name] = clones.setdefault(value, value.clone())
+    return torch.func.functional_call(module, replaced, inputs, tie_weights=False)
+
+
+def _scalar(loss: Any) -> Tensor:
+    if not isinstance(loss, Tensor) or loss.ndim:
+        what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise DejavuError(f"criterion must return a scalar tensor, not {what}")
+    return loss
+
+
+# How far a prediction is from the expected one, which gets no gradient: one function a task.
+
+
+def _semantic(logits: Tensor, expected: Tensor) -> Tensor:
+    """Mean over pixels of KL(expected || seen) of class logits (N, K, h, w)."""
+    target = expected.log_softmax(1)
+    return (target.exp() * (target - logits.log_softmax(1))).sum(1).mean()
+
+
+def _normals(normals: Tensor, expected: Tensor) -> Tensor:
+    """Mean over pixels of 1 - cosine between vectors (N, 3, h, w) of any length."""
+    return (1 - F.cosine_similarity(normals, expected, dim=1, eps=1e-6)).mean()
+
+
+AGREEMENT: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "semantic": _semantic,
+    "panoptic": F.l1_loss,
+    "depth": F.l1_loss,
+    "normals": _normals,
+}
+
+
+def _agreement(task: str, seen: Prediction, expected: Prediction) -> Tensor:
+    if isinstance(seen, Queries) and isinstance(expected, Queries):
+        # Per class: a query may stand for another object in the other image.
+        grid = (expected.masks.shape[-2], expected.masks.shape[-1])
+        seen, expected = panoptic(seen, grid), panoptic(expected, grid)
+    assert isinstance(seen, Tensor) and isinstance(expected, Tensor)
+    if seen.shape != expected.shape:
+        raise DejavuError(
+            f"the {task} predictions of an image and of its regeneration must have one shape, not "
+            f"{tuple(expected.shape)} and {tuple(seen.shape)}"
+        )
+    return AGREEMENT[task](seen.float(), expected.detach().float())

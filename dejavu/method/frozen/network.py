@@ -1,0 +1,81 @@
+"""Networks that judge images in training (CLIP, VGG), and are neither trained, saved nor deployed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...compute.weights import is_file_name
+from ...errors import DejavuError
+
+
+class Frozen:
+    """Holds a network so that a module which holds this does not see it.
+
+    It is no nn.Module on purpose: what it holds is in no `parameters()`, `state_dict()`, `train()` or `to()`
+    of its owner, and so in no optimiser, checkpoint or exported weights. Gradients go through the network
+    to its input only. A copy or a pickle of it holds no weights: it says how to make them again.
+    """
+
+    def __init__(self, network: nn.Module, made_by: Callable[..., Frozen], *arguments: Any) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self._made_by, self._arguments = made_by, arguments
+        self._elsewhere: dict[torch.device, nn.Module] = {}
+
+    @torch.inference_mode(False)  # a copy made in it could not be used in training later
+    def on(self, device: torch.device) -> nn.Module:
+        """The network where its input is, copied there when it is first needed."""
+        if device.type == "cpu":
+            return self.network
+        if device not in self._elsewhere:
+            self._elsewhere[device] = deepcopy(self.network).to(device)
+        return self._elsewhere[device]
+
+    def __reduce__(self) -> tuple[Callable[..., Frozen], tuple[Any, ...]]:
+        return self._made_by, self._arguments
+
+
+def check_images(name: str, images: Tensor) -> None:
+    """Raise DejavuError unless images are floating (N, 3, H, W)."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise DejavuError(
+            f"{name} must be floating (N, 3, H, W) images, not {images.dtype} {tuple(images.shape)}"
+        )
+
+
+def check_numbers(key: str, weight: float, width: float) -> None:
+    """Raise DejavuError unless a term's weight is at least 0 and its network's width within 0 and 1."""
+    if not _is_number(weight) or not 0 <= weight < math.inf:
+        raise DejavuError(f"{key}.weight must be a number of at least 0, not {weight!r}")
+    if not _is_number(width) or not 0 < width <= 1:
+        raise DejavuError(f"{key}.width must be a number above 0 and at most 1, not {width!r}")
+
+
+def describe(network: str, source: str | None, width: float) -> str:
+    """What a network's judgement is worth: its name and where its weights are from, for a table's note.
+
+    >>> describe("VGG16", None, 0.25), describe("VGG16", "models/vgg16.pth", 1)
+    ('VGG16, random weights, width 0.25', 'VGG16, weights of vgg16.pth')
+    """
+    if source is None:
+        weights = "random weights"
+    else:
+        weights = f"weights of {Path(source).name}" if is_file_name(source) else f"weights {source}"
+    return ", ".join([network, weights, *([] if width == 1 else [f"width {width:g}"])])
+
+
+def check_triple(key: str, values: Sequence[float], least: float) -> tuple[float, float, float]:
+    """Three numbers, one a colour channel. Raises DejavuError for anything else, or one not above `least`."""
+    if len(values) != 3 or not all(_is_number(value) and value > least for value in values):
+        raise DejavuError(f"{key} must be three numbers above {least:g}, one a channel, not {values!r}")
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

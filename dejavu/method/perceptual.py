@@ -1,0 +1,211 @@
+"""A perceptual distance of images: of what a frozen VGG16 makes of them.
+
+Johnson et al. 2016 compare features of VGG16; LPIPS (Zhang et al. 2018) compares their directions, layer by
+layer. Here it is the second without its learned weights, or the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..compute.random import seeded
+from ..compute.weights import read_weights, version
+from ..errors import DejavuError, nearest
+from .frozen.network import Frozen, check_images, check_numbers, describe
+
+# VGG16 up to its last convolution: channels, and "M" for halving.
+VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
+EPSILON = 1e-6  # of squared lengths: a feature near 0 has no direction, and would have a huge gradient
+
+
+class Perceptual:
+    """weight * the mean distance over layers of the features of two images in a frozen VGG16.
+
+    The trunk is no part of any module that holds this: not of its parameters, its state or its cost. It is
+    shared by all objects with the same weights, width, depth and seed, and follows the images' device.
+
+    Args:
+        weights: "DEFAULT" for torchvision's ImageNet weights, which are downloaded, or a .safetensors, .pt,
+            .pth or .bin file of torchvision's VGG16 or of its features. None draws them at random.
+        width: of the channels of VGG16; below 1 for small scales.
+        layers: activations that are compared, "relu1_1" to "relu5_3"; later ones are not computed.
+        normalise: compare directions, features of unit length over channels (LPIPS): a layer's distance is
+            then within 0 and 2. False compares the features themselves (Johnson), squared.
+        weight: of the term.
+        seed: of random weights; the global random state is left alone.
+
+    Raises:
+        DejavuError: an argument that cannot be right; weights that are missing, unreadable or do not fit.
+
+    >>> perceptual = Perceptual(width=0.125)
+    >>> perceptual.description
+    'VGG16, random weights, width 0.125'
+    >>> images = torch.randn(2, 3, 32, 32)
+    >>> float(perceptual(images, images))
+    0.0
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        width: float = 1.0,
+        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_3"),
+        normalise: bool = True,
+        weight: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        check_numbers("perceptual", weight, width)
+        self.weight, self.layers, self.normalise = weight, tuple(layers), normalise
+        self.description = describe("VGG16", weights, width)
+        """What judged, for a table's note: the trunk, where its weights are from, width."""
+        known = activations()
+        for layer in self.layers:
+            if layer not in known:
+                raise DejavuError(f"perceptual.layers: unknown layer {layer!r}, {nearest(layer, known)}")
+        if not self.layers:
+            raise DejavuError(f"perceptual.layers must name at least one layer, {nearest('', known)}")
+        self._taken = [known[layer] for layer in self.layers]
+        self.trunk = load(weights, width, max(self._taken) + 1, seed)
+
+    def __call__(self, regenerated: Tensor, images: Tensor) -> Tensor:
+        """How far regenerated images look from images: a scalar, with a graph to the regenerated ones only.
+
+        Args:
+            regenerated: (N, 3, H, W), normalised with ImageNet's mean and deviation.
+            images: what they should look like, the same shape.
+
+        Raises DejavuError when they are not that, or too small for the trunk.
+        """
+        return self.of_steps([regenerated], images)[0]
+
+    def of_steps(self, steps: Sequence[Tensor], images: Tensor) -> list[Tensor]:
+        """The distance of each step's images: those to be regenerated go through the trunk once."""
+        for step in steps:
+            check_images("regenerated", step)
+        check_images("images", images)
+        for step in steps:
+            if step.shape != images.shape:
+                raise DejavuError(
+                    f"regenerated and images must have one shape, not {tuple(step.shape)} and "
+                    f"{tuple(images.shape)}"
+                )
+        with torch.no_grad():
+            wanted = self.features(images)
+        found = []
+        for step in steps:
+            pairs = zip(self.features(step), wanted, strict=True)
+            found.append(self.weight * torch.stack([self._distance(*pair) for pair in pairs]).mean())
+        return found
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The activations of `layers`, each (N, C, H/s, W/s)."""
+        trunk = self.trunk.on(images.device)
+        halvings = sum(isinstance(layer, nn.MaxPool2d) for layer in trunk.children())
+        if min(images.shape[-2:]) < 2**halvings:
+            raise DejavuError(
+                f"images must be at least {2**halvings} pixels high and wide for {', '.join(self.layers)}, "
+                f"not {tuple(images.shape[-2:])}"
+            )
+        # The trunk is channels-last, which convolutions of few channels are twice as fast in on CPU.
+        found, x = {}, images.float().contiguous(memory_format=torch.channels_last)
+        for index, layer in enumerate(trunk.children()):
+            x = layer(x)
+            found[index] = x
+        return [found[index] for index in self._taken]
+
+    def _distance(self, regenerated: Tensor, wanted: Tensor) -> Tensor:
+        regenerated, wanted = regenerated.float(), wanted.float()
+        if not self.normalise:
+            return F.mse_loss(regenerated, wanted)
+        return (_direction(regenerated) - _direction(wanted)).square().sum(1).mean()
+
+
+def _direction(features: Tensor) -> Tensor:
+    """Features (N, C, h, w) at unit length over channels; those near 0 stay short."""
+    return features * (features.square().sum(1, keepdim=True) + EPSILON).rsqrt()
+
+
+def activations() -> dict[str, int]:
+    """VGG16's activations by name, and their place among torchvision's `features`."""
+    places, place, block, convolution = {}, 0, 1, 0
+    for entry in VGG16:
+        if entry == "M":
+            place, block, convolution = place + 1, block + 1, 0
+        else:
+            convolution += 1
+            places[f"relu{block}_{convolution}"] = place + 1  # behind the convolution
+            place += 2
+    return places
+
+
+def load(weights: str | None, width: float, depth: int, seed: int) -> Frozen:
+    """The first `depth` layers of VGG16, the same object for the same arguments.
+
+    Raises DejavuError for weights that are missing, cannot be read or do not fit.
+    """
+    if weights is None:
+        return _load(None, width, depth, seed, None)
+    if weights != "DEFAULT":
+        return _load(weights, width, depth, 0, version(weights, "perceptual.weights"))
+    if width != 1:
+        raise DejavuError(f"perceptual.width must be 1 with the weights DEFAULT, not {width:g}")
+    return _load(weights, width, depth, 0, None)
+
+
+@lru_cache(maxsize=4)
+def _load(weights: str | None, width: float, depth: int, seed: int, _: object) -> Frozen:
+    from torchvision.models.vgg import make_layers
+
+    channels = [entry if isinstance(entry, str) else max(4, round(entry * width)) for entry in VGG16]
+    with torch.device("meta"):  # no numbers are drawn here
+        trunk = make_layers(channels)[:depth]
+    trunk = trunk.to_empty(device="cpu")
+    if weights is None:
+        _draw(trunk, seed)
+    else:
+        _fill(
+            trunk,
+            _download() if weights == "DEFAULT" else read_weights(weights, "perceptual.weights"),
+            weights,
+        )
+    return Frozen(trunk.to(memory_format=torch.channels_last), load, weights, width, depth, seed)
+
+
+def _draw(trunk: nn.Module, seed: int) -> None:
+    """Random weights that keep the activations' size from layer to layer (He et al. 2015)."""
+    with seeded(seed):
+        for layer in trunk.children():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+def _fill(trunk: nn.Module, given: dict[str, Tensor], source: str) -> None:
+    given = {key.removeprefix("features."): value for key, value in given.items()}
+    for key, own in trunk.state_dict().items():
+        shape = tuple(given[key].shape) if key in given else None
+        if shape != tuple(own.shape):
+            there = "missing" if shape is None else f"{shape}"
+            raise DejavuError(
+                f"perceptual.weights: {source} does not fit: 'features.{key}' is {there} there and "
+                f"{tuple(own.shape)} here; it must be of a VGG16 without batch norm, of the same width"
+            )
+        own.copy_(given[key])
+
+
+def _download() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights
+
+    try:
+        return dict(VGG16_Weights.DEFAULT.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except Exception as error:  # of the network, in many ways
+        raise DejavuError(
+            f"perceptual.weights: DEFAULT could not be downloaded ({type(error).__name__}): "
+            "name a file of torchvision's vgg16 weights instead"
+        ) from error

@@ -1,0 +1,79 @@
+"""Redaction: destroy an image's structure and keep its context.
+
+What is taken away can only be regenerated from the prediction, which is what the DejaVu loss trains.
+A redaction is a plain callable: `redaction(images, generator) -> Redacted(images, mask)`. Beside it stands
+`redaction.part(images, mask)`, what the mask removes of any images: a linear projection.
+
+Spatial redactions (spatial.py) remove pixels, spectral ones (spectral.py) frequencies; the masks of the
+latter lie over frequencies.
+
+**Mask polarity, here and everywhere: 0 is keep, 1 is remove.** Removed values become 0. For pixels that is
+the dataset's mean after normalisation; kept pixels stay as they are, to the bit.
+
+Random choices are made where the generator lives (the CPU unless one says otherwise), so that a seed
+makes the same masks for images on any device.
+"""
+
+from __future__ import annotations
+
+from ... import registry
+from ...errors import DejavuError
+from .base import Redacted, Redaction, check_images, check_redacted
+from .spatial import Checkerboard, RandomBlocks, RandomPixels, SpatialRedaction, block_side, remove
+from .spectral import BandPass, Bands, BandStop, FixedBands, HighPass, LowPass, RandomBands, SpectralRedaction
+
+REGISTRY: dict[str, type[Redaction]] = {
+    "random_blocks": RandomBlocks,
+    "random_pixels": RandomPixels,
+    "checkerboard": Checkerboard,
+    "low_pass": LowPass,
+    "high_pass": HighPass,
+    "band_pass": BandPass,
+    "band_stop": BandStop,
+    "bands": Bands,
+    "random_bands": RandomBands,
+}
+
+__all__ = [
+    "REGISTRY",
+    "names",
+    "build",
+    "Redacted",
+    "Redaction",
+    "SpatialRedaction",
+    "RandomBlocks",
+    "RandomPixels",
+    "Checkerboard",
+    "SpectralRedaction",
+    "FixedBands",
+    "LowPass",
+    "HighPass",
+    "BandPass",
+    "BandStop",
+    "Bands",
+    "RandomBands",
+    "remove",
+    "block_side",
+    "check_images",
+    "check_redacted",
+]
+
+
+def names() -> list[str]:
+    """Every redaction's name."""
+    return list(REGISTRY)
+
+
+def build(name: str, **given: object) -> Redaction:
+    """A redaction by name.
+
+    Raises DejavuError for an unknown name, option or value.
+
+    >>> build("random_blocks", ratio=0.25)
+    RandomBlocks(ratio=0.25, block=0.0625)
+    """
+    try:
+        registry.check("redaction", name, given, "redaction")
+    except ValueError as error:
+        raise DejavuError(str(error)) from None
+    return REGISTRY[name](**given)

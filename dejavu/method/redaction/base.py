@@ -1,0 +1,127 @@
+"""What every redaction is: a mask, and the projection onto what it removes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...compute.processes import place
+from ...compute.random import rows
+from ...errors import DejavuError
+
+MANY = 2**14  # things to choose from, above which drawing with replacement is faster than sorting
+
+
+class Redacted(NamedTuple):
+    """A redacted batch."""
+
+    images: Tensor  # (N, C, H, W), of the input's dtype
+    mask: Tensor  # bool, True is removed: (N, 1, H, W) over pixels, or (N or 1, 1, H, W) over frequencies
+
+
+class Redaction(ABC):
+    """What every redaction can do."""
+
+    @abstractmethod
+    def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw a mask (N or 1, 1, H, W) for images (N, C, H, W), bool, on their device."""
+
+    @abstractmethod
+    def part(self, images: Tensor, mask: Tensor) -> Tensor:
+        """What the mask removes of images (N, C, H, W): a linear, self-adjoint projection.
+
+        The images need not be those that the mask was drawn for. Of a redacted image it is 0.
+        """
+
+    @abstractmethod
+    def rest(self, images: Tensor, mask: Tensor) -> Tensor:
+        """What the mask leaves of images (N, C, H, W): images - part, up to rounding."""
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Redacted:
+        """Redact images (N, C, H, W) of a floating dtype.
+
+        Raises DejavuError for anything else.
+        """
+        check_images(images)
+        mask = self.mask(images, generator)
+        return Redacted(self.rest(images, mask), mask)
+
+
+def check_images(images: Tensor) -> None:
+    """Raise DejavuError unless images are a floating tensor, (N, C, H, W)."""
+    if not isinstance(images, Tensor):
+        raise DejavuError(f"images must be a tensor, not {type(images).__name__}")
+    if images.ndim != 4:
+        raise DejavuError(f"images must be (N, C, H, W), not of shape {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise DejavuError(f"images must be normalised to floating point, not {images.dtype}")
+
+
+def check_mask(images: Tensor, mask: Tensor) -> None:
+    """Raise DejavuError unless images are a batch and the mask is a bool tensor (N or 1, 1, H, W) for it."""
+    check_images(images)
+    n, _, height, width = images.shape
+    fits = isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape[1:] == (1, height, width)
+    if not fits or len(mask) not in (1, n):
+        found = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+        raise DejavuError(f"mask must be bool, ({n} or 1, 1, {height}, {width}), not {found}")
+
+
+def uniform(n: int, count: int, generator: torch.Generator | None) -> Tensor:
+    """(n, count) numbers in [0, 1), a row an image, where the generator lives."""
+    return rows(n, count, generator=generator)
+
+
+def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
+    """(n, count) bool where the generator lives: exactly `chosen` are True in each row, all alike."""
+    if count > MANY:
+        here = place()  # each process draws the whole batch's, as in `rows`
+        drawn = [_choose_many(count, chosen, generator) for _ in range(n * here.world)]
+        return torch.cat(drawn[here.part(n)])
+    scores = uniform(n, count, generator)
+    indices = scores.topk(chosen, sorted=False).indices  # exact, ties or not
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, indices, True)
+
+
+def _choose_many(count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
+    """(1, count): drawn with replacement until enough differ, which is fair and beats sorting the scores."""
+    few = min(chosen, count - chosen)
+    device = generator.device if generator else torch.device("cpu")
+    taken = torch.zeros(count, dtype=torch.bool, device=device)
+    missing = few
+    while missing:  # as many as are missing: never too many, whatever repeats
+        taken[torch.randint(count, (missing,), generator=generator, device=device)] = True
+        missing = few - int(taken.count_nonzero())
+    return (taken if few == chosen else ~taken)[None]
+
+
+def check_redacted(redacted: object, images: Tensor) -> Redacted:
+    """What a redaction returned, by whomever it was written. Raises DejavuError unless it is a `Redacted`.
+
+    Masks are bool: of the pixels (N, 1, H, W), or of what the redaction's own `part` understands.
+    """
+    pair = redacted if isinstance(redacted, tuple | list) and len(redacted) == 2 else None
+    if pair is None or not all(isinstance(part, Tensor) for part in pair):
+        raise DejavuError(
+            f"a redaction must return (images, mask), two tensors, not {type(redacted).__name__}"
+        )
+    kept, mask = pair
+    if kept.shape != images.shape:
+        raise DejavuError(
+            f"a redaction must keep the images' shape {tuple(images.shape)}, not return {tuple(kept.shape)}"
+        )
+    if mask.dtype != torch.bool or mask.ndim != 4:
+        raise DejavuError(
+            f"a redaction's mask must be bool (N, 1, H, W), True is removed, not {mask.dtype} "
+            f"{tuple(mask.shape)}"
+        )
+    return Redacted(kept, mask)
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raise DejavuError unless 0 < value < 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise DejavuError(f"{name} must be a number between 0 and 1, not {value!r}")

@@ -1,0 +1,168 @@
+"""Conditional regeneration modules (CRM): the image back from what redaction left and the prediction.
+
+A CRM works at the stride s of the prediction head. The image is folded into channels (pixel-unshuffle),
+so that nothing of it is thrown away, and unfolded at the end:
+
+    (N, 3, H, W) -> (N, 3 s^2, H/s, W/s) -> [ + condition (N, C, H/s, W/s) ] -> convolutions -> (N, 3, H, W)
+
+At full resolution the same convolutions would cost more than the network that they train.
+It exists in training only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import registry
+from ..errors import DejavuError, nearest
+from ..registry import Positive
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": lambda channels: nn.GroupNorm(1, channels),
+    "none": nn.Identity,
+}
+
+
+class CRM(nn.Module, ABC):
+    """What both modules share: folding, and `depth` convolutions 3x3, conv-norm-ReLU, the last one plain.
+
+    Args:
+        condition_channels: C of the condition.
+        stride: s, of the grid that the CRM works on.
+        image_channels: of the image; 3 for RGB.
+        width: channels between the convolutions.
+        depth: number of convolutions.
+        norm: "batch", "group" (one group) or "none".
+    """
+
+    def __init__(
+        self,
+        condition_channels: int,
+        stride: int,
+        image_channels: int = 3,
+        *,
+        width: Positive = 32,
+        depth: Positive = 3,
+        norm: Literal["batch", "group", "none"] = "batch",
+    ) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise DejavuError(f"regenerator.norm: unknown norm {norm!r}, {nearest(norm, NORMS)}")
+        if min(condition_channels, stride, width, depth) < 1:
+            raise DejavuError(
+                "a regenerator's condition_channels, stride, width and depth must be at least 1"
+            )
+        self.condition_channels, self.stride, self.image_channels = condition_channels, stride, image_channels
+        folded = image_channels * stride**2
+        widths = [folded + condition_channels, *[width] * (depth - 1)]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1, bias=norm == "none"),
+                NORMS[norm](after),
+                nn.ReLU(inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], folded, 3, padding=1))
+
+    def forward(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
+        """Regenerate images (N, 3, H, W) from redacted ones and a condition (N, C, any, any).
+
+        Returns every step's images, the final ones last. Any H and W will do.
+        """
+        if redacted.shape[1] != self.image_channels:
+            raise DejavuError(
+                f"images must have the {self.image_channels} channels that the regenerator was built for, "
+                f"not {redacted.shape[1]}: others need regenerator=ForwardCRM(condition_channels, stride, "
+                "image_channels)"
+            )
+        height, width = redacted.shape[-2:]
+        if height % self.stride or width % self.stride:
+            redacted = F.pad(redacted, (0, -width % self.stride, 0, -height % self.stride))
+        folded = F.pixel_unshuffle(redacted, self.stride)  # (N, 3 s^2, H/s, W/s)
+        steps = self.regenerate(folded, resize(condition, self.grid(redacted)))
+        return [F.pixel_shuffle(step, self.stride)[..., :height, :width] for step in steps]  # (N, 3, H, W)
+
+    def grid(self, images: Tensor) -> tuple[int, int]:
+        """Height and width of the grid that images (N, 3, H, W) are folded to."""
+        return -(-images.shape[-2] // self.stride), -(-images.shape[-1] // self.stride)
+
+    def step(self, folded: Tensor, condition: Tensor) -> Tensor:
+        """Once through the convolutions: (N, 3 s^2, h, w) and (N, C, h, w) to (N, 3 s^2, h, w)."""
+        return self.layers(torch.cat([folded, condition], 1))
+
+    @abstractmethod
+    def regenerate(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
+        """Every step's folded image, from the folded redacted one and the condition on its grid."""
+
+
+class ForwardCRM(CRM):
+    """CRM-F: once through. I_G = f(I_R, C)."""
+
+    def regenerate(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
+        return [self.step(redacted, condition)]
+
+
+class RecursiveCRM(CRM):
+    """CRM-R: the regenerated image goes in again, the same weights each time.
+
+    G_0 = I_R and G_t = G_{t-1} + f(G_{t-1}, C), t = 1..recursions. The slides show an elementwise
+    addition at each step and leave open of what; as a residual it starts from the pixels that were kept.
+    """
+
+    def __init__(
+        self,
+        condition_channels: int,
+        stride: int,
+        image_channels: int = 3,
+        *,
+        recursions: Positive = 3,
+        **crm: object,
+    ) -> None:
+        super().__init__(condition_channels, stride, image_channels, **crm)  # type: ignore[arg-type]
+        if recursions < 1:
+            raise DejavuError(f"regenerator.recursions: must be at least 1, not {recursions}")
+        self.recursions = recursions
+
+    def regenerate(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
+        steps = [redacted]
+        for _ in range(self.recursions):
+            steps.append(steps[-1] + self.step(steps[-1], condition))
+        return steps[1:]
+
+
+REGISTRY = {"crm_f": ForwardCRM, "crm_r": RecursiveCRM}
+
+
+def names() -> list[str]:
+    """Every regenerator's name."""
+    return list(REGISTRY)
+
+
+def build(name: str, condition_channels: int, stride: int, **given: object) -> CRM:
+    """A regenerator by name. Raises DejavuError for an unknown name, option or value."""
+    try:
+        registry.check("regeneration", name, given, "regenerator")
+    except ValueError as error:
+        raise DejavuError(str(error)) from None
+    return REGISTRY[name](condition_channels, stride, **given)
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (N, C, h, w) on another grid: averages where it is coarser, bilinear where it is finer."""
+    height, width = maps.shape[-2:]
+    if (height, width) == tuple(size):
+        return maps
+    if height < size[0] or width < size[1]:
+        return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+    window = -(-height // size[0]), -(-width // size[1])
+    if (-(-height // window[0]), -(-width // window[1])) == tuple(size):
+        # The cells that pixel-unshuffle makes, cut off by the border in the same way.
+        return F.avg_pool2d(maps, window, ceil_mode=True)
+    return F.adaptive_avg_pool2d(maps, size)

@@ -1,0 +1,131 @@
+"""DejaVu-TS: CLIP compares the regenerated image with a description of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import DejavuError
+from ..tasks.images import MEAN, STD
+from .frozen import clip
+from .frozen.network import check_images, check_numbers, check_triple, describe
+
+
+class TextSupervision:
+    """weight * mean(1 - cos(E_I(I_G), E_T(text))), with the two encoders of a frozen CLIP.
+
+    The CLIP is no part of any module that holds this: not of its parameters, its state or its cost. It is
+    shared by all objects with the same model, weights, width and seed, and follows the images' device.
+
+    Args:
+        model: an architecture of open_clip, such as "ViT-B-32".
+        pretrained: its weights: a tag of open_clip ("laion2b_s34b_b79k"), "hf-hub:ORG/NAME", which is
+            downloaded, "local-dir:FOLDER", or a .safetensors, .pt, .pth or .bin file, which is never
+            unpickled. None draws them at random: a judge that knows nothing, for trying the machinery.
+            OpenAI's and other weights trained with QuickGELU need "ViT-B-32-quickgelu" as a file; a tag
+            sees to that itself.
+        weight: of the term.
+        template: a description with {} where the classes go.
+        classes: their names by class id, for `prompts`.
+        width: below 1 the same model with fewer channels, layers and pixels.
+        mean: with std, what images were normalised with; ImageNet's by default.
+        std: see mean.
+        seed: of random weights; the global random state is left alone.
+
+    Raises:
+        DejavuError: an argument that cannot be right; weights that are missing, unreadable or do not fit.
+
+    >>> supervision = TextSupervision(width=0.05, classes=["road", "car"])
+    >>> supervision.description
+    'CLIP ViT-B-32, random weights, width 0.05'
+    >>> supervision.prompts(torch.tensor([[[1, 0, 0, 255]]]))
+    ['a photo of a scene with road and car.']
+    >>> loss = supervision(torch.randn(2, 3, 48, 64), ["a street.", "a kitchen."])
+    """
+
+    def __init__(
+        self,
+        model: str = "ViT-B-32",
+        pretrained: str | None = None,
+        *,
+        weight: float = 0.1,
+        template: str = "a photo of a scene with {}.",
+        classes: Sequence[str] | None = None,
+        width: float = 1.0,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+        seed: int = 0,
+    ) -> None:
+        check_numbers("text", weight, width)
+        if template.count("{}") != 1:
+            raise DejavuError(f"text.template must hold {{}} once, where the classes go, not {template!r}")
+        self.weight, self.template = weight, template
+        self.classes = None if classes is None else [name.replace("_", " ") for name in classes]
+        self.mean = check_triple("mean", mean, -float("inf"))
+        self.std = check_triple("std", std, 0)
+        self.description = describe(f"CLIP {model}", pretrained, width)
+        """What judged, for a table's note: architecture, where the weights are from, width."""
+        self.clip = clip.load(model, pretrained, width, seed)
+
+    def __call__(self, images: Tensor, texts: Sequence[str]) -> Tensor:
+        """How far images are from their texts: a scalar, with a graph to the images only.
+
+        Args:
+            images: (N, 3, H, W), normalised with mean and std; any H and W.
+            texts: N descriptions. What is beyond CLIP's 77 tokens is cut off. An empty one describes
+                nothing, and its image is left out of the mean.
+
+        Raises DejavuError when images or texts are not that.
+        """
+        check_images("images", images)
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise DejavuError("texts must be a list of strings, one an image")
+        if len(texts) != len(images):
+            raise DejavuError(f"there are {len(texts)} texts for {len(images)} images: give one an image")
+        described = [i for i, text in enumerate(texts) if text.strip()]
+        if not described:
+            return torch.zeros((), device=images.device)
+        if len(described) < len(texts):
+            images = images[described]
+        wanted = self.clip.embed_texts([texts[i] for i in described], images.device)  # (n, D)
+        seen = self.clip.embed_images(images, self.mean, self.std)  # (n, D)
+        return self.weight * (1 - (seen * wanted).sum(1)).mean()
+
+    def prompts(self, labels: Tensor, ignore_index: int = 255) -> list[str]:
+        """A description of each label map (N, H, W): its classes in the template, most frequent first.
+
+        So what CLIP cuts off is what is seen least. A map in which all is ignored gives "".
+        Raises DejavuError when the classes' names are not known, or a label has none.
+        """
+        if self.classes is None:
+            raise DejavuError("text.classes is missing: prompts are made of the names of the classes")
+        if labels.ndim != 3 or labels.is_floating_point():
+            raise DejavuError(f"labels must be whole (N, H, W), not {labels.dtype} {tuple(labels.shape)}")
+        return [self._prompt(counts) for counts in self._counts(labels.long(), ignore_index)]
+
+    def _counts(self, labels: Tensor, ignore_index: int) -> list[list[int]]:
+        """How many pixels of each class each map has: (N, K)."""
+        assert self.classes is not None
+        known = len(self.classes)
+        ignored = labels == ignore_index
+        nameless = labels[~ignored & ((labels < 0) | (labels >= known))]
+        if len(nameless):
+            raise DejavuError(
+                f"label {int(nameless[0])} has no name: text.classes names 0 to {known - 1}, and "
+                f"{ignore_index} is ignored"
+            )
+        bins = torch.where(ignored, known, labels)
+        maps = torch.arange(len(bins), device=bins.device).view(-1, 1, 1) * (known + 1)
+        counts = torch.bincount((bins + maps).flatten(), minlength=len(bins) * (known + 1))
+        return counts.view(len(bins), known + 1)[:, :known].tolist()
+
+    def _prompt(self, counts: list[int]) -> str:
+        assert self.classes is not None
+        order = sorted(range(len(counts)), key=lambda label: -counts[label])
+        names = [self.classes[label] for label in order if counts[label]]
+        if not names:
+            return ""
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        return self.template.replace("{}", listed)

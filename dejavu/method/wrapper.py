@@ -1,0 +1,318 @@
+"""DejaVu: a base network that is also trained to predict what redaction removed.
+
+    C   = h(I)                                    the base network's prediction
+    I_R = redact(I)                               structure destroyed, context kept
+    I_G = CRM(I_R, C)                             what is missing can only come from C
+    L   = L_task(C) + gamma * distance(I_G, I)    its gradient reaches h through C
+          [ + DejaVu-TS(I_G) + DejaVu-CL(I_G) ]   text supervision, cyclic consistency
+
+At inference the CRM is gone: the wrapper's forward is the base network's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..compute.processes import across
+from ..compute.random import generator as make_generator
+from ..compute.random import seeded
+from ..errors import DejavuError
+from ..tasks.predictions import Prediction, Queries
+from . import batch_checks
+from .attention import Shared, SharedAttention, SharedRegeneration
+from .build_parts import (
+    Choice,
+    build_redactions,
+    build_regenerator,
+    build_shared,
+    choice,
+    place_of,
+    stride_of,
+    weight,
+    whole_number,
+)
+from .conditioning import DEPTH_RANGE, Conditioning
+from .cycle import Criterion, CyclicConsistency, call_aside
+from .loss import DISTANCES, dejavu_loss, gamma_at, removed_pixels
+from .perceptual import Perceptual
+from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
+from .regeneration import CRM, resize
+from .text import TextSupervision
+
+
+class Regenerated(NamedTuple):
+    """One redaction of a batch, undone."""
+
+    redacted: Tensor  # (N, 3, H, W)
+    told: Tensor  # (N, C, H/s, W/s), what the CRM knew of the prediction
+    mask: Tensor  # of pixels or of frequencies, 1 is removed
+    steps: list[Tensor]  # each (N, 3, H, W), the final images last
+    part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask takes from images
+    share: Tensor | None  # of the pixels that were removed; None where the loss does not ask for it
+
+
+class DejaVu(nn.Module):
+    """Joins any dense prediction network with redaction, regeneration and the DejaVu loss.
+
+    Args:
+        network: the base network, images (N, 3, H, W) to a dense prediction of any size. It is not
+            touched: `model.network.state_dict()` is that of the plain network.
+        task: what is predicted, or several: "semantic" (class logits (N, K, h, w)), "depth" (N, 1, h, w) or
+            (N, h, w), "normals" (N, 3, h, w) or "panoptic" (class and mask logits of queries, as MaskFormer
+            returns them). One task's prediction is a tensor, a mapping with "out", "logits" or the task's
+            name, or an object with such an attribute; several tasks' is a mapping by their names.
+        num_classes: K of a semantic or panoptic prediction, or a mapping from task to K.
+        redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`; or a list
+            of such, which are regenerated side by side. A mapping's `tasks` names those of several tasks
+            whose predictions its regeneration is told; without it, all are.
+        regenerator: a name, a mapping {name: ..., options}, or a built `CRM`, which has a stride of its own.
+        stride: of the grid that the CRM works on. None takes the network's own `stride` attribute, or 4
+            where it has none or predicts at full resolution: there, the CRM would cost more than the
+            network. Predictions of any other size are averaged or interpolated to that grid.
+        condition: the prediction enters as "probabilities" or "logits".
+        depth_range: nearest and farthest depth, in the prediction's unit, which become 0 and 1.
+        loss: "l1" or "mse".
+        pixels: "all", or "redacted" to compare only what was removed: pixels, or frequencies.
+        perceptual: a term of the DejaVu loss beside the pixels' distance.
+        gamma: the DejaVu loss' weight.
+        warmup: share of the training in which the weight of all that is added rises linearly from 0.
+        detach: the control: the same computation, but no gradient reaches the base network. The CRM still
+            learns. Not with `cycle`, which asks the base network itself.
+        text: DejaVu-TS, text supervision.
+        cycle: DejaVu-CL, cyclic consistency.
+        criterion: (prediction, labels) -> the task's loss, which DejaVu-CL asks for.
+        share_attention: DejaVu-SA: where `network.attention` is a `SharedAttention`, its attention
+            regenerates, too.
+        seed: of the CRM's initial weights. The global random state is left alone, so that a baseline and
+            its DejaVu run see the same random numbers.
+
+    The CRM learns, too: give the optimiser `model.parameters()`, and deploy `model.network`.
+
+    Raises:
+        DejavuError: an argument, images or a prediction that cannot be right.
+
+    >>> network = nn.Conv2d(3, 5, 3, stride=4, padding=1)
+    >>> model = DejaVu(network, num_classes=5)
+    >>> images, labels = torch.rand(2, 3, 32, 64), torch.randint(5, (2, 8, 16))
+    >>> logits = model(images)
+    >>> loss = nn.functional.cross_entropy(logits, labels) + model.regeneration_loss(images, logits)
+    >>> loss.backward()
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        task: str | Sequence[str] = "semantic",
+        num_classes: int | Mapping[str, int] | None = None,
+        redaction: Choice | Redaction | Sequence[Choice | Redaction] = "random_blocks",
+        regenerator: Choice | CRM = "crm_f",
+        stride: int | None = None,
+        condition: str = "probabilities",
+        depth_range: tuple[float, float] = DEPTH_RANGE,
+        loss: str = "l1",
+        pixels: str = "all",
+        perceptual: Perceptual | None = None,
+        gamma: float = 0.3,
+        warmup: float = 0.0,
+        detach: bool = False,
+        text: TextSupervision | None = None,
+        cycle: CyclicConsistency | None = None,
+        criterion: Criterion | None = None,
+        share_attention: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(network, nn.Module):
+            raise DejavuError(f"network must be a torch module, not {type(network).__name__}")
+        choice("loss", loss, DISTANCES)
+        choice("pixels", pixels, ("all", "redacted"))
+        weight(gamma, warmup)
+        if stride is not None:
+            whole_number("stride", stride)
+        self.network = network
+        self.conditioning = Conditioning(
+            [task] if isinstance(task, str) else task, num_classes, condition, depth_range
+        )
+        self.redactions, self._told = build_redactions(redaction, self.conditioning.tasks)
+        self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
+        self.perceptual, self.text, self.cycle, self.criterion = perceptual, text, cycle, criterion
+        attention = getattr(network, "attention", None)
+        channels = self.conditioning.channels
+        self.shared: SharedRegeneration | None = None
+        if share_attention and isinstance(attention, SharedAttention):
+            with seeded(seed + 1):
+                self.shared = build_shared(attention)
+            channels += self.shared.channels
+        self.regenerator = build_regenerator(
+            regenerator, channels, stride_of(network) if stride is None else stride, seed
+        )
+        self.training_only.to(**place_of(network))
+        if detach and cycle is not None:
+            raise DejavuError("detach is the control without a gradient, and a cycle has one: leave one out")
+        self.seed = seed
+        self._calls = 0  # of the loss without a generator: each draws other numbers
+        self._looked = False  # whether the images' range was looked at, once
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is predicted."""
+        return self.conditioning.tasks
+
+    @property
+    def training_only(self) -> nn.ModuleDict:
+        """What learns beside the base network and is gone at inference."""
+        parts: dict[str, nn.Module] = {"regenerator": self.regenerator}
+        if self.shared is not None:
+            parts["shared"] = self.shared
+        return nn.ModuleDict(parts)
+
+    def forward(self, images: Tensor, *arguments: Any, **options: Any) -> Any:
+        """The base network's prediction, to the bit and at its cost, in training and in evaluation."""
+        return self.network(images, *arguments, **options)
+
+    def regeneration_loss(
+        self,
+        images: Tensor,
+        prediction: Any,
+        generator: torch.Generator | None = None,
+        progress: float | None = None,
+        *,
+        labels: Any = None,
+        captions: Sequence[str] | None = None,
+    ) -> Tensor:
+        """All that DejaVu adds to the task's loss, weighted: a scalar to be added to it.
+
+        Args:
+            images: what the network saw, normalised, (N, 3, H, W).
+            prediction: what it said of them, with its graph.
+            generator: of the redaction's random numbers. Without one they come from `seed` and the number of
+                calls; the global random state is left alone.
+            progress: share of the training that is done, within 0 and 1: a warm-up needs it.
+            labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts: class ids
+                (N, H, W), or of a panoptic task the codes of tasks/segments.py.
+            captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
+        """
+        ramp = self._ramp(progress)
+        predictions = self.conditioning.read(prediction)
+        if self.training and not self.detach:
+            batch_checks.has_graph(predictions, self.network)
+        regenerated = self._regenerate(images, prediction, generator)
+        if not self._looked:
+            self._looked = True
+            batch_checks.warn_of_range(images)
+        loss = self.gamma * _mean([self._distance(images, one) for one in regenerated])
+        batch_checks.is_finite(loss, images, predictions)
+        if self.text is not None:
+            texts = self._texts(labels, captions)
+            loss = loss + _mean([self.text(one.steps[-1], texts) for one in regenerated])
+        if self.cycle is not None:
+            seen = [self._for_cycle(one) for one in regenerated]
+            ask = (prediction, labels, self.criterion, self.tasks)
+            loss = loss + _mean([self.cycle(self.network, image, *ask) for image in seen])
+        return ramp * loss
+
+    def regenerate(
+        self, images: Tensor, prediction: Any, generator: torch.Generator | None = None, redaction: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """The redacted and the (last) regenerated images, each (N, 3, H, W), of the first redaction.
+
+        redaction: the number of another one, where there are several.
+        """
+        found = self._regenerate(images, prediction, generator)[redaction]
+        return found.redacted, found.steps[-1]
+
+    def _regenerate(
+        self, images: Tensor, prediction: Any, generator: torch.Generator | None
+    ) -> list[Regenerated]:
+        check_images(images)
+        predictions = self.conditioning.read(prediction)
+        batch_checks.same_batch(images, predictions)
+        if generator is None:
+            generator = make_generator(self.seed, "redact", self._calls)
+            self._calls += 1
+        if self.detach:
+            predictions = {task: _detached(value) for task, value in predictions.items()}
+        condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
+        attention = self._attention(prediction)
+        found = []
+        for redaction, tasks in zip(self.redactions, self._told, strict=True):
+            redacted, mask = check_redacted(redaction(images, generator), images)  # (N, 3, H, W)
+            told = self.conditioning.only(condition, tasks)
+            if self.shared is not None and attention is not None:
+                attended = resize(self.shared(redacted, attention), self.regenerator.grid(images))
+                told = torch.cat([told, attended], 1)
+            steps = self.regenerator(redacted, told)
+            part = getattr(redaction, "part", removed_pixels)
+            spatial = not isinstance(redaction, SpectralRedaction)
+            share = across(mask.float().mean(), 0.0) if spatial and self.pixels == "redacted" else None
+            found.append(Regenerated(redacted, told, mask, steps, part, share))
+        return found
+
+    def _distance(self, images: Tensor, one: Regenerated) -> Tensor:
+        """The DejaVu loss of one redaction, without its weight."""
+        mask = one.mask if self.pixels == "redacted" else None
+        loss = dejavu_loss(one.steps, images, self.loss, mask, one.part, one.share)
+        if self.perceptual is not None:
+            loss = loss + _mean(self.perceptual.of_steps(one.steps, images))
+        return loss
+
+    def _for_cycle(self, one: Regenerated) -> Tensor:
+        """The regenerated image as DejaVu-CL sees it."""
+        assert self.cycle is not None
+        if self.cycle.gradient != "regenerator":
+            return one.steps[-1]
+        # Else the cycle's gradient would reach the base network through the condition after all.
+        return call_aside(self.regenerator, one.redacted, one.told.detach())[-1]
+
+    def _texts(self, labels: Any, captions: Sequence[str] | None) -> list[str]:
+        assert self.text is not None
+        if captions is not None:
+            return list(captions)
+        if isinstance(labels, Mapping):  # of several tasks
+            labels = labels.get("semantic")
+        if not isinstance(labels, Tensor):
+            raise DejavuError(
+                "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
+                "regeneration_loss one of them"
+            )
+        return self.text.prompts(labels >> 8 if self.tasks == ("panoptic",) else labels)
+
+    def _attention(self, prediction: Any) -> Shared | None:
+        if self.shared is None:
+            return None
+        attention = prediction.get("attention") if isinstance(prediction, Mapping) else None
+        if attention is None:
+            raise DejavuError(
+                "the prediction lacks the attention that DejaVu-SA shares: make it with the network in "
+                "training mode"
+            )
+        return attention.detach() if self.detach else attention
+
+    def _ramp(self, progress: float | None) -> float:
+        """The share of its weight that what is added has by now."""
+        if progress is None:
+            if self.warmup:
+                raise DejavuError(
+                    f"warmup is {self.warmup}: give regeneration_loss the progress, step / all steps"
+                )
+            return 1.0
+        if not 0 <= progress <= 1:
+            raise DejavuError(
+                f"progress must be the share of the training that is done, 0 to 1, not {progress}"
+            )
+        return gamma_at(progress, 1.0, 1.0, self.warmup)
+
+
+def _mean(losses: Sequence[Tensor]) -> Tensor:
+    return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
+
+
+def _detached(prediction: Prediction) -> Prediction:
+    if isinstance(prediction, Queries):
+        return Queries(*(part.detach() for part in prediction))
+    return prediction.detach()

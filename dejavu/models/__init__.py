@@ -1,0 +1,1 @@
+"""A run's network and its DejaVu wrapper, built and loaded."""

@@ -1,0 +1,77 @@
+"""A run's base network, and the same in its DejaVu wrapper, with the weights that the run starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from .. import networks
+from ..errors import DejavuError
+from ..method.cycle import CyclicConsistency
+from ..method.perceptual import Perceptual
+from ..method.text import TextSupervision
+from ..method.wrapper import DejaVu
+
+if TYPE_CHECKING:
+    from ..config import Method, Run
+
+
+def build_network(
+    run: Run,
+    num_channels: int | Mapping[str, int],
+    pretrained: bool = True,
+    classes: Sequence[str] | None = None,
+) -> nn.Module:
+    """The run's base network with so many output channels at its scale's width, initialised as the run says.
+
+    `num_channels`, here and below: of one task, or of each of several by their names (`tasks.channels`).
+
+    `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
+    """
+    network = run.network
+    options = {key: value for key, value in network.options.items() if pretrained or key != "pretrained"}
+    return networks.build(
+        network.module, num_channels, width=network.width, depth=network.depth, classes=classes, **options
+    )
+
+
+def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int = 0) -> DejaVu:
+    """The run's network wrapped in its redaction, regenerator and losses; `classes` are the dataset's."""
+    method = run.dejavu
+    if method is None:
+        raise DejavuError(f"experiment '{run.experiment}' is a baseline: it has no 'dejavu' in params.yaml")
+    return DejaVu(
+        network,
+        task=run.tasks,
+        num_classes=len(classes),
+        redaction=[redaction.model_dump() for redaction in method.redactions],
+        regenerator=method.regenerator.model_dump(),
+        stride=method.stride,
+        condition=method.condition,
+        loss=method.loss,
+        pixels=method.pixels,
+        perceptual=_perceptual(run, method),
+        gamma=method.gamma,
+        warmup=method.warmup,
+        detach=method.detach,
+        text=_text(run, method, classes),
+        cycle=None if method.cycle is None else CyclicConsistency(**method.cycle.model_dump()),
+        share_attention=method.share_attention is not False,
+        seed=seed,
+    )
+
+
+def _perceptual(run: Run, method: Method) -> Perceptual | None:
+    if method.perceptual is None:
+        return None
+    options = method.perceptual.model_dump(exclude=set() if run.pretrained else {"weights"})
+    return Perceptual(width=run.frozen_width, **options)
+
+
+def _text(run: Run, method: Method, classes: Sequence[str]) -> TextSupervision | None:
+    if method.text is None:
+        return None
+    options = method.text.model_dump(exclude=set() if run.pretrained else {"pretrained"})
+    return TextSupervision(classes=classes, width=run.frozen_width, **options)

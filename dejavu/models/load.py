@@ -1,0 +1,95 @@
+"""Trained weights -> predictions. DejaVu leaves no trace here: the network is the plain base network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from ..errors import DejavuError
+from ..method.wrapper import DejaVu
+from ..tasks import channels
+from ..tasks.predictions import read_all, tensors
+from .build import build_method, build_network
+
+if TYPE_CHECKING:
+    from ..config import Run
+
+
+def load_network(
+    run: Run,
+    num_channels: int | Mapping[str, int],
+    weights: Path,
+    classes: Sequence[str] | None = None,
+) -> nn.Module:
+    """The plain base network with exported weights, strictly loaded, in evaluation mode.
+
+    `classes` are the names of what a segmentation network was trained on: some of them read these.
+    Raises DejavuError for a file that does not fit, and the network does where it predicts no finite numbers.
+    """
+    network = build_network(run, num_channels, pretrained=False, classes=classes)
+    command = f"dejavu train {run.experiment} --scale {run.scale}"
+    load_strictly(network, weights, command)
+    network.register_forward_hook(_finite(run.tasks, weights, command))
+    return network.eval()
+
+
+def _finite(tasks: Sequence[str], weights: Path, command: str) -> Callable[[nn.Module, Any, Any], None]:
+    """A hook that refuses predictions that are not finite: a class is the likeliest of NaN, too."""
+
+    def look(network: nn.Module, images: Any, prediction: Any) -> None:
+        for task, found in read_all(tasks, prediction).items():
+            for values in tensors({task: found}):
+                # The sum costs the least, and is finite only if all are; that of finite ones may overflow.
+                if not values.sum().isfinite() and not values.isfinite().all():
+                    raise DejavuError(
+                        f"{weights} holds weights whose {task} prediction is not finite: delete it and run "
+                        f"`{command}`, or lower train.optimizer.lr in params.yaml if that has made it"
+                    )
+
+    return look
+
+
+def load_method(run: Run, classes: Sequence[str], weights: Path, regenerator: Path) -> DejaVu:
+    """The network in its DejaVu wrapper, with the regenerator as trained: for figures only."""
+    network = load_network(run, channels(run.task, len(classes)), weights, classes)
+    method = build_method(run, network, classes)
+    load_strictly(method.training_only, regenerator, f"dejavu train {run.experiment} --scale {run.scale}")
+    return method.eval()
+
+
+def load_strictly(module: nn.Module, path: Path, command: str) -> None:
+    """Load a safetensors file whose keys, shapes and types must be exactly the module's."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DejavuError(f"{path} is not a file: delete it and run `{command}`")
+    try:
+        found = load_file(path)
+        _check_types(module, found, path, command)
+        module.load_state_dict(found, strict=True)
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing: run `{command}`") from None
+    except (SafetensorError, OSError) as error:
+        raise DejavuError(
+            f"{path} is not a whole safetensors file ({error}): delete it and run `{command}`"
+        ) from None
+    except RuntimeError:
+        raise DejavuError(
+            f"{path} was made by another network than {type(module).__name__} with these options: "
+            f"delete it and run `{command}`"
+        ) from None
+
+
+def _check_types(module: nn.Module, found: Mapping[str, Tensor], path: Path, command: str) -> None:
+    """Raise DejavuError where a tensor is of another type than the module's: loading would convert it."""
+    own = module.state_dict()
+    for name, values in found.items():
+        if name in own and values.dtype != own[name].dtype:
+            given, needed = (str(one.dtype).removeprefix("torch.") for one in (values, own[name]))
+            raise DejavuError(
+                f"{path} holds '{name}' as {given}, and {needed} is needed: delete it and run `{command}`"
+            )

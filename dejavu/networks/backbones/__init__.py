@@ -1,0 +1,1 @@
+"""Backbones that several base networks share."""

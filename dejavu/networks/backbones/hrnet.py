@@ -1,0 +1,104 @@
+"""timm's HRNet backbone in several sizes, and its branches as one map of features at stride 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.models.hrnet import HighResolutionNetFeatures, cfg_cls
+from torch import Tensor, nn
+
+from ..layers.sizes import fewer, scaled
+from ..pretrained import is_meta, load_pretrained, timm_hub
+
+MULTIPLE = 32  # of an input side: the backbone halves it five times and adds the branches up again
+STRIDE = 4
+STAGES = ("stage2", "stage3", "stage4")
+CLASSIFICATION = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+
+Layout = dict[str, Any]
+
+
+def layout(name: str, channels: int | None = None, width: float = 1.0, depth: float = 1.0) -> Layout:
+    """timm's configuration hrnet_<name> with other channel and block counts.
+
+    Args:
+        name: "w18_small_v2" (two blocks a branch) or "w48" (four).
+        channels: c of the finest branch at width 1, the others have 2c, 4c and 8c; None is the name's own.
+        width: scales every channel count but the stem's last 64, which timm fixes.
+        depth: scales the number of blocks of a branch and of modules of a stage.
+
+    >>> layout("w48")["stage4"]["num_channels"], layout("w18_small_v2", width=0.5)["stage4"]["num_channels"]
+    ((48, 96, 192, 384), (9, 18, 36, 72))
+    >>> [layout("w18_small_v2", c, width=0.5)["stage4"]["num_channels"] for c in (19, 20)]
+    [(10, 19, 38, 76), (10, 20, 40, 80)]
+    """
+    found: Layout = deepcopy(cfg_cls[f"hrnet_{name}"])
+    found["stem_width"] = scaled(found["stem_width"], width)
+    found["stage1"]["num_channels"] = (scaled(found["stage1"]["num_channels"][0], width),)
+    found["stage1"]["num_blocks"] = tuple(fewer(n, depth) for n in found["stage1"]["num_blocks"])
+    finest = channels or found["stage4"]["num_channels"][0]
+    for stage in STAGES:
+        part = found[stage]
+        # Each rounded on its own: at half the width c = 19 and c = 20 would else be the same network.
+        part["num_channels"] = tuple(scaled(finest * 2**i, width) for i in range(part["num_branches"]))
+        part["num_blocks"] = tuple(fewer(n, depth) for n in part["num_blocks"])
+        part["num_modules"] = fewer(part["num_modules"], depth)
+    return found
+
+
+def backbone(configuration: Layout) -> HighResolutionNetFeatures:
+    """Images (N, 3, H, W), sides multiples of 32, to four maps: (N, c, H/4, W/4), (N, 2c, H/8, W/8), ..."""
+    return HighResolutionNetFeatures(configuration, feature_location="", out_indices=(1, 2, 3, 4))
+
+
+def width_of(configuration: Layout, stage: str = "stage4") -> int:
+    """Channels of a stage's concatenated branches: 3c, 7c and 15c for stages 2 to 4."""
+    return sum(configuration[stage]["num_channels"])
+
+
+def classifier(features: int, num_classes: int) -> nn.Sequential:
+    """HRNet's head: (N, features, h, w) to logits (N, num_classes, h, w)."""
+    return nn.Sequential(
+        nn.Conv2d(features, features, 1),
+        nn.BatchNorm2d(features),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(features, num_classes, 1),
+    )
+
+
+def concatenate(branches: Sequence[Tensor], align_corners: bool) -> Tensor:
+    """The branches, finest first, brought to the finest one's grid: (N, 15c, H/4, W/4) of all four."""
+    finest, *coarser = branches
+    return torch.cat([finest, *(resize(branch, finest, align_corners) for branch in coarser)], 1)
+
+
+def resize(maps: Tensor, like: Tensor, align_corners: bool) -> Tensor:
+    """Maps (N, C, h, w) on the grid of others, bilinearly."""
+    return F.interpolate(maps, like.shape[-2:], mode="bilinear", align_corners=align_corners)
+
+
+@contextmanager
+def listen(module: HighResolutionNetFeatures, stages: Sequence[str]) -> Iterator[dict[str, list[Tensor]]]:
+    """Within it, running the backbone also fills the mapping {stage: its branches, finest first}."""
+    heard: dict[str, list[Tensor]] = {}
+
+    def hear(name: str) -> Callable[[nn.Module, Any, list[Tensor]], None]:
+        return lambda module, given, branches: heard.update({name: branches})
+
+    hooks = [getattr(module, name).register_forward_hook(hear(name)) for name in stages]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def start(module: HighResolutionNetFeatures, pretrained: str | None) -> None:
+    """Load a backbone's pretrained weights, if there are any, all of them. Raises DejavuError."""
+    if pretrained is not None and not is_meta(module):
+        load_pretrained(module, pretrained, hub=timm_hub, leave=CLASSIFICATION)

@@ -1,0 +1,296 @@
+"""One step of a training, counted without computing anything: operations, and bytes that it keeps.
+
+The real objective (network, losses and what DejaVu adds) runs forward and backward on the meta device at
+the recipe's batch and crop, so that nothing is assumed of what a backward pass or a CRM costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.flop_counter import flop_registry
+
+from ..compute.random import generator
+from ..training.multitask.balancing import MGDA
+from .activation_memory import Saved, Uninitialised, size_of, tensors_of
+
+if TYPE_CHECKING:
+    from ..config import Run
+    from ..training.batches import Batch
+    from ..training.objective import Objective
+
+FLOAT = 4  # bytes
+STATES = {"sgd": 1, "adam": 2, "adamw": 2}  # values that an optimiser keeps of each parameter
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a dataset's labels are: its classes, and for each the category it belongs to, if it has any."""
+
+    classes: Sequence[str]
+    ignore_index: int = 255
+    categories: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """One step of a batch.
+
+    `flops`: of convolutions and matrix products, forward and backward, a multiply-accumulate as two.
+    `forward`: of it, the base network's forward pass. `parameters`: what learns; `deployed`: of it, the base
+    network's. Bytes are of float32: `weights` with all buffers, `state` of the optimiser, and `saved`, what
+    the forward pass keeps for the backward pass. `loss`: whether the task's loss was part of it. `copies`:
+    how many gradients of the base network are held at once; MGDA compares those of all tasks.
+    """
+
+    batch: int
+    flops: int
+    forward: int
+    parameters: int
+    deployed: int
+    weights: int
+    state: int
+    saved: int
+    loss: bool
+    copies: int = 1
+
+    @property
+    def memory(self) -> int:
+        """Bytes of weights, gradients, optimiser and saved activations, in float32."""
+        gradients = self.parameters + (self.copies - 1) * self.deployed
+        return self.weights + FLOAT * gradients + self.state + self.saved
+
+    @property
+    def memory_half(self) -> int:
+        """The same where all that is saved has two bytes: the least that bfloat16 autocast can come to."""
+        return self.memory - self.saved // 2
+
+
+def count(run: Run, meaning: Meaning) -> Work:
+    """Count a step of the run's training, at its recipe's batch and crop, with its scale's network.
+
+    Attention counts as a fused kernel for memory, which keeps queries, keys, values and output and no map.
+    """
+    step = Step(plain(run), meaning)
+    return step.work if run.dejavu is None else step.with_method(run)
+
+
+def plain(run: Run) -> Run:
+    """The same run without DejaVu."""
+    return run.model_copy(update={"dejavu": None})
+
+
+class Step:
+    """A step of a plain network, counted, to which a method's part can be added.
+
+    Rows that differ in the method only share it: the regeneration loss has a graph of its own, which begins
+    at the prediction, so that operations add up, and what is kept is kept once.
+    """
+
+    def __init__(self, run: Run, meaning: Meaning) -> None:
+        self.run, self.meaning = run, meaning
+        recipe = run.train
+        with torch.device("meta"), Uninitialised():
+            self.objective = build(run, meaning).train()
+            self.batch = empty_batch(run)
+            self.images, self.target = self.batch.images, self.batch.target
+        own = tensors_of(self.objective)
+        self.saved, operations = Saved(own), Operations()
+        seen: list[tuple[int, Any]] = []
+        network = self.objective.network
+        hook = network.register_forward_hook(lambda *call: seen.append((operations.total, call[2])))
+        with operations, self.saved.counting():
+            whole = self._learn()
+        hook.remove()
+        forward, prediction = seen[0]
+        if run.consistency is not None:
+            forward //= 2  # of XTC's two views, one
+        # Of XTC's two views, DejaVu regenerates the first.
+        prediction = tree_map_only(Tensor, lambda part: part[: recipe.batch_size], prediction)
+        self.prediction = tree_map_only(Tensor, _leaf, prediction)
+        parameters = _learning(self.objective)
+        self.work = Work(
+            batch=recipe.batch_size,
+            flops=operations.total,
+            forward=forward,
+            parameters=parameters,
+            deployed=sum(parameter.numel() for parameter in network.parameters()),
+            weights=sum(map(size_of, own)),
+            state=FLOAT * self._kept_by_optimizer * parameters,
+            saved=self.saved.bytes,
+            loss=whole,
+            copies=len(run.tasks) if isinstance(self.objective.balancer, MGDA) else 1,
+        )
+
+    @property
+    def _kept_by_optimizer(self) -> int:
+        optimizer = self.run.train.optimizer
+        return STATES[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else 0
+
+    def _learn(self) -> bool:
+        """A forward and a backward pass, as training has them; whether with the task's real loss.
+
+        A loss that looks at values (Mask2Former's matching) has none to look at: in its place every
+        prediction is averaged, which costs next to nothing and has the same backward pass.
+        """
+        objective = self.objective
+        if not hasattr(objective.network, "criterion"):
+            losses = objective(self.batch, 1.0, generator(0, "redact"), generator(0, "gumbel"))
+            if objective.balancer is None:
+                losses.total.backward()
+            else:
+                objective.balancer.backward(losses.tasks, losses.added)
+            return True
+        parts = tree_leaves(objective.network(self.images))
+        learnt = [part.mean() for part in parts if isinstance(part, Tensor) and part.requires_grad]
+        torch.stack(learnt).sum().backward()
+        return False
+
+    def with_method(self, run: Run) -> Work:
+        """The step of the same network in a run's DejaVu."""
+        from ..models.build import build_method
+        from ..training.objective import Objective
+
+        with torch.device("meta"), Uninitialised():
+            method = build_method(_bare(run), self.objective.network, self.meaning.classes).train()
+            objective = Objective(method, self.objective.criterion, consistency=self.objective.consistency)
+        if method.text is not None:  # prompts are read off labels, of which there are no values here
+            words = " and ".join(self.meaning.classes[:5])
+            method.text.prompts = lambda labels, *_: [words] * len(labels)  # type: ignore[method-assign]
+        own = tensors_of(objective)
+        saved, operations = self.saved.beside(own), Operations()
+        with operations, saved.counting():
+            redact = generator(0, "redact")
+            method.regeneration_loss(self.images, self.prediction, redact, 1.0, labels=self.target).backward()
+        parameters = _learning(objective)
+        return replace(
+            self.work,
+            flops=self.work.flops + operations.total + self._again(),
+            parameters=parameters,
+            weights=sum(map(size_of, own)),
+            state=FLOAT * self._kept_by_optimizer * parameters,
+            saved=saved.bytes,
+        )
+
+    def _again(self) -> int:
+        """Operations of the backward pass through the network that what a method adds has to itself.
+
+        None where it is added to the tasks' losses, or to XTC's, whose pass is counted.
+        """
+        objective = self.objective
+        if not isinstance(objective.balancer, MGDA) or objective.consistency is not None:
+            return 0
+        found = objective.network(self.images)
+        told = [found[task] for task in objective.tasks]
+        learning = [part for part in objective.network.parameters() if part.requires_grad]
+        operations = Operations()
+        with operations:
+            torch.autograd.grad(told, learning, [torch.empty_like(part) for part in told])
+        return operations.total
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    """The same values as the beginning of a graph."""
+    return tensor.detach().requires_grad_(tensor.requires_grad)
+
+
+def _learning(module: nn.Module) -> int:
+    """How many parameters learn."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+class Operations(TorchDispatchMode):
+    """Counts by the formulas of torch's FlopCounterMode, without asking each operation for its parts.
+
+    Whoever looks at a value, where there is none, is told 1: that all is finite, say; and whoever brings
+    values to the CPU gets ones. The gradients of a convolution cost what it costs itself, each; torch's
+    formula forgets the groups of the weights'.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return torch.ones((), dtype=args[0].dtype, device="cpu").item()
+        if func is torch.ops.aten._to_copy.default and _leaves(args[0], kwargs or {}):
+            kind = (kwargs or {}).get("dtype") or args[0].dtype
+            return torch.ones(args[0].shape, dtype=kind, device="cpu")
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if func is torch.ops.aten.convolution_backward.default:
+            out_gradient, images, weight, *_ = args
+            gradients = sum(args[-1][:2])  # of the image and of the weights
+            self.total += gradients * _convolution(out_gradient, images, weight, transposed=args[7])
+        elif formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def _leaves(tensor: Tensor, to: dict[str, Any]) -> bool:
+    """Whether a copy leaves the meta device."""
+    device = to.get("device")
+    return tensor.is_meta and device is not None and torch.device(device).type != "meta"
+
+
+def _convolution(out: Tensor, images: Tensor, weight: Tensor, transposed: bool) -> int:
+    """Operations of a convolution: each weight once at every place of its (smaller, if transposed) grid."""
+    places = images if transposed else out
+    return 2 * weight.numel() * places[0, 0].numel() * len(places)
+
+
+def build(run: Run, meaning: Meaning) -> Objective:
+    """What the run trains, from random weights: none are loaded or downloaded."""
+    from ..training.batches import Data
+    from ..training.objective import build_objective
+
+    # Only what the labels mean is asked of the data here, not the images.
+    data = Data(
+        tasks=run.tasks,
+        train=None,  # type: ignore[arg-type]
+        val=None,  # type: ignore[arg-type]
+        classes=meaning.classes,
+        ignore_index=meaning.ignore_index,
+        categories=meaning.categories,
+    )
+    return build_objective(_bare(run), 0, data)
+
+
+def _bare(run: Run) -> Run:
+    """The run without pretrained weights."""
+    options = {key: value for key, value in run.network.options.items() if key != "pretrained"}
+    network = run.network.model_copy(update={"options": options})
+    return run.model_copy(update={"pretrained": False, "network": network})
+
+
+def empty_batch(run: Run) -> Batch:
+    """A batch of the run's recipe, of zeros."""
+    count, crop = run.train.batch_size, run.train.crop
+
+    def target(task: str) -> Tensor:
+        shape = (count, 3, *crop) if task == "normals" else (count, *crop)
+        return torch.zeros(shape, dtype=torch.long if task in ("semantic", "panoptic") else torch.float32)
+
+    return batch_of(run, torch.zeros(count, 3, *crop), {task: target(task) for task in run.tasks})
+
+
+def batch_of(run: Run, images: Tensor, targets: dict[str, Tensor]) -> Batch:
+    """These images and targets as the run's training is given them: XTC sees them twice."""
+    from ..training.batches import Batch
+
+    wanted = targets if len(targets) > 1 else targets[run.tasks[0]]
+    second = (images, wanted) if run.consistency is not None else None
+    known = None
+    if run.train.labelled != "full":  # one label of each image, in turn; on the CPU, since it is looked at
+        every = torch.eye(len(run.tasks), dtype=torch.bool, device="cpu")
+        known = every.repeat(len(images), 1)[: len(images)]
+    return Batch(images, wanted, second, known)

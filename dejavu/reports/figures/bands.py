@@ -1,0 +1,172 @@
+"""The band study: the error against the band of the spectrum that is redacted.
+
+Above stand the levels, each with the interval of its mean, and the network without DejaVu as a line across;
+below the differences to that network, paired by seed, with their own intervals. The upper ones tell the bands
+from each other only roughly (they hold the luck that all rows of a seed share); the lower ones tell what
+redacting a band gained.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...metrics import Metric
+from ..tables.cells import Content
+from ..tables.names import find, gain_unit
+from .elements.gain import Gain, gains, sign_of
+from .elements.intervals import legend
+from .elements.style import COLOURS, INK, MUTED, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FINDING = "the error is lowest when the middle band is redacted, since most shape information sits there"
+"""What the paper's slide says of its plot, in short."""
+WIDTH = 7.5  # inches
+LEVELS, DIFFERENCES, FOOT = 2.9, 2.1, 0.3  # inches: heights of the two plots, and of the legend
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a row reaches: the mean over its seeds, and the interval of that mean (None for one seed)."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Band:
+    """A row of the study: the redacted frequencies low <= r < high, its level, and its gain over none."""
+
+    low: float
+    high: float
+    level: Level
+    gain: Gain | None
+
+    @property
+    def centre(self) -> float:
+        return (self.low + self.high) / 2
+
+
+def level(line: dict[str, str], metric: str) -> Level:
+    """A line's mean with its 95 % interval (Student's t), of the CSV's mean, deviation and seeds."""
+    mean, deviation, seeds = float(line[f"{metric}_mean"]), line[f"{metric}_std"], int(line["seeds"])
+    if not deviation:
+        return Level(mean, None)
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(seeds - 1, 0.975)) * float(deviation) / math.sqrt(seeds)
+    return Level(mean, (mean - half, mean + half))
+
+
+def bands(content: Content, edges: dict[str, tuple[float, float]], metric: str) -> list[Band]:
+    """The rows that were run, of those whose redacted band `edges` has by their ids; from low to high."""
+    rows = [line for line in content.ran if line["id"] in edges]
+    found = {gain.name: gain for gain in gains(_named(content, rows), metric)}
+    every = [Band(*edges[line["id"]], level(line, metric), found.get(line["id"])) for line in rows]
+    return sorted(every, key=lambda band: (band.centre, band.low))
+
+
+def _named(content: Content, rows: list[dict[str, str]]) -> Content:
+    """The rows under their ids: names for readers may repeat."""
+    return Content(content.metrics, {line["id"]: line | {"method": line["id"], "base": ""} for line in rows})
+
+
+def draw_bands(
+    rows: Sequence[Band], plain: Level | None, metric: str, title: str, subtitle: str, finding: str = FINDING
+) -> Figure:
+    """The two plots, over the same axis of frequencies; `plain` is the level without DejaVu."""
+    known = find(metric)
+    subtitle = textwrap.fill(subtitle, int((WIDTH - 0.3) / 0.066))
+    told = f"The paper's finding, whose curve is not readable: {finding}."
+    quoted = textwrap.fill(told, int((WIDTH - 0.3) / 0.066))
+    head = 0.42 + 0.15 * (2 + subtitle.count("\n")) + 0.16 * (1 + quoted.count("\n"))
+    height = head + LEVELS + DIFFERENCES + FOOT
+    with style():
+        figure = new_figure(WIDTH, height, layout="constrained")
+        box = (0, FOOT / height, 1, 1 - (head + FOOT) / height)
+        figure.get_layout_engine().set(rect=box, w_pad=0.1, h_pad=0.06)  # type: ignore
+        figure.text(0.12 / WIDTH, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / WIDTH, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
+        below = (0.36 + 0.15 * (1 + subtitle.count("\n")) + 0.1) / height
+        figure.text(0.12 / WIDTH, 1 - below, quoted, va="top", fontsize=8.5, color=INK, fontstyle="italic")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS, DIFFERENCES])
+        _levels(upper, rows, plain, known)
+        signs = _differences(lower, rows, known, metric)
+        lower.set_xlabel("redacted band: radial frequency, 0 = the mean colour, 1 = the finest checkerboard")
+        edges = sorted({0.0, 1.0} | {edge for band in rows for edge in (band.low, band.high)})
+        lower.set(xlim=(0, 1), xticks=edges, xticklabels=[f"{edge:.3g}" for edge in edges])
+        legend(figure, signs, 0.12 / WIDTH, 0.1 / height)
+        return figure
+
+
+def _levels(axes: Axes, rows: Sequence[Band], plain: Level | None, known: Metric) -> None:
+    """Each band a bar as wide as it is, with its interval; the network without DejaVu across all."""
+    if plain is not None:
+        if plain.interval is not None:
+            axes.axhspan(*plain.interval, color="#777777", alpha=0.15, linewidth=0)
+        axes.axhline(plain.mean, color=INK, linewidth=1.2, linestyle="--", zorder=1)
+        axes.annotate(
+            "without DejaVu",
+            (1, plain.mean),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color=INK,
+        )
+    axes.plot(
+        [band.centre for band in rows],
+        [band.level.mean for band in rows],
+        color=COLOURS[0],
+        linewidth=0.9,
+        linestyle=":",
+        zorder=2,
+    )
+    for band in rows:
+        if band.level.interval is not None:
+            axes.plot((band.centre,) * 2, band.level.interval, color=COLOURS[0], linewidth=1.2, zorder=2)
+        axes.plot((band.low, band.high), (band.level.mean,) * 2, color=COLOURS[0], linewidth=2.2, zorder=3)
+        axes.plot(band.centre, band.level.mean, "o", color=COLOURS[0], ms=5.5, zorder=3)
+    unit = f" ({known.unit})" if known.unit else ""
+    axes.set_ylabel(f"{known.name}{unit}\n{'higher' if known.higher_is_better else 'lower'} is better")
+    axes.margins(y=0.12)
+
+
+def _differences(axes: Axes, rows: Sequence[Band], known: Metric, metric: str) -> list:
+    """The paired differences; returns the signs that were drawn."""
+    axes.axhline(0, color=INK, linewidth=1.2, linestyle="--", zorder=1)
+    signs = []
+    for band in rows:
+        if band.gain is None:
+            continue
+        sign = sign_of(band.gain, known.higher_is_better)
+        signs.append(sign)
+        axes.plot((band.low, band.high), (band.gain.mean,) * 2, color=sign.colour, linewidth=1.0, alpha=0.6)
+        if band.gain.interval is not None:
+            axes.plot((band.centre,) * 2, band.gain.interval, color=sign.colour, linewidth=1.8)
+        face = sign.colour if sign.filled else "white"
+        axes.plot(
+            band.centre,
+            band.gain.mean,
+            sign.marker,
+            ms=5.5,
+            color=sign.colour,
+            markerfacecolor=face,
+            markeredgewidth=1.3,
+            zorder=3,
+        )
+    axes.margins(y=0.12)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top)
+    better = (0.0, top) if known.higher_is_better else (bottom, 0.0)
+    axes.axhspan(*better, color=COLOURS[0], alpha=0.05, zorder=0, linewidth=0)
+    unit = gain_unit(metric)
+    axes.set_ylabel(f"difference to none{f' ({unit})' if unit else ''}\n(tinted: better)")
+    return signs

@@ -1,0 +1,179 @@
+"""Gain per class: which classes a DejaVu row gained or lost in, paired by seed.
+
+One panel a pair. Where there are so many classes that nobody could read them, each panel has those that
+gained most and those that lost most.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..statistics import paired_difference
+from ..tables.names import find
+from .elements.gain import Gain, Sign, sign_of
+from .elements.intervals import beside, direction, draw_row, legend, limits, text_width
+from .elements.style import INK, MUTED, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Values = Mapping[int, Mapping[str, float | None]]
+"""IoU in percent by seed and class; None where a class has none."""
+
+READABLE = 40  # classes of one panel
+EXTREMES = 10  # gains, and losses, of a panel with more classes
+LINE = 0.19  # inches from class to class
+HEAD, FOOT = 0.62, 0.66  # inches above a panel (its title, which way is better) and below it (its axis)
+ALL = "all classes (mIoU)"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair: the gain of the mean, and that of every class that has one."""
+
+    title: str
+    mean: Gain
+    rows: list[Gain]
+
+    @property
+    def all(self) -> list[Gain]:
+        """What is drawn, from top to bottom."""
+        return [self.mean, *self.rows]
+
+
+def pair(title: str, ours: Values, base: Values) -> Panel:
+    """The gains of a pair of rows, over the seeds that both have, in the order of the classes.
+
+    A class counts with those seeds in which both networks have an IoU of it.
+    """
+    seeds = sorted(ours.keys() & base.keys())
+    rows = []
+    for name in ours[seeds[0]]:
+        both = [seed for seed in seeds if None not in (ours[seed].get(name), base[seed].get(name))]
+        if both:
+            rows.append(_gain(name, *({seed: side[seed][name] for seed in both} for side in (ours, base))))
+    means = [{seed: _mean(side[seed]) for seed in seeds} for side in (ours, base)]
+    return Panel(title, _gain(ALL, *means), rows)
+
+
+def _mean(values: Mapping[str, float | None]) -> float:
+    known = [value for value in values.values() if value is not None]
+    return math.fsum(known) / len(known)
+
+
+def _gain(name: str, ours: Mapping[int, float | None], base: Mapping[int, float | None]) -> Gain:
+    found = paired_difference(ours, base)  # type: ignore[arg-type]  # those without a value were left out
+    interval = None if found.low is None or found.high is None else (found.low, found.high)
+    text = f"{found.mean:+z.2f}"
+    if interval is not None:
+        text += f" [{interval[0]:+z.2f}, {interval[1]:+z.2f}]"
+    certain = interval is not None and (interval[0] > 0 or interval[1] < 0)
+    return Gain("", name, found.mean, interval, text.replace("-", "−"), certain)
+
+
+def arranged(panels: Sequence[Panel]) -> tuple[list[Panel], bool]:
+    """The panels with their rows as they are drawn, and whether all have the same rows.
+
+    The largest gain stands first: of the mean over the pairs, so that a class has one line in all panels;
+    or, of many classes, of each pair's own.
+    """
+    names = list(dict.fromkeys(gain.name for panel in panels for gain in panel.rows))
+    if len(names) > READABLE:
+        return [_extremes(panel) for panel in panels], False
+    order = sorted(names, key=lambda name: -_over(panels, name))
+    return [replace(panel, rows=_in_order(panel, order)) for panel in panels], True
+
+
+def _over(panels: Sequence[Panel], name: str) -> float:
+    """A class's gain, the mean over the pairs."""
+    found = [gain.mean for panel in panels for gain in panel.rows if gain.name == name]
+    return math.fsum(found) / len(found)
+
+
+def _in_order(panel: Panel, order: Sequence[str]) -> list[Gain]:
+    """A pair's rows in this order; a class of which it has no IoU has a row without a point."""
+    rows = {gain.name: gain for gain in panel.rows}
+    return [rows.get(name, Gain("", name, math.nan, None, "no IoU", False)) for name in order]
+
+
+def _extremes(panel: Panel) -> Panel:
+    """The largest gains and losses only, as two groups."""
+    rows = sorted(panel.rows, key=lambda gain: -gain.mean)
+    first = [replace(gain, group="largest gains") for gain in rows[:EXTREMES]]
+    last = [replace(gain, group="largest losses") for gain in rows[-EXTREMES:]]
+    return replace(panel, rows=first + last)
+
+
+def draw_classes(panels: Sequence[Panel], title: str, subtitle: str) -> Figure:
+    """The panels, side by side where they share their rows, else in two columns with their own names."""
+    panels, shared = arranged(panels)
+    columns = len(panels) if shared else min(2, len(panels))
+    names = 0.35 + max(text_width(gain.name) for panel in panels for gain in panel.all) + 0.12
+    spelled = max(text_width(gain.text) for panel in panels for gain in panel.all) + 0.45
+    texts = len(panels) <= 2 or not shared
+    plot = 4.3 if len(panels) == 1 else 2.6 if texts else 1.9
+    step = plot + (spelled if texts else 0.35) + (0 if shared else names)
+    left = names if shared else 0.0
+    width = max(7.5, left + step * columns + 0.1)
+    subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
+    top = 0.42 + 0.15 * (1 + subtitle.count("\n"))
+    tall = LINE * max(_slots(panel) for panel in panels)
+    lines = -(-len(panels) // columns)
+    height = top + lines * (HEAD + tall + FOOT) + 0.25
+    with style():
+        figure = new_figure(width, height)
+        figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
+        signs: set[Sign] = set()
+        ends = limits([gain for panel in panels for gain in panel.all if gain.mean == gain.mean])
+        for place, panel in enumerate(panels):
+            line, column = divmod(place, columns)
+            begin = left + column * step + (0 if shared else names)
+            bottom = height - top - (line + 1) * (HEAD + tall) - line * FOOT
+            axes = figure.add_axes((begin / width, bottom / height, plot / width, tall / height))
+            indent = None if shared and column else 0.12 + (0 if shared else column * step)
+            signs |= _plot(axes, panel, ends, indent, texts)
+        legend(figure, signs, 0.12 / width, 0.1 / height)
+        return figure
+
+
+def _slots(panel: Panel) -> float:
+    """How many lines a panel takes: its rows, a gap below the mean, the names of its groups."""
+    return len(panel.all) + 0.9 + 1.2 * len({gain.group for gain in panel.rows} - {""})
+
+
+def _plot(
+    axes: Axes, panel: Panel, ends: tuple[float, float], indent: float | None, texts: bool
+) -> set[Sign]:
+    """One pair; names stand at `indent` inches from the page's left edge, or nowhere."""
+    known, place, group, signs = find("miou"), 0.2, "", set()
+    for number, gain in enumerate(panel.all):
+        place += 0.5 * (number == 1)  # a gap below the mean
+        if gain.group != group:
+            group = gain.group
+            place += 1.2
+            if indent is not None:
+                beside(axes, indent - 0.12, place - 0.5, group, bold=True)
+        place += 1
+        if gain.mean == gain.mean:
+            sign = sign_of(gain, known.higher_is_better)
+            signs.add(sign)
+            draw_row(axes, gain, place - 0.5, sign, ends, texts)
+        if indent is not None:
+            beside(axes, indent - 0.12, place - 0.5, gain.name, bold=number == 0)
+    axes.set(xlim=ends, ylim=(_slots(panel), 0), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0, color=INK, linewidth=1, zorder=1)
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_title(panel.title, loc="left", pad=20, fontsize=9, fontweight="bold")
+    drawn = [gain for gain in panel.all if gain.mean == gain.mean]
+    beyond = any(not ends[0] < end < ends[1] for gain in drawn for end in gain.ends)
+    note = "\n(arrowheads: beyond the axis)" if beyond else ""
+    axes.set_xlabel(f"IoU: difference {'to the base ' if texts else ''}(points){note}")
+    direction(axes, known.higher_is_better)
+    return signs

@@ -1,0 +1,75 @@
+"""What a table's CSV says of gains: which rows, in which groups, and what their intervals tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...tables.cells import Content, cell
+from .style import COLOURS
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One row: its name below its group's, the gain, its interval (None for one seed), and its spelling."""
+
+    group: str
+    name: str
+    mean: float
+    interval: tuple[float, float] | None
+    text: str
+    certain: bool
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """What the row spans: its interval, or the gain alone."""
+        return self.interval or (self.mean,)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How a gain is drawn: colour and form both say it, for print in grey."""
+
+    label: str
+    colour: str
+    marker: str
+    filled: bool
+
+
+BETTER = Sign("better, interval excludes 0", COLOURS[0], "o", True)
+WORSE = Sign("worse, interval excludes 0", COLOURS[1], "s", True)
+OPEN = Sign("interval holds 0", "#777777", "o", False)
+SINGLE = Sign("one seed: no interval", "#777777", "D", False)
+
+
+def gains(content: Content, metric: str) -> list[Gain]:
+    """The rows with a gain in this metric, those of a group together, else in the table's order.
+
+    A row's group is what stands before the colon: 'ratio' of 'ratio: 0.25'. Rows without one stand first.
+    """
+    groups: dict[str, list[Gain]] = {"": []}
+    for line in content.ran:
+        found = cell(line, metric)
+        if not found.gain:
+            continue
+        group, _, rest = content.name(line).partition(":")
+        group, rest = (group.strip(), rest.strip()) if rest else ("", group)
+        low, high = line[f"{metric}_gain_lo"], line[f"{metric}_gain_hi"]
+        gain = Gain(
+            group=group,
+            name=rest,
+            mean=float(line[f"{metric}_gain"]),
+            interval=(float(low), float(high)) if low else None,
+            text=(f"{found.gain} [{found.low}, {found.high}]" if low else found.gain).replace("-", "−"),
+            certain=found.certain,
+        )
+        groups.setdefault(group, []).append(gain)
+    return [gain for group in groups.values() for gain in group]
+
+
+def sign_of(gain: Gain, higher_is_better: bool) -> Sign:
+    """What a gain's interval says of it."""
+    if gain.interval is None:
+        return SINGLE
+    if not gain.certain:
+        return OPEN
+    return BETTER if (gain.mean > 0) == higher_is_better else WORSE

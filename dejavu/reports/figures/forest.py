@@ -1,0 +1,122 @@
+"""Forest plot: the paired gain of every row with its interval, read from a table's CSV.
+
+Metrics that the same rows have stand side by side; others, of rows of another task, one below the other.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..tables.cells import Content
+from ..tables.names import find, gain_unit
+from .elements.gain import Gain, Sign, gains, sign_of
+from .elements.intervals import beside, direction, draw_row, legend, limits, text_width
+from .elements.style import INK, MUTED, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINE = 0.225  # inches from row to row
+PLOT, NARROW = 4.3, 3.0  # inches: width of a plot alone, and of one beside others
+FOOT = 0.66  # inches below a panel: ticks and the axis' name
+GAP = 0.34  # inches above a panel: which way is better
+
+
+@dataclass(frozen=True)
+class Band:
+    """Panels side by side: metrics that the same rows have; sizes in inches."""
+
+    panels: dict[str, list[Gain]]
+
+    @property
+    def rows(self) -> list[Gain]:
+        """The rows of its first panel, for their names."""
+        return next(iter(self.panels.values()))
+
+    @property
+    def height(self) -> float:
+        """Of the plots, without what stands above and below them."""
+        return LINE * _slots(self.rows)
+
+    @property
+    def plot(self) -> float:
+        """The width of one plot."""
+        return PLOT if len(self.panels) == 1 else NARROW
+
+    @property
+    def lefts(self) -> list[float]:
+        """Where each plot begins, right of the first; the last entry is where the band ends."""
+        lefts = [0.0]
+        for rows in self.panels.values():
+            lefts.append(lefts[-1] + self.plot + 0.4 + max(text_width(gain.text) for gain in rows))
+        return lefts
+
+
+def bands(content: Content) -> list[Band]:
+    """The metrics that any row gained or lost in, beside each other where they have the same rows."""
+    found: dict[tuple[str, ...], dict[str, list[Gain]]] = {}
+    for metric in content.metrics:
+        rows = gains(content, metric)
+        if rows:
+            found.setdefault(tuple(f"{gain.group}:{gain.name}" for gain in rows), {})[metric] = rows
+    return [Band(panels) for panels in found.values()]
+
+
+def draw_gains(content: Content, title: str, subtitle: str) -> Figure:
+    """The forest plot of a table of which at least one row has a gain."""
+    parts = bands(content)
+    names = [gain for band in parts for gain in band.rows]
+    left = 0.3 + max(max(text_width(gain.name) + 0.12, text_width(gain.group, bold=True)) for gain in names)
+    width = max(7.5, left + max(band.lefts[-1] for band in parts))
+    subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
+    head, foot = 0.42 + 0.15 * (1 + subtitle.count("\n")), 0.22
+    height = head + sum(GAP + band.height + FOOT for band in parts) + foot
+    with style():
+        figure = new_figure(width, height)
+        figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
+        top, signs = height - head, set()
+        for band in parts:
+            bottom = top - GAP - band.height
+            for begin, (metric, rows) in zip(band.lefts, band.panels.items(), strict=False):
+                box = (left + begin) / width, bottom / height, band.plot / width, band.height / height
+                signs |= set(_plot(figure.add_axes(box), rows, metric, named=begin == 0))
+            top = bottom - FOOT
+        legend(figure, signs, 0.12 / width, 0.1 / height)
+        return figure
+
+
+def _slots(rows: Sequence[Gain]) -> float:
+    """How many lines rows and the names of their groups take, half a line of margin included."""
+    return len(rows) + 1.35 * len({gain.group for gain in rows} - {""}) + 0.5
+
+
+def _plot(axes: Axes, rows: Sequence[Gain], metric: str, named: bool) -> list[Sign]:
+    """One metric's rows, with their names beside them or without; returns the signs that were drawn."""
+    known = find(metric)
+    place, group, signs, ends = 0.25, "", [], limits(rows)
+    for gain in rows:
+        if gain.group != group:
+            group = gain.group
+            place += 1.35
+            if named:
+                beside(axes, 0, place - 0.5, group, bold=True)
+        place += 1
+        signs.append(sign_of(gain, known.higher_is_better))
+        draw_row(axes, gain, place - 0.5, signs[-1], ends)
+        if named:
+            beside(axes, 0.12 if group else 0, place - 0.5, gain.name)
+    axes.set(xlim=ends, ylim=(_slots(rows), 0), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0, color=INK, linewidth=1, zorder=1)
+    unit = gain_unit(metric)
+    beyond = any(not ends[0] < end < ends[1] for gain in rows for end in gain.ends)
+    note = "\n(arrowheads: beyond the axis)" if beyond else ""
+    axes.set_xlabel(f"{known.name}: difference to the base{f' ({unit})' if unit else ''}{note}")
+    axes.locator_params(axis="x", nbins=6)
+    direction(axes, known.higher_is_better)
+    return signs

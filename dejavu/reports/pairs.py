@@ -1,0 +1,53 @@
+"""The pairs of a table that figures compare: a DejaVu row and the row that it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import Params
+from ..errors import DejavuError
+from .tables.cells import printed
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Experiments of params.yaml, and the DejaVu row's name for readers."""
+
+    base: str
+    experiment: str
+    name: str
+    backbone: str
+
+    @property
+    def title(self) -> str:
+        """'HRNet + DejaVu, HRNet18'."""
+        return ", ".join(filter(None, (self.name, self.backbone)))
+
+
+def find_pairs(params: Params, name: str) -> list[Pair]:
+    """All DejaVu rows of a table that are run with their base, in the table's order.
+
+    Raises DejavuError where there is none.
+    """
+    rows = {row.id: row for row in params.get_table(name).rows if row.experiment}
+    found = []
+    for row in rows.values():
+        base = rows.get(row.base or "")
+        if base is not None and params.experiments[str(row.experiment)].dejavu is not None:
+            called = printed(row.method, base.method)
+            found.append(Pair(str(base.experiment), str(row.experiment), called, row.backbone))
+    if not found:
+        raise DejavuError(
+            f"tables.{name}: no DejaVu row is run with its base; give both an 'experiment' in params.yaml"
+        )
+    return found
+
+
+def evenly(count: int, total: int) -> list[int]:
+    """`count` places spread evenly over `total`, none at the very ends; all where there are fewer.
+
+    >>> evenly(4, 40), evenly(4, 2)
+    ([5, 15, 25, 35], [0, 1])
+    """
+    count = min(count, total)
+    return [(2 * place + 1) * total // (2 * count) for place in range(count)]

@@ -1,0 +1,156 @@
+"""What a reader must know before comparing a table's numbers: its setting and its caption."""
+
+from __future__ import annotations
+
+from ...metrics import DELTA
+from .cells import TOLERANCE, UNEXPLAINED, Content, Layout, listed, rounded
+from .names import dataset_name, find
+from .origin import Origin, pixels
+
+MANY = 5  # intervals: of so many, one that excludes 0 is no surprise any more
+
+
+def caption(origin: Origin, content: Content) -> list[str]:
+    """What a reader must know before comparing numbers, as sentences; the first is the setting."""
+    layout = Layout.of(content)
+    sentences = [f"Scale {origin.scale}: {origin.setting}.", *_chosen(origin)]
+    if content.ran:
+        sentences.append("Ours: mean ± sample standard deviation over seeds.")
+    if any(line[f"{metric}_gain"] for line in content.ran for metric in content.metrics):
+        sentences.append(
+            f"Gain: the mean difference to {_what_to(content)}, paired by seed, with its 95 % "
+            "confidence interval (Student's t); bold where the interval excludes 0."
+        )
+        sentences += _fewer_pairs(content)
+    sentences += [
+        *_relative(origin, content),
+        *chance(content),
+        *_cost(origin, content, layout),
+        *_paper(origin, layout),
+    ]
+    if any(line["status"] != "run" for line in content.lines.values()):
+        known = "nothing of ours is there" if origin.partial else "only the paper's value is known"
+        sentences.append(f"Not run: {known}.")
+    return [*sentences, *origin.notes, *_explanations(content), *filter(None, [origin.partial])]
+
+
+def _what_to(content: Content) -> str:
+    """What a row with a gain is compared with."""
+    paired = [line for line in content.ran if line["base"]]
+    bases = [content.lines.get(line["base"], line) for line in paired]
+    alike = all(line["params_m"] == base["params_m"] for line, base in zip(paired, bases, strict=True))
+    return "the same network without DejaVu" if alike else "the row's base, a network without DejaVu"
+
+
+def _chosen(origin: Origin) -> list[str]:
+    """Of best epochs: how they were chosen, out of how many, and that this flatters."""
+    if not origin.epochs:
+        return []
+    counts = listed(
+        [f"{measured} measured epochs (of {trained})" for measured, trained in origin.epochs], "or"
+    )
+    several = f"the highest {find(DELTA).name} there (of one task: with its own best value)"
+    return [
+        f"{origin.loud}: of each seed the one of {counts} with "
+        f"{several if origin.single else 'the best value there'}, as the public code (MTPSL) does. Numbers "
+        "that were chosen by looking at the test are optimistic, the more so the more epochs were measured: "
+        "compare them with none of the last epoch."
+    ]
+
+
+def _relative(origin: Origin, content: Content) -> list[str]:
+    """What delta-MTL is a mean of, and relative to which rows."""
+    scored = [line for line in content.ran if line.get(f"{DELTA}_mean")]
+    if not scored:
+        return []
+    what = listed([find(metric).name for metric, _ in origin.single])
+    lines = [content.lines.get(key) for _, key in origin.single]
+    names = [
+        f"'{content.name(line)}'" if line else key
+        for (_, key), line in zip(origin.single, lines, strict=True)
+    ]
+    said = (
+        f"{find(DELTA).name}: the mean of the relative changes of {what}, each so signed that more is "
+        f"better, against learning each task alone ({listed(names)}; same seed, last epoch)."
+    )
+    fewest = min((int(line["seeds"]) for line in lines if line), default=0)
+    if lines.count(None) < len(lines) and any(int(line["seeds"]) > fewest for line in scored):
+        said += " Seeds that these lack do not count there."
+    return [said]
+
+
+def _fewer_pairs(content: Content) -> list[str]:
+    """Said where a gain is no difference of the two means that stand there."""
+    for line in content.ran:
+        base = content.lines.get(line["base"])
+        if base is not None and base["status"] == "run" and base["seeds"] != line["seeds"]:
+            return ["Where a row and its base have different seeds, the gain is that of the common ones."]
+    return []
+
+
+def _explanations(content: Content) -> list[str]:
+    """The rows' numbered notes, and what the sign of a difference without one means."""
+    told = [f"({number}) {text}" for number, text in enumerate(content.notes, 1)]
+    if any(content.mark(line) == UNEXPLAINED for line in content.ran):
+        told.append(
+            f"{UNEXPLAINED} More than {TOLERANCE:.0%} off the paper's cost".replace("%", " %")
+            + ", and nothing says why."
+        )
+    elif any(content.off(line) for line in content.ran):
+        numbers = sorted({content.mark(line) for line in content.ran if content.off(line)})
+        told.insert(
+            0,
+            f"Costs more than {TOLERANCE:.0%} off the paper's are marked: ".replace("%", " %")
+            + f"see {listed([f'({number})' for number in numbers])}.",
+        )
+    return told
+
+
+def chance(content: Content) -> list[str]:
+    """Of many intervals some exclude 0 whatever is true."""
+    count, certain = len(content.intervals), sum(found.certain for found in content.intervals)
+    if count < MANY:
+        return []
+    said = [by_chance(count, certain)]
+    bases = [line["base"] for line in content.ran if line["base"]]
+    if len(set(bases)) < len(bases):
+        said.append(
+            "Gains over the same base, or of the same row, share their luck: they rise and fall together."
+        )
+    return said
+
+
+def by_chance(count: int, certain: int) -> str:
+    """How many of so many intervals exclude 0, and how many would if nothing had any effect.
+
+    >>> by_chance(20, 1)
+    'Of 20 intervals 1 excludes 0; if nothing had any effect, about 1.0 would by chance.'
+    """
+    verb = "excludes" if certain == 1 else "exclude"
+    return (
+        f"Of {count} intervals {certain or 'none'} {verb} 0; if nothing had any effect, about "
+        f"{count * 0.05:.1f} would by chance."
+    )
+
+
+def _cost(origin: Origin, content: Content, layout: Layout) -> list[str]:
+    """At which size costs are counted; the cost itself where it is the same everywhere."""
+    at = f"the full-size deployed network at {pixels(origin.input)}"
+    if layout.cost:
+        return [f"Ours GMACs and parameters (millions): {at}."] if content.ran else []
+    if not content.ran:
+        return []
+    gmacs, params_m = (rounded(content.ran[0][key], 2) for key in ("gmacs", "params_m"))
+    rows = "every row that was run, alike" if origin.partial else "every row alike"
+    return [f"Cost of {rows}, {at}: {gmacs} GMACs, {params_m} million parameters."]
+
+
+def _paper(origin: Origin, layout: Layout) -> list[str]:
+    if not layout.paper:
+        return []
+    if origin.real and origin.widths == origin.depths == (1.0,):
+        return [f"Paper: the value as printed there, on {dataset_name(origin.dataset)}."]
+    return [
+        f"Paper: the value as printed there, on the real {dataset_name(origin.dataset)} with full-size "
+        "images and networks, so its level is not comparable with ours."
+    ]

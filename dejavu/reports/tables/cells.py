@@ -1,0 +1,217 @@
+"""What the readable forms of a table share: its lines, which columns say something, and its cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+
+from ...errors import DejavuError
+from .csv_lines import COSTS
+from .names import find
+
+NOT_RUN = "not run"
+TOLERANCE = 0.03  # of a cost, against the paper's, which prints two or three digits
+UNEXPLAINED = "†"
+OF_ANOTHER_TASK = "—"
+
+
+@dataclass(frozen=True)
+class Content:
+    """A table's CSV: its metrics in column order, and its lines by their id."""
+
+    metrics: tuple[str, ...]
+    lines: dict[str, dict[str, str]]
+
+    @property
+    def ran(self) -> list[dict[str, str]]:
+        """The lines that have numbers of ours."""
+        return [line for line in self.lines.values() if line["status"] == "run"]
+
+    @property
+    def intervals(self) -> list[Cell]:
+        """Every cell whose gain has an interval."""
+        cells = [cell(line, metric) for line in self.ran for metric in self.metrics]
+        return [found for found in cells if found.low]
+
+    @property
+    def notes(self) -> list[str]:
+        """What rows have to say, each once; their numbers are their places, from 1."""
+        return list(dict.fromkeys(filter(None, map(self._note, self.lines.values()))))
+
+    def off(self, line: Mapping[str, str]) -> list[str]:
+        """Which costs of a line are further from the paper's than its rounding and units explain."""
+        printed = [key for key in COSTS if line["status"] == "run" and line[f"paper_{key}"]]
+        return [key for key in printed if not near(float(line[key]), float(line[f"paper_{key}"]))]
+
+    def mark(self, line: Mapping[str, str]) -> str:
+        """The number of a line's note; a sign where its cost is off the paper's and no note says why."""
+        note = self._note(line)
+        if note:
+            return str(self.notes.index(note) + 1)
+        return UNEXPLAINED if self.off(line) else ""
+
+    def _note(self, line: Mapping[str, str]) -> str:
+        """A row that is off the paper's cost with its base is so for its base's reason."""
+        base = self.lines.get(line["base"])
+        if line["note"] or base is None or not self.off(line):
+            return line["note"]
+        return base["note"] if base["gmacs"] == line["gmacs"] else ""
+
+    def name(self, line: Mapping[str, str]) -> str:
+        """How a line is called: 'HRNet', and 'HRNet + DejaVu' of a line that names its base's method again.
+
+        A line with a text of its own, 'redaction: low-pass', says by it what was done.
+        """
+        base = self.lines.get(line["base"])
+        return printed(line["method"], base["method"] if base else None)
+
+
+def printed(method: str, base: str | None) -> str:
+    """A row's name, given its method and its base row's.
+
+    >>> printed("HRNet", None), printed("HRNet", "HRNet"), printed("text: none", "HRNet")
+    ('HRNet', 'HRNet + DejaVu', 'text: none')
+    """
+    return f"{method} + DejaVu" if method == base else method
+
+
+def read_content(path: str | Path) -> Content:
+    """A table's CSV. Raises DejavuError where it is missing or has another form."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return parse_content(file.read())
+    except FileNotFoundError:
+        raise DejavuError(f"{path} is missing: make it with `dejavu tables`") from None
+    except (KeyError, UnicodeDecodeError):
+        raise DejavuError(f"{path} is not a table's CSV: make it with `dejavu tables`") from None
+
+
+def parse_content(text: str) -> Content:
+    """What a table's CSV says. Raises KeyError where it has another form."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    lines = {line["id"]: line for line in reader}
+    heads = list(reader.fieldnames or ())
+    return Content(tuple(head.removesuffix("_mean") for head in heads if head.endswith("_mean")), lines)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns a readable form has: those that say something.
+
+    `paper` holds the metrics of which the paper prints any value, `paper_cost` the costs. `cost`: ours are
+    told by column; else every network costs the same, and the caption says it.
+    """
+
+    backbone: bool
+    seeds: bool
+    paper: frozenset[str]
+    paper_cost: tuple[str, ...]
+    cost: bool
+
+    @classmethod
+    def of(cls, content: Content) -> Layout:
+        """The columns of this table."""
+        lines = content.lines.values()
+        paper_cost = tuple(key for key in COSTS if any(line[f"paper_{key}"] for line in lines))
+        return cls(
+            backbone=any(line["backbone"] for line in lines),
+            seeds=len({line["seeds"] for line in content.ran}) > 1,
+            paper=frozenset(key for key in content.metrics if any(line[f"paper_{key}"] for line in lines)),
+            paper_cost=paper_cost,
+            cost=bool(paper_cost) or len({(line["gmacs"], line["params_m"]) for line in content.ran}) > 1,
+        )
+
+    @property
+    def labels(self) -> list[str]:
+        """The columns before the numbers."""
+        return ["Method", *["Backbone"] * self.backbone, *["Seeds"] * self.seeds]
+
+    def label_cells(self, content: Content, line: Mapping[str, str]) -> list[Marked]:
+        """A line's cells of these columns; the first bears the mark of a note that is on no cost."""
+        seeds = line["seeds"] if line["status"] == "run" else ""
+        mark = "" if content.off(line) else content.mark(line)
+        rest = [*[line["backbone"]] * self.backbone, *[seeds] * self.seeds]
+        return [Marked(content.name(line), mark), *(Marked(text) for text in rest)]
+
+    def cost_cells(self, content: Content, line: Mapping[str, str]) -> list[Marked]:
+        """A line's GMACs, then its millions of parameters: the paper's where it prints any, and ours."""
+        cells, off = [], content.off(line) if self.cost else []
+        for key in COSTS:
+            cells += [Marked(line[f"paper_{key}"])] * (key in self.paper_cost)
+            mark = content.mark(line) if key in off else ""
+            cells += [Marked(rounded(line[key], 2), mark)] * self.cost
+        return cells
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A cell and the mark of a note at its end."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one line says of one metric, spelled for readers; '' where there is nothing to say.
+
+    `gain` has its sign; `certain` marks a gain whose interval excludes 0.
+    """
+
+    paper: str
+    mean: str
+    deviation: str
+    gain: str
+    low: str
+    high: str
+    certain: bool
+
+
+def cell(line: Mapping[str, str], metric: str) -> Cell:
+    """One metric of one line, at the digits worth printing."""
+    digits = find(metric).digits
+    low, high = line[f"{metric}_gain_lo"], line[f"{metric}_gain_hi"]
+    mean = rounded(line[f"{metric}_mean"], digits) or OF_ANOTHER_TASK
+    return Cell(
+        paper=line[f"paper_{metric}"],
+        mean=NOT_RUN if line["status"] == NOT_RUN else mean,
+        deviation=rounded(line[f"{metric}_std"], digits),
+        gain=rounded(line[f"{metric}_gain"], digits, sign=True),
+        low=rounded(low, digits, sign=True),
+        high=rounded(high, digits, sign=True),
+        certain=bool(low and high) and (Decimal(low) > 0 or Decimal(high) < 0),
+    )
+
+
+def near(ours: float, paper: float) -> bool:
+    """Whether a cost is the paper's, but for rounding.
+
+    >>> near(19.2, 19), near(240.0, 362)
+    (True, False)
+    """
+    return abs(ours - paper) <= TOLERANCE * paper
+
+
+def rounded(text: str, digits: int, *, sign: bool = False) -> str:
+    """A number of the CSV with fewer decimals, rounded from its decimal spelling.
+
+    >>> rounded("0.3149", 2, sign=True), rounded("", 2)
+    ('+0.31', '')
+    """
+    if not text:
+        return ""
+    value = Decimal(text).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
+    return f"{value:+zf}" if sign else f"{value:zf}"
+
+
+def listed(parts: Sequence[str], word: str = "and") -> str:
+    """Parts of a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"], "or")
+    ('a', 'a, b or c')
+    """
+    return f" {word} ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -1,0 +1,112 @@
+"""A table's CSV lines: the paper's values and ours side by side, never in one column."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping
+
+from ...config import Row, Table
+from ..statistics import paired_difference, summary
+from .results import Result
+
+Line = dict[str, str]
+COSTS = ("gmacs", "params_m")
+
+
+def columns(metrics: Iterable[str]) -> list[str]:
+    """The CSV's columns in order.
+
+    >>> columns(["miou"])[9:15]
+    ['paper_miou', 'miou_mean', 'miou_std', 'miou_gain', 'miou_gain_lo', 'miou_gain_hi']
+    """
+    names = ["id", "method", "backbone", "dejavu", "base", "dataset", "scale", "seeds", "status"]
+    for metric in metrics:
+        names += [f"paper_{metric}", f"{metric}_mean", f"{metric}_std"]
+        names += [f"{metric}_gain", f"{metric}_gain_lo", f"{metric}_gain_hi"]
+    return [*names, "gmacs", "params_m", *(f"paper_{key}" for key in COSTS), "note"]
+
+
+def table_lines(
+    table: Table,
+    results: Mapping[str, Result],
+    source: str,
+    scale: str,
+    plain: Collection[str] = (),
+) -> list[Line]:
+    """One line for each row of the table, in its order.
+
+    `results` holds the experiments that were measured; `source` is the dataset that was really used. A row
+    without a result is 'not run': it has the paper's value and nothing of ours. Metrics of other tasks
+    than a row's own stay empty. A row with a base is a DejaVu row, unless its experiment is in `plain`.
+    """
+    by_id = {
+        row.id: results[row.experiment] for row in table.rows if row.experiment and row.experiment in results
+    }
+    lines = [_line(table, row, by_id, source, scale) for row in table.rows]
+    for row, line in zip(table.rows, lines, strict=True):
+        line["dejavu"] = "true" if row.base and row.experiment not in plain else "false"
+    return lines
+
+
+def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scale: str) -> Line:
+    ours, base = by_id.get(row.id), by_id.get(row.base or "")
+    line = dict.fromkeys(columns(table.metrics), "")
+    line |= {"id": row.id, "method": row.method, "backbone": row.backbone, "base": row.base or ""}
+    line |= {"dataset": source, "scale": scale}
+    line |= {f"paper_{key}": _paper(table, row, key) for key in (*table.metrics, *COSTS)}
+    line |= {"note": row.note or ""}
+    if ours is None:
+        return line | {"seeds": "0", "status": "not run"}
+    for metric in table.metrics:
+        line |= _measured(metric, ours.metrics.get(metric, {}), base.metrics.get(metric, {}) if base else {})
+    line |= {"gmacs": _digits(ours.gmacs, 4), "params_m": _digits(ours.params_m, 4)}
+    return line | {"seeds": str(len(ours.seeds)), "status": "run"}
+
+
+def _measured(metric: str, ours: Mapping[int, float], base: Mapping[int, float]) -> Line:
+    """The cells of one metric, of a row's values by seed and its base's."""
+    if not ours:
+        return {}
+    mean, deviation = summary(ours.values())
+    cells = {f"{metric}_mean": _digits(mean), f"{metric}_std": _digits(deviation)}
+    if not ours.keys() & base.keys():
+        return cells
+    gain = paired_difference(ours, base)
+    cells |= {f"{metric}_gain": _digits(gain.mean)}
+    return cells | {f"{metric}_gain_lo": _digits(gain.low), f"{metric}_gain_hi": _digits(gain.high)}
+
+
+def _digits(value: float | None, decimals: int = 6) -> str:
+    """Fixed decimals, the same bytes from any machine; so many that forms, which round again, round right.
+
+    >>> _digits(-0.0000001), _digits(None)
+    ('0.000000', '')
+    """
+    return "" if value is None else f"{value:z.{decimals}f}"
+
+
+def _paper(table: Table, row: Row, key: str) -> str:
+    """The paper's value with as many decimals as others of its column: YAML forgets zeros at the end."""
+    texts = [_printed(one.paper.get(key)) for one in table.rows]
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    text = _printed(row.paper.get(key))
+    return f"{row.paper[key]:.{decimals}f}" if text and isinstance(row.paper[key], float) else text
+
+
+def _printed(value: float | None) -> str:
+    """A number as params.yaml, and so the paper, spells it.
+
+    >>> _printed(82.0), _printed(19), _printed(None)
+    ('82.0', '19', '')
+    """
+    return "" if value is None else repr(value)
+
+
+def csv_text(lines: list[Line], metrics: Iterable[str]) -> str:
+    """The lines as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(metrics), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

@@ -1,0 +1,130 @@
+"""One process at a time for what two would spoil for each other."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from .signals import heed
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock `path` (a file, made when missing and left behind); wait while another process does.
+
+    The operating system releases it when the process ends, however it ends.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for another process that holds {path}", file=sys.stderr)
+                _insist(file, float("inf"), f"while it waited for {path}")
+        except OSError as error:  # some cluster file systems have no locks
+            print(
+                f"{path} cannot be locked ({error.strerror}): do not run this twice at once", file=sys.stderr
+            )
+        yield
+
+
+class Sign:
+    """A lock by which others see that somebody is at work; it goes with the process that holds it.
+
+    `sure` is False where the file system has no locks, or none that another machine sees.
+    """
+
+    def __init__(self, file: IO[Any], sure: bool) -> None:
+        self._file, self.sure = file, sure
+        self.at_close: list[Callable[[], None]] = []
+
+    def close(self) -> None:
+        for call in self.at_close:
+            call()
+        self._file.close()
+
+    def put_name(self) -> None:
+        """Write this machine's name into the file. Where another one's stands there, nothing is sure.
+
+        Some file systems of clusters give each machine a lock of its own.
+        """
+        name = socket.gethostname()
+        self._file.seek(0)
+        self.sure = self.sure and self._file.read() in ("", name)
+        self._file.truncate(0)
+        self._file.write(name)
+        self._file.flush()
+
+    def __enter__(self) -> Sign:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def hold(
+    path: Path, alone: bool = False, seconds: float = 1.0, advice: str = "run one engine at a time"
+) -> Sign:
+    """Take the lock `path` (a file, made when missing and left behind) until the sign is closed.
+
+    It is shared with others of the kind, or held `alone`: then BlockingIOError is raised where somebody else
+    keeps it for so many seconds. Where there are no locks, `advice` is said.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Open for both: over NFS a shared lock wants to read, and one alone to write.
+    file = open(path, "a+")  # noqa: SIM115 (closed with the sign)
+    try:
+        if alone:
+            _insist(file, seconds)
+        else:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError as error:
+        print(f"{path} cannot be locked ({error.strerror}): {advice}", file=sys.stderr)
+        return Sign(file, sure=False)
+    return Sign(file, sure=True)
+
+
+def _insist(file: IO[Any], seconds: float, doing: str = "while it waited") -> None:
+    """Lock a file, or raise BlockingIOError where somebody else keeps it for so long.
+
+    Who asks `is_held` has it, too, but for no longer than that takes. Raises Stopped, `doing` that, where a
+    signal asks for it.
+    """
+    import fcntl
+
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        heed(doing)
+        time.sleep(0.02)
+
+
+def is_held(path: Path) -> bool:
+    """Whether anybody holds the lock `path`."""
+    import fcntl
+
+    try:
+        with open(path, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no such file, or no locks
+        return False
+    return False

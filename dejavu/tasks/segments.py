@@ -1,0 +1,76 @@
+"""Panoptic maps as one array: of each pixel the class, and which of the class's segments it belongs to.
+
+A code is `class * 256 + number`, uint16. Numbers 0 to 254 tell the segments of a class in one image apart;
+255 is `CROWD`, things of the class that nobody has told apart. `VOID`, 65535, belongs to no segment: its
+class is 255, the `IGNORE` of label maps. So an image with all its segments is an array like any other: it is
+resized, cropped and stored as labels are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import DejavuError
+
+CROWD = 255
+"""the number of what is a group of things"""
+VOID = 65535
+"""the code of pixels without a segment"""
+MOST = 255
+"""segments that a class may have in one image, and classes that there may be"""
+
+
+class Segment(NamedTuple):
+    """What is known of one segment of an image."""
+
+    category: int
+    """the class, 0 to 254"""
+    crowd: bool = False
+
+
+def encode(ids: np.ndarray, segments: Mapping[int, Segment]) -> np.ndarray:
+    """Codes, uint16 (H, W), of a map of segment ids (H, W); ids without a segment are void.
+
+    The segments of a class are numbered from 0 in the order of `segments`; its crowds share one code.
+
+    Raises DejavuError for a class beyond 254, or more than 255 segments of one class.
+
+    >>> encode(np.array([[7, 9, 0]]), {7: Segment(2), 9: Segment(2), 0: Segment(1, crowd=True)}).tolist()
+    [[512, 513, 511]]
+    """
+    table = np.array(sorted(segments), np.int64)
+    codes, counts = dict.fromkeys(segments, VOID), dict.fromkeys(range(MOST), 0)
+    for id_, segment in segments.items():
+        if not 0 <= segment.category < MOST:
+            raise DejavuError(f"segment {id_} has the class {segment.category}, not one of 0 to {MOST - 1}")
+        number = CROWD if segment.crowd else counts[segment.category]
+        counts[segment.category] += not segment.crowd
+        if counts[segment.category] > MOST:
+            raise DejavuError(f"class {segment.category} has more than {MOST} segments in one image")
+        codes[id_] = segment.category * 256 + number
+    if not len(table):
+        return np.full(ids.shape, VOID, np.uint16)
+    by_place = np.array([codes[id_] for id_ in table.tolist()], np.uint16)
+    places = np.searchsorted(table, ids).clip(max=len(table) - 1)
+    return np.where(table[places] == ids, by_place[places], np.uint16(VOID))
+
+
+def classes_of(codes: np.ndarray) -> np.ndarray:
+    """The class of each code, uint8; 255 of void. A crowd's is the class of its things.
+
+    >>> classes_of(np.array([512, 511, VOID], np.uint16)).tolist()
+    [2, 1, 255]
+    """
+    return (codes >> 8).astype(np.uint8)
+
+
+def is_crowd(codes: np.ndarray) -> np.ndarray:
+    """Which codes are crowds', bool.
+
+    >>> is_crowd(np.array([512, 511, VOID], np.uint16)).tolist()
+    [False, True, False]
+    """
+    return (codes & 255 == CROWD) & (codes != VOID)

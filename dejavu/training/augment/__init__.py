@@ -1,0 +1,1 @@
+"""Random views of images and their targets: scale, crop, flip, colour."""

@@ -1,0 +1,162 @@
+"""Scale, crop and flip, on the batch: one resampling for all three, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...compute.random import rows
+from ...errors import DejavuError
+from ...tasks.segments import VOID
+from .windows import Windows, anchors, draw_windows
+
+THIN = 0.5  # below this scale bilinear interpolation leaves pixels out, and an image is averaged first
+REDRAWS = 10  # of a window in which one class has too large a share
+
+
+def augment(
+    images: Tensor | Sequence[Tensor],
+    target: Any,
+    *,
+    task: str | Sequence[str] = "semantic",
+    crop: tuple[int, int],
+    scale_range: tuple[float, float],
+    flip: bool,
+    ignore_index: int,
+    generator: torch.Generator,
+    cat_max_ratio: float = 1.0,
+    classes: Sequence[int] | np.ndarray | None = None,
+    scale_choices: Sequence[float] | None = None,
+) -> tuple[Tensor, Any]:
+    """Random scale, random crop and random horizontal flip, drawn for each image.
+
+    images (N, 3, H, W) float and the task's target: labels (N, H, W) integer, panoptic codes (N, H, W)
+    integer, depth (N, H, W) or normals (N, 3, H, W) -> the same at the size of `crop`. Of several tasks,
+    targets are a mapping by their names, and all are cut alike. Images of many sizes, and their targets, are
+    lists of N without the first dimension. Scales are drawn from `scale_range`, or are one of
+    `scale_choices`. What lies outside the image is 0 (the mean pixel) and `ignore_index`, void or 0
+    (unknown). An image that is magnified shows things nearer: depth is divided by the scale. Flipped normals
+    point the other way in x. Random numbers come from a CPU `generator`, so that they are the same on every
+    device.
+
+    Of labels only: a window in which one class has more than `cat_max_ratio` of the pixels that are not
+    ignored, or all are ignored, is moved, ten times at most; and where `classes` (N,) names a class, not -1,
+    the window is laid around a random pixel of it. Both draw numbers only where they are used.
+
+    Raises DejavuError where they are used for another task, or an image lacks its class.
+    """
+    if task != "semantic" and (cat_max_ratio < 1 or classes is not None):
+        raise DejavuError(
+            f"cat_max_ratio and class_uniform look at labels, which the task {task} has none of"
+        )
+    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    windows = draw_windows(sizes, crop, scale_range, flip, generator, scale_choices)
+    if classes is not None:
+        windows = windows.around(anchors(target, classes, generator))
+    if cat_max_ratio < 1:
+        windows = _vary(windows, target, crop, ignore_index, cat_max_ratio, generator)
+    targets = {task: target} if isinstance(task, str) else {name: target[name] for name in task}
+    if isinstance(images, Tensor) and bool((windows.scale >= THIN).all()):
+        sampled, seen = _resample(images, targets, windows, crop, ignore_index)
+    else:
+        parts = [
+            _resample(
+                _thinned(image, windows[number]), _one(targets, number), windows[number], crop, ignore_index
+            )
+            for number, image in enumerate(images)
+        ]
+        sampled = torch.cat([image for image, _ in parts])
+        seen = {name: torch.cat([truths[name] for _, truths in parts]) for name in targets}
+    return sampled, seen[task] if isinstance(task, str) else seen
+
+
+def _thinned(image: Tensor, window: Windows) -> Tensor:
+    """An image (3, H, W) as N = 1, averaged to its size in the crop where that is far below its own."""
+    scale = float(window.scale)
+    if scale >= THIN:
+        return image[None]
+    height, width = (max(1, round(side * scale)) for side in image.shape[1:])
+    return F.adaptive_avg_pool2d(image[None], (height, width))
+
+
+def _one(targets: Mapping[str, Any], number: int) -> dict[str, Tensor]:
+    """The targets of one image, as N = 1."""
+    return {task: target[number][None] for task, target in targets.items()}
+
+
+def _resample(
+    images: Tensor,
+    targets: Mapping[str, Tensor],
+    windows: Windows,
+    crop: tuple[int, int],
+    ignore_index: int,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Images (N, 3, H, W) and their targets of one size, seen through their windows."""
+    theta = windows.theta().to(images.device)  # (N, 2, 3)
+    grid = _grid(theta, crop)
+    sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    seen = {}
+    for task, target in targets.items():
+        if task in ("semantic", "panoptic"):
+            seen[task] = _labels(target, grid, ignore_index if task == "semantic" else VOID)
+        elif task == "depth":
+            scale = windows.scale.float().to(images.device)
+            seen[task] = _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]
+        else:
+            normals = _nearest(target, grid)
+            mirrored = theta[:, 0, 0].sign()  # -1 where the image was flipped
+            seen[task] = torch.cat([normals[:, :1] * mirrored[:, None, None, None], normals[:, 1:]], 1)
+    return sampled, seen
+
+
+def _grid(theta: Tensor, crop: tuple[int, int]) -> Tensor:
+    """Where each pixel of the crop comes from (N, h, w, 2)."""
+    return F.affine_grid(theta, [len(theta), 1, *crop], align_corners=False)
+
+
+def _labels(labels: Tensor, grid: Tensor, ignore_index: int) -> Tensor:
+    """Labels (N, H, W) at the grid's points, (N, h, w) int64; `ignore_index` outside."""
+    shifted = labels.unsqueeze(1).float() - ignore_index  # grid_sample pads with 0: let that mean ignored
+    return (_nearest(shifted, grid).squeeze(1) + ignore_index).long()
+
+
+def _nearest(maps: Tensor, grid: Tensor) -> Tensor:
+    """Targets are never blended: between two depths or classes there is nothing."""
+    return F.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+
+
+def _vary(
+    windows: Windows,
+    labels: Tensor | Sequence[Tensor],
+    crop: tuple[int, int],
+    ignore_index: int,
+    cat_max_ratio: float,
+    generator: torch.Generator,
+) -> Windows:
+    """The windows, those moved in which one class has too large a share; the last draw is taken untested.
+
+    As mmseg's RandomCrop does; scale and flip stay.
+    """
+    places = windows.place.clone()
+    draws = rows(len(places), REDRAWS, 2, generator=generator, dtype=torch.float64)
+    for number, label in enumerate(labels):
+        for place in draws[number]:
+            theta = windows.at(places)[number].theta().to(label.device)
+            if (
+                _largest_share(_labels(label[None], _grid(theta, crop), ignore_index), ignore_index)
+                <= cat_max_ratio
+            ):
+                break
+            places[number] = place
+    return windows.at(places)
+
+
+def _largest_share(labels: Tensor, ignore_index: int) -> float:
+    """Of the most frequent class among the pixels that are not ignored; 1 where all are."""
+    known = labels[labels != ignore_index]
+    return 1.0 if known.numel() == 0 else int(known.bincount().max()) / known.numel()

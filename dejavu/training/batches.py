@@ -1,0 +1,235 @@
+"""What a run learns from: which images, in which order, cut how. A pair sees the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..compute.processes import is_lead, place
+from ..compute.random import generator
+from ..errors import DejavuError
+from ..tasks import TARGETS
+from ..tasks.images import normalise
+from .augment.colour import distort
+from .augment.crops import augment
+from .augment.sampling import epoch_order
+from .multitask.partial_labels import available, hide
+
+if TYPE_CHECKING:
+    from ..config import Run
+    from ..datasets.prepared.store import Array, Split
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: memory-mapped splits and what their labels mean."""
+
+    tasks: tuple[str, ...]
+    train: Split
+    val: Split
+    classes: Sequence[str]
+    ignore_index: int
+    categories: Sequence[str] | None = None
+    """For each class the category that it belongs to, where the dataset has them."""
+    things: Sequence[bool] = ()
+    """For each class whether it is of things, where the dataset is panoptic."""
+
+    @property
+    def num_classes(self) -> int:
+        """K of the dataset."""
+        return len(self.classes)
+
+    def targets(self, split: Split) -> dict[str, Array]:
+        """The array that each task learns from. Raises DejavuError where the dataset lacks one."""
+        found: dict[str, Array] = {}
+        for task in self.tasks:
+            array: Array | None = getattr(split, TARGETS[task])
+            if array is None:
+                raise DejavuError(f"the task {task} needs {TARGETS[task]}, which the dataset lacks")
+            found[task] = array
+        return found
+
+
+def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("semantic",)) -> Data:
+    """The training and validation splits of a prepared dataset, for one task or several."""
+    from ..datasets.prepared.store import open_split, validation_split
+
+    return Data(
+        tasks=tuple(tasks),
+        train=open_split(prepared, "train"),
+        val=open_split(prepared, validation_split(report)),
+        classes=report["classes"],
+        ignore_index=report["ignore_index"],
+        categories=report.get("categories"),
+        things=report.get("things", ()),
+    )
+
+
+class Raw(NamedTuple):
+    """A batch off the disk. Images and targets of one size are one tensor, of several sizes a list."""
+
+    images: Tensor | list[Tensor]  # uint8 (N, H, W, 3), or each (H, W, 3)
+    targets: dict[str, Tensor | list[Tensor]]  # of each task (N, H, W), or normals (N, 3, H, W), or without N
+    classes: np.ndarray  # (N,), the class that an image was drawn for, or -1
+    available: np.ndarray | None  # (N, T), which targets may be learnt from; None is all
+
+
+class Batch(NamedTuple):
+    """What one step learns from, of the recipe's crop, on its device."""
+
+    images: Tensor
+    """(N, 3, h, w), normalised"""
+    target: Any
+    """of one task (N, ..., h, w); of several a mapping by their names"""
+    second: tuple[Tensor, Any] | None = None
+    """XTC: another crop out of these images, and its targets"""
+    available: Tensor | None = None
+    """(N, T) bool, which targets may be learnt from; None is all"""
+
+
+class Batches:
+    """The batches of a run: shuffled anew each epoch, the last part batch dropped.
+
+    Of several processes that share them, each has its part of every batch.
+    """
+
+    def __init__(self, run: Run, seed: int, data: Data) -> None:
+        self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
+        self.tasks, self.targets = data.tasks, data.targets(data.train)
+        self.twice = run.consistency is not None
+        self.available: np.ndarray | None = None
+        if self.recipe.labelled != "full":
+            self.available = available(len(data.train.images), data.tasks, self.recipe.labelled)
+        self.part = place().part(self.recipe.batch_size // run.gpus)
+        self.per_epoch = len(data.train.images) // self.recipe.batch_size
+        self.total = self.recipe.steps(len(data.train.images))
+        if self.per_epoch == 0:
+            raise DejavuError(
+                f"experiment '{run.experiment}': batch_size {self.recipe.batch_size} is larger than the "
+                f"{len(data.train.images)} training images of '{run.data.source}' at scale {run.scale}"
+            )
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None  # of the epoch that is under way
+        self.presence = None
+        if self.recipe.class_uniform:
+            from ..datasets.prepared.store import class_presence
+
+            self.presence = class_presence(data.train, data.num_classes)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are, the last of which may be cut short by `iterations`."""
+        return -(-self.total // self.per_epoch)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether this step is the last of its epoch."""
+        return (step + 1) % self.per_epoch == 0 or step + 1 == self.total
+
+    def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """This process' images of one step, and for each the class that it was drawn for, or -1."""
+        epoch, number = divmod(step, self.per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            numbers = generator(self.seed, "order", epoch)
+            drawn = epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
+            self._order = epoch, *drawn
+        _, order, classes = self._order
+        whole = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
+        return order[whole][self.part], classes[whole][self.part]
+
+    def read(self, step: int) -> Raw:
+        """The images and targets of one step."""
+        chosen, classes = self.indices(step)
+        targets = {task: _taken(array, chosen) for task, array in self.targets.items()}
+        if "normals" in targets:
+            normals = targets["normals"]
+            targets["normals"] = (
+                [_first(one) for one in normals] if isinstance(normals, list) else _first(normals)
+            )
+        known = None if self.available is None else self.available[chosen]
+        return Raw(_taken(self.split.images, chosen), targets, classes, known)
+
+    def from_step(self, start: int, device: torch.device, description: str) -> Iterator[tuple[int, Batch]]:
+        """Augmented batches on `device`; the next one is read while this one is used."""
+        from ..system.progress import track
+
+        with ThreadPoolExecutor(1) as reader:
+            following = reader.submit(self.read, start) if start < self.total else None
+            steps: Iterable[int] = range(start, self.total)
+            for step in track(steps, self.total, description, start) if is_lead() else steps:
+                assert following is not None
+                raw = following.result()
+                following = reader.submit(self.read, step + 1) if step + 1 < self.total else None
+                yield step, self.augmented(raw, step, device)
+
+    def augmented(self, raw: Raw, step: int, device: torch.device) -> Batch:
+        """A batch, augmented."""
+        recipe = self.recipe
+        images = _moved(raw.images, device)
+        targets = {task: _moved(target, device) for task, target in raw.targets.items()}
+        if recipe.photometric is not None:  # of random numbers of its own: the crops stay the same without it
+            images = distort(images, recipe.photometric, generator(self.seed, "photometric", step))
+        classes = raw.classes if recipe.class_uniform else None
+        seen, found = self._cut(normalise(images), targets, generator(self.seed, "augment", step), classes)
+        known = None if raw.available is None else torch.from_numpy(raw.available).to(device)
+        if known is not None:
+            found = hide(found, known)
+        second = None
+        if self.twice:  # as in MTPSL's code, it is cut out of the first view
+            again, truths = self._cut(seen, found, generator(self.seed, "second view", step))
+            second = again, self._plain(truths)
+        return Batch(seen, self._plain(found), second, known)
+
+    def _cut(
+        self,
+        images: Any,
+        targets: dict[str, Any],
+        numbers: torch.Generator,
+        classes: np.ndarray | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scaled, cropped and mirrored, by the recipe."""
+        recipe = self.recipe
+        only = self.tasks[0] if len(self.tasks) == 1 else None  # labels alone may be looked at for the crop
+        seen, found = augment(
+            images,
+            targets if only is None else targets[only],
+            task=self.tasks if only is None else only,
+            crop=recipe.crop,
+            scale_range=recipe.scale_range,
+            scale_choices=recipe.scale_choices,
+            flip=recipe.flip,
+            cat_max_ratio=recipe.cat_max_ratio,
+            classes=classes,
+            ignore_index=self.ignore_index,
+            generator=numbers,
+        )
+        return seen, found if only is None else {only: found}
+
+    def _plain(self, targets: dict[str, Tensor]) -> Any:
+        """A mapping of several tasks, the tensor of one."""
+        return targets if len(self.tasks) > 1 else targets[self.tasks[0]]
+
+
+def _taken(array: Array, chosen: np.ndarray) -> Tensor | list[Tensor]:
+    if isinstance(array, np.ndarray):
+        return _tensor(array[chosen])
+    return [_tensor(np.array(array[int(number)])) for number in chosen]
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """torch does little with uint16, which panoptic codes are."""
+    return torch.from_numpy(array.astype(np.int32) if array.dtype == np.uint16 else array)
+
+
+def _first(normals: Tensor) -> Tensor:
+    """(..., H, W, 3) -> (..., 3, H, W), float32."""
+    return normals.float().movedim(-1, -3)
+
+
+def _moved(part: Tensor | list[Tensor], device: torch.device) -> Any:
+    return [one.to(device) for one in part] if isinstance(part, list) else part.to(device)

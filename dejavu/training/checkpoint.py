@@ -1,0 +1,210 @@
+"""What a training leaves behind, between its first step and its published weights.
+
+The folder is declared to no engine: Snakemake and DVC delete the declared outputs of a job that failed, and
+with them days of work. A checkpoint lives here while the run is under way, and the finished weights and log
+stay here, from where the stage publishes them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import registry
+from ..config.paths import Paths
+from ..datasets.prepared.store import checksums
+from ..errors import DejavuError, lacks_memory
+from ..system.files import atomic, read_json, sha256, write_json, write_text
+from ..system.fingerprint import code_hash, json_hash
+from ..system.provenance import provenance
+
+if TYPE_CHECKING:  # torch is imported where it is used: evaluation may have nothing to compute
+    import torch
+    from torch import Tensor
+
+    from ..config import Run
+
+
+# What a checkpoint holds beside its marks.
+STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
+
+
+class RunFolder:
+    """The working folder of one seed of one experiment.
+
+    Args:
+        path: the folder.
+        fingerprint: of what the training is to do (`request_hash`).
+        code: a hash of the code that trains (`code_hash`).
+    """
+
+    def __init__(self, path: Path, fingerprint: str, code: str) -> None:
+        self.path, self.fingerprint, self.code = path, fingerprint, code
+        self.checkpoint = path / "checkpoint.pt"
+        self.weights = path / "weights.safetensors"
+        self.regenerator = path / "regenerator.safetensors"
+        self.log = path / "log.csv"
+        self.summary = path / "train.json"
+        self.metrics = path / "metrics.json"  # measured at the end of the training, for `dejavu evaluate`
+
+    def finished(self) -> bool:
+        """Whether this very run, by this very code, was carried to its end here, and its files are whole."""
+        said = self.read_summary()
+        if (said.get("fingerprint"), said.get("code")) != (self.fingerprint, self.code):
+            return False
+        return all(
+            (self.path / name).is_file() and sha256(self.path / name) == checksum
+            for name, checksum in said["files"].items()
+        )
+
+    def read_summary(self) -> dict[str, Any]:
+        """What a finished run wrote of itself; empty where there is nothing, or nothing of use."""
+        try:
+            said = read_json(self.summary)
+        except DejavuError:
+            return {}
+        return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state to go on from, or None to start.
+
+        A checkpoint of another configuration or other data is not this run's: it is left alone and later
+        overwritten. Raises DejavuError for one that cannot be read, and for one that other code began: what
+        comes of both together could not be told from either.
+        """
+        if not self.checkpoint.exists():
+            return None
+        import torch
+
+        with self.restoring():
+            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError
+            same, code = state["fingerprint"] == self.fingerprint, state["code"]
+            missing = STATE - state.keys()
+        if same and code != self.code:
+            raise DejavuError(
+                f"{self.checkpoint} was begun by other code or another torch: go back to that to finish "
+                "the run, or delete the file to start over"
+            )
+        if same and missing:
+            raise DejavuError(
+                f"{self.checkpoint} lacks {', '.join(sorted(missing))}: delete it to train from the start"
+            )
+        return state if same else None
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Within it errors are the checkpoint's fault, but that of too little memory."""
+        try:
+            yield
+        except Exception as error:  # torch raises many kinds for a truncated or foreign file
+            if lacks_memory(error):
+                raise
+            raise self.spoilt(type(error).__name__) from None
+
+    def spoilt(self, reason: str) -> DejavuError:
+        """What to raise where the checkpoint cannot be gone on from."""
+        return DejavuError(
+            f"{self.checkpoint} is not a checkpoint of this project ({reason}): delete it to train from the "
+            "start"
+        )
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write the checkpoint, whole or not at all."""
+        import torch
+
+        content = io.BytesIO()  # torch reports a full disk as a RuntimeError, the file system as what it is
+        torch.save(state | {"fingerprint": self.fingerprint, "code": self.code}, content)
+        with atomic(self.checkpoint) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+    def finish(
+        self,
+        *,
+        weights: dict[str, Tensor],
+        regenerator: dict[str, Tensor] | None,
+        log: Sequence[dict[str, Any]],
+        columns: Sequence[str],
+        seconds: float,
+        steps: int,
+        pretrained: dict[str, str],
+    ) -> None:
+        """Write what the run made; the summary comes last and makes it `finished`."""
+        self.summary.unlink(missing_ok=True)
+        _write_tensors(self.weights, weights)
+        files = [self.weights, self.log]
+        self.regenerator.unlink(missing_ok=True)
+        if regenerator is not None:
+            _write_tensors(self.regenerator, regenerator)
+            files.append(self.regenerator)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)
+        write_text(self.log, text.getvalue())
+        write_json(
+            self.summary,
+            {
+                "fingerprint": self.fingerprint,
+                "code": self.code,
+                "files": {file.name: sha256(file) for file in files},
+                **provenance(),
+                "seconds": round(seconds, 2),
+                "steps": steps,
+                "pretrained": pretrained,
+            },
+        )
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    # Contiguous, since channels-last strides are no part of the format.
+    content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:
+    """Where a seed is trained, marked with what it is to do on the data of `report`, and by which code."""
+    request = request_hash(run.as_dict(), seed, report["splits"], _meaning(run, report))
+    return RunFolder(Paths(run.scale).run(run.experiment, seed), request, code_hash(training_roots(run)))
+
+
+def training_roots(run: Run) -> list[str]:
+    """The modules from which everything that a training runs is imported.
+
+    The network is found by its name, and `config` says how a run follows from params.yaml.
+    """
+    return ["training.loop", "training.batches", "config", f"networks.{run.network.module}"]
+
+
+def request_hash(
+    config: dict[str, Any], seed: int, splits: dict[str, Any], meaning: dict[str, Any] | None = None
+) -> str:
+    """A hash of everything that a training is to do.
+
+    Args:
+        config: `Run.as_dict()`. The other seeds, where the data came from, and how the network is evaluated
+            are left out of the hash: they change nothing in this training.
+        splits: those of the data's report, with the checksums of its arrays.
+        meaning: what else of the report the training reads: names of classes, categories.
+    """
+    requested = {key: value for key, value in config.items() if key not in ("seeds", "source", "protocol")}
+    return json_hash([requested, seed, checksums(splits), *([meaning] if meaning else [])])
+
+
+def _meaning(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+    """What of the data's meaning the training reads, beside the numbers in labels."""
+    read = {}
+    if run.train.coarse:
+        read["categories"] = report.get("categories")
+    if registry.reads_classes(run.network.module) or (run.dejavu is not None and run.dejavu.text is not None):
+        read["classes"] = report["classes"]
+    return read

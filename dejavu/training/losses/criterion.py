@@ -1,0 +1,184 @@
+"""The loss of a recipe: main output, auxiliary outputs, and who is told what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import DejavuError, nearest
+from ...tasks.losses import cross_entropy, task_loss, upsample
+from ...tasks.predictions import as_tensor, read
+from .categories import Categories
+from .ohem import ohem_loss
+from .rmi import binary_cross_entropy, rmi_loss
+
+if TYPE_CHECKING:
+    from ...config import Recipe
+
+OF_CROSS_ENTROPY = ("class_weights", "ohem", "rmi", "auxiliary", "coarse")
+
+
+class Criterion(nn.Module):
+    """(what a network returns, target) -> the loss that a recipe asks for, a scalar.
+
+    Segmentation: cross-entropy of the main output at the labels' resolution, with the recipe's class weights,
+    upsampling and hard pixels, or RMI; plus each auxiliary output's loss times its weight. Auxiliary outputs
+    are told by the plain pixels' loss, as in the published recipes: without hard pixels (HRNet's OCR), and
+    by binary cross-entropy where the main output has RMI (NVIDIA's). Those that `coarse` names learn the
+    dataset's categories, by cross-entropy without class weights; a dataset without categories has its classes
+    there, as any other output. Depth and normals: their own losses, of auxiliary outputs, too.
+
+    In training, every auxiliary output must be there. In evaluation a network returns its main output
+    alone, and that is then all that is compared. The mode is the criterion's own, set by `train()` and
+    `eval()` of what holds it.
+
+    Args:
+        recipe: of params.yaml.
+        task: "semantic", "panoptic", "depth" or "normals". A panoptic loss is the network's own.
+        num_classes: K.
+        ignore_index: the label of pixels that are not compared.
+        categories: for each class the name of its category, or None.
+        network: the plain base network. It is looked at and not kept, but for its own `criterion`, which is
+            then used instead.
+
+    Raises:
+        DejavuError: options that exclude each other, that do not fit the task, the classes or the network.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: str,
+        num_classes: int,
+        ignore_index: int = 255,
+        categories: Sequence[str] | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        _check_options(recipe, task, num_classes)
+        self.task, self.ignore_index = task, ignore_index
+        self.align_corners, self.ohem, self.rmi = recipe.align_corners, recipe.ohem, recipe.rmi
+        self.auxiliary, self.coarse = dict(recipe.auxiliary), recipe.coarse
+        weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.categories: Categories | None = None
+        if self.coarse and categories is not None:
+            self.categories = Categories(categories, num_classes)
+        # In a tuple, since a module in an attribute would be one of the criterion's own.
+        self._own: tuple[Any, ...] = ()
+        if network is not None:
+            check_auxiliary(network, recipe)
+            self._own = (network.criterion,) if has_own(network) else ()
+
+    def forward(self, prediction: Any, target: Tensor) -> Tensor:
+        """The loss of all that a network returned. Raises DejavuError for wrong auxiliary outputs.
+
+        target: labels or panoptic codes (N, H, W), int64; depth (N, H, W) in metres; normals (N, 3, H, W).
+        """
+        outputs = prediction.get("auxiliary", {}) if isinstance(prediction, Mapping) else {}
+        if not self.training and not outputs:
+            return self.main(prediction, target)
+        if self._own:
+            return self._own[0](prediction, target, self.ignore_index)
+        _check_names(outputs, self.auxiliary, "this prediction")
+        loss = self.main(prediction, target)
+        for name, weight in self.auxiliary.items():
+            if weight > 0:
+                loss = loss + weight * self._secondary(name, outputs[name], target)
+        return loss
+
+    def main(self, prediction: Any, target: Tensor) -> Tensor:
+        """The loss of the main output alone, in either mode.
+
+        This is what DejaVu-CL asks for: of what the network says of the regenerated image, it hands over the
+        task's tensor. A network with its own criterion is asked by plain cross-entropy there.
+        """
+        if self.task == "panoptic":
+            return self._of_queries(prediction, target)
+        if self.task != "semantic":
+            return task_loss(self.task, prediction, target)
+        logits = self._full(as_tensor(prediction), target)
+        if self.rmi is not None:
+            rmi = self.rmi
+            return rmi_loss(logits, target, rmi.weight, rmi.radius, rmi.pool, self.ignore_index)
+        if self.ohem is not None:
+            threshold, min_kept = self.ohem.threshold, self.ohem.min_kept
+            return ohem_loss(logits, target, threshold, min_kept, self.ignore_index, self._weights(logits))
+        return cross_entropy(logits, target, self.ignore_index, self._weights(logits))
+
+    def _of_queries(self, prediction: Any, target: Tensor) -> Tensor:
+        """The network's own loss of its last queries, as a panoptic cycle asks for it."""
+        if not self._own:
+            return task_loss(self.task, prediction, target)  # which says that it has none
+        classes, masks = read("panoptic", prediction)
+        last = {"class_queries_logits": classes, "masks_queries_logits": masks}
+        return self._own[0](last, target, self.ignore_index)
+
+    def _secondary(self, name: str, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of one auxiliary output, without its weight."""
+        if self.task != "semantic":
+            return task_loss(self.task, output, target)
+        logits = self._full(output, target)
+        if name in self.coarse and self.categories is not None:
+            labels = self.categories.labels(target, self.ignore_index)
+            return cross_entropy(self.categories.logits(logits), labels, self.ignore_index)
+        if self.rmi is not None:
+            return binary_cross_entropy(logits, target, self.ignore_index)
+        return cross_entropy(logits, target, self.ignore_index, self._weights(logits))
+
+    def _full(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits at the labels' size, in float32 at least: under autocast they come in bfloat16."""
+        precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return upsample(precise, labels, self.align_corners)
+
+    def _weights(self, logits: Tensor) -> Tensor | None:
+        return None if self.class_weights is None else self.class_weights.to(logits.dtype)
+
+
+def has_own(network: nn.Module) -> bool:
+    """Whether a network brings its own loss."""
+    return callable(getattr(network, "criterion", None))
+
+
+def check_auxiliary(network: nn.Module, recipe: Recipe) -> None:
+    """Raise DejavuError unless a recipe's losses are those that a network has outputs for."""
+    if not has_own(network):
+        _check_names(getattr(network, "auxiliary_outputs", ()), recipe.auxiliary, type(network).__name__)
+        return
+    for option in OF_CROSS_ENTROPY:
+        if getattr(recipe, option):
+            raise DejavuError(
+                f"recipe.{option} is set, but {type(network).__name__} has a loss of its own: leave it out"
+            )
+
+
+def _check_names(outputs: Collection[str], weights: Mapping[str, float], where: str) -> None:
+    """Every auxiliary output needs a weight, and every weight an output."""
+    for name in weights:
+        if name not in outputs:
+            raise DejavuError(
+                f"recipe.auxiliary: {where} has no auxiliary output '{name}', {nearest(name, outputs)}"
+            )
+    for name in outputs:
+        if name not in weights:
+            raise DejavuError(
+                f"recipe.auxiliary: the auxiliary output '{name}' of {where} has no weight: give it one, "
+                "0.0 to leave it out"
+            )
+
+
+def _check_options(recipe: Recipe, task: str, num_classes: int) -> None:
+    """Raise DejavuError for options of which some would have no effect."""
+    for option in ("class_weights", "ohem", "rmi", "coarse"):
+        if task != "semantic" and getattr(recipe, option):
+            raise DejavuError(f"recipe.{option} is for segmentation: leave it out for the task {task}")
+    weights = recipe.class_weights
+    if weights is not None and len(weights) != num_classes:
+        raise DejavuError(
+            f"recipe.class_weights has {len(weights)} values for a dataset of {num_classes} classes"
+        )

@@ -1,0 +1,50 @@
+"""The losses of several tasks of one network, as MTPSL's public code has them on NYUD-v2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...tasks.losses import task_loss
+from ...tasks.predictions import as_tensor, part
+
+
+class SeveralCriterion(nn.Module):
+    """(a mapping of predictions, a mapping of targets) -> the loss of each task, unweighted.
+
+    Segmentation: cross-entropy; depth: mean absolute error in metres; normals: mean of 1 - cosine; each over
+    the pixels of the batch whose target is known. With `by_image`, which images of partly labelled sets are
+    learnt with, and XTC with all labels, too, every image's loss is computed for itself and the batch's mean
+    is taken: an image without a task's labels counts as 0 there, so that a label that is there weighs the
+    same in every batch.
+
+    Args:
+        tasks: of "semantic", "depth" and "normals".
+        ignore_index: the label of pixels that are not compared.
+        by_image: see above.
+    """
+
+    def __init__(self, tasks: Sequence[str], ignore_index: int = 255, by_image: bool = False) -> None:
+        super().__init__()
+        self.tasks, self.ignore_index, self.by_image = tuple(tasks), ignore_index, by_image
+
+    def forward(self, prediction: Any, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each task's loss, a scalar. Raises DejavuError for a prediction that lacks a task."""
+        return {task: self._of(task, prediction, target[task]) for task in self.tasks}
+
+    def main(self, prediction: Any, target: Mapping[str, Tensor]) -> Tensor:
+        """The sum of all, which DejaVu-CL asks for."""
+        return torch.stack(list(self(prediction, target).values())).sum()
+
+    def _of(self, task: str, prediction: Any, target: Tensor) -> Tensor:
+        maps = as_tensor(part(task, prediction, self.tasks), task)
+        if not self.by_image:
+            return task_loss(task, maps, target, self.ignore_index)
+        images = [
+            task_loss(task, one, truth, self.ignore_index)
+            for one, truth in zip(maps.split(1), target.split(1), strict=True)
+        ]
+        return torch.stack(images).mean()

@@ -1,0 +1,1 @@
+"""Several tasks in one network: weights of their losses, consistency, part of the labels."""

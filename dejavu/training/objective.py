@@ -1,0 +1,173 @@
+"""What is trained: the base network with all that a row adds to it, and the losses of one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..compute.random import derive, seeded
+from ..errors import DejavuError
+from ..method.wrapper import DejaVu
+from ..models.build import build_method, build_network
+from ..tasks import channels
+from .batches import Batch, Data
+from .losses import Criterion, SeveralCriterion
+from .multitask.consistency import ConsistencyNetwork, CrossTaskConsistency
+
+if TYPE_CHECKING:
+    from ..config import Run
+    from .multitask.balancing import Balancer
+
+
+class Losses(NamedTuple):
+    """The losses of one step, all scalars."""
+
+    tasks: dict[str, Tensor]
+    """of each task, unweighted"""
+    dejavu: Tensor | None
+    """what DejaVu adds, weighted"""
+    consistency: Tensor | None
+    """what XTC adds, weighted"""
+
+    @property
+    def task(self) -> Tensor:
+        """The sum of all tasks'."""
+        found = list(self.tasks.values())
+        return found[0] if len(found) == 1 else torch.stack(found).sum()
+
+    @property
+    def added(self) -> Tensor | None:
+        """What is added to the tasks' losses, weighted; None if nothing is."""
+        found = [loss for loss in (self.dejavu, self.consistency) if loss is not None]
+        return found[0] + found[1] if len(found) == 2 else found[0] if found else None
+
+    @property
+    def total(self) -> Tensor:
+        """What is learnt from, if nothing weighs the tasks."""
+        return self.task if self.added is None else self.task + self.added
+
+
+class Objective(nn.Module):
+    """A batch -> losses. One forward, so that distributed wrappers see the whole step.
+
+    Args:
+        model: the base network, or DejaVu around it.
+        criterion: the recipe's loss, of one task or several; a DejaVu model's cycle asks it, too.
+        balancer: what weighs several tasks; None is their sum.
+        consistency: XTC.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Criterion | SeveralCriterion,
+        balancer: Balancer | None = None,
+        consistency: CrossTaskConsistency | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.criterion = model, criterion
+        self.balancer, self.consistency = balancer, consistency
+        if isinstance(model, DejaVu):
+            model.criterion = criterion.main  # of the main output, which is all that a cycle hands over
+
+    @property
+    def network(self) -> nn.Module:
+        """The plain base network."""
+        return self.model.network if isinstance(self.model, DejaVu) else self.model
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is predicted."""
+        criterion = self.criterion
+        return criterion.tasks if isinstance(criterion, SeveralCriterion) else (criterion.task,)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """What the log has the epoch's mean of: the tasks' sum, what is added, and each of several tasks."""
+        several = self.tasks if len(self.tasks) > 1 else ()
+        return ("task", "dejavu", *(() if self.consistency is None else ("consistency",)), *several)
+
+    def told(self, losses: Losses) -> Tensor:
+        """The values of `terms`, (len(terms),), without a graph."""
+        task = losses.task.detach()
+        found = {"task": task, "dejavu": losses.dejavu, "consistency": losses.consistency} | losses.tasks
+        values = [found[term] for term in self.terms]
+        return torch.stack([torch.zeros_like(task) if value is None else value.detach() for value in values])
+
+    def forward(
+        self, batch: Batch, progress: float, redact: torch.Generator, gumbel: torch.Generator | None = None
+    ) -> Losses:
+        """The losses of a batch; random numbers of the redaction and of XTC's come from the generators."""
+        count = len(batch.images)
+        if self.consistency is None:
+            prediction = self.model(batch.images)  # (N, C, H / stride, W / stride)
+            found = self.criterion(prediction, batch.target)
+        else:
+            assert batch.second is not None
+            both = self.model(torch.cat([batch.images, batch.second[0]]))
+            prediction, again = ({key: part[:count] for key, part in both.items()}, both)
+            found = self.criterion(prediction, batch.target)
+        losses = found if isinstance(found, dict) else {self.tasks[0]: found}
+        dejavu = consistency = None
+        if isinstance(self.model, DejaVu):
+            dejavu = self.model.regeneration_loss(
+                batch.images, prediction, redact, progress, labels=batch.target
+            )
+        if self.consistency is not None:
+            assert batch.second is not None
+            seen = {key: part[count:] for key, part in again.items()}
+            features = seen.pop("features")
+            truths = batch.second[1]
+            numbers = None if gumbel is None else _beside(gumbel, features.device)
+            consistency = self.consistency(seen, truths, features, batch.available, numbers)
+        return Losses(losses, dejavu, consistency)
+
+
+def _beside(numbers: torch.Generator, device: torch.device) -> torch.Generator:
+    """A generator on the device, where large noise is drawn faster than it is brought there."""
+    if device.type in ("cpu", "meta"):
+        return numbers
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=numbers)))
+
+
+def build_objective(run: Run, seed: int, data: Data) -> Objective:
+    """What is trained: the base network, the same to the bit for a row and its base, and its losses."""
+    torch.manual_seed(derive(seed, "init"))
+    outputs = channels(run.task, data.num_classes)
+    model = network = build_network(run, outputs, classes=data.classes)
+    if run.dejavu is not None:
+        model = build_method(run, network, data.classes, seed=derive(seed, "regenerator"))
+    if isinstance(outputs, int):
+        criterion = Criterion(
+            run.train, run.tasks[0], data.num_classes, data.ignore_index, data.categories, network=network
+        )
+        return Objective(model, criterion)
+    by_image = run.train.labelled != "full" or run.consistency is not None  # as in nyu_mtl_xtc.py
+    several = SeveralCriterion(run.tasks, data.ignore_index, by_image)
+    return Objective(model, several, _balancer(run, network), _consistency(run, network, outputs, seed))
+
+
+def _balancer(run: Run, network: nn.Module) -> Balancer | None:
+    if run.balance is None:
+        return None
+    from .multitask import balancing
+
+    return balancing.build(run.balance.name, run.tasks, network, **run.balance.options)
+
+
+def _consistency(
+    run: Run, network: nn.Module, outputs: dict[str, int], seed: int
+) -> CrossTaskConsistency | None:
+    if run.consistency is None:
+        return None
+    features = getattr(network, "feature_channels", None)
+    if not isinstance(features, int):
+        raise DejavuError(
+            f"experiment '{run.experiment}': consistency compares with the network's features, and "
+            f"{type(network).__name__} has no feature_channels"
+        )
+    with seeded(derive(seed, "consistency")):
+        mapping = ConsistencyNetwork(outputs, features, run.network.width, run.network.depth)
+    return CrossTaskConsistency(mapping, run.consistency.weight, run.consistency.regularisation)

@@ -1,0 +1,305 @@
+"""params.yaml: what is no YAML, what is of the wrong kind, missing, unknown, or no name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dejavu.config.yaml import LARGEST
+
+from . import samples
+from .checks import Refused
+from .limits import little_memory
+
+RIGHT = yaml.safe_dump(samples.params() | {"scale": samples.params()["scales"]["smoke"]})
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
+)
+PAIRS = "&a0 !!pairs [x: 1], " + ", ".join(
+    f"&a{n} !!pairs [{', '.join([f'x: *a{n - 1}'] * 9)}]" for n in range(1, 30)
+)
+MERGES = "m0: &m0 {a: 1, b: 2}\n" + "".join(
+    f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 12)
+)
+ONE_LARGE = (
+    "a: &a {"
+    + ", ".join(f"k{n}: 1" for n in range(10000))
+    + "}\n"
+    + f"b: {{<<: [{', '.join(['*a'] * 800)}]}}\n"
+)
+FEWER_MERGES = "".join(MERGES.splitlines(keepends=True)[:6]) + "".join(
+    f"n{n}: {{<<: *m5}}\n" for n in range(5000)
+)
+FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "mapping"),
+    "blank": (b"\n\n   \n", "mapping"),
+    "a comment": (b"# nothing\n", "mapping"),
+    "null": (b"~\n", "mapping"),
+    "a number": (b"7\n", "mapping"),
+    "a list": (b"- scales\n- scale\n", "mapping"),
+    "two documents": (b"a: 1\n---\na: 2\n", "YAML"),
+    "binary": (bytes(range(256)), "UTF-8"),
+    "UTF-16": ("scales: {}\n".encode("utf-16"), "UTF-8"),
+    "NUL": (b"scales: \0\n", "YAML"),
+    "an escape": (b"scales: \x1b[2J\n", "YAML"),
+    "cut off": (b"scales: {smoke: {name: [sm", "line 1"),
+    "a tab": (b"scales:\n\tsmoke: {}\n", "line 2"),
+    "an unknown alias": (b"scale: *nowhere\nscales: {}\n", "nowhere"),
+    "its own alias": (b"scales: &all {smoke: *all}\n", "themselves"),
+    "an alias in a list of itself": (b"scales: &all [*all]\n", "themselves"),
+    "a key twice": (RIGHT.encode() + b"tables: {}\n", "'tables'"),
+    "a key that is a number": (b"1: 2\n", "1"),
+    "a key that is a list": (b"[a, b]: 2\n", "YAML"),
+    "a key that is null": (b"~: 2\n", "None"),
+    "a tag of Python": (b"scales: !!python/object/apply:os.system ['touch hacked']\n", "YAML"),
+    "an unknown tag": (b"scales: !secret x\n", "YAML"),
+    "a wrong merge": (b"scales: {<<: 3}\n", "YAML"),
+    "no bool": (b"scale: !!bool maybe\n", "tag"),
+    "no date": (b"scale: !!timestamp soon\n", "tag"),
+    "no number": (b"scale: !!int ''\n", "tag"),
+    "no sign of a number": (b"scale: !!int '-'\n", "tag"),
+    "no fraction": (b"scale: !!float ''\n", "tag"),
+    "one large mapping merged often": (ONE_LARGE.encode() + RIGHT.encode(), "aliases"),
+    "a date that is none": (b"scales: 2026-99-99\n", "YAML"),
+    "a number that is none": (b"scales: !!int x\n", "YAML"),
+    "deep lists": (b"scales: " + b"[" * 50_000 + b"]" * 50_000, "params.yaml"),
+    "deep mappings": (b"scales: " + b"{a: " * 50_000 + b"1" + b"}" * 50_000, "params.yaml"),
+    "a billion laughs": (LAUGHS.encode() + RIGHT.encode(), "aliases"),
+    "merges of merges": (MERGES.encode() + RIGHT.encode(), "aliases"),
+    "many merges of one": (FEWER_MERGES.encode() + RIGHT.encode(), "aliases"),
+    "merges of merges, of nothing but keys": (
+        MERGES.replace("a: 1, b: 2", "a: 1, a: 2").encode() + RIGHT.encode(),
+        "'a' is given twice",
+    ),
+    "a set": (RIGHT.replace("\n      - road\n      - car", " !!set {road, car}").encode(), "set"),
+    "a huge hexadecimal number": (
+        RIGHT.replace("channels: 18", f"channels: 0x{'f' * 5000}").encode(),
+        "digits",
+    ),
+    "a number of endless hours": (
+        RIGHT.replace("channels: 18", f"channels: 1{':1' * 300_000}").encode(),
+        "digits",
+    ),
+    "too long": (b"#" * (LARGEST + 1), f"{LARGEST}"),
+    "a huge number": (
+        RIGHT.replace("seeds:\n    - 0", f"seeds:\n    - {'9' * 5000}").encode(),
+        "params.yaml",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("scales", "scales.smoke.seeds", "scales.smoke.data.cityscapes.size", "datasets.mine.folder.values"),
+        *(
+            "networks.hrnet18.channels",
+            "recipes.hrnet_cityscapes.crop",
+            "tables.pair.title",
+            "tables.pair.notes",
+        ),
+        *(
+            "experiments.hrnet18_dejavu.dejavu.redaction",
+            "experiments.hrnet18.task",
+            "tables.pair.rows.0.paper",
+        ),
+    ],
+)
+def test_a_billion_laughs_in_a_values_place(empty: Path, refused: Refused, path: str) -> None:
+    """Nine lists of nine lists, thirty deep: short as a file, and endless where anybody spells it out."""
+    lists = ["&a0 [x, x, x, x, x, x, x, x, x]"]
+    lists += [f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+    broken = samples.params()
+    samples.put(broken, path, "PLACE")
+    samples.write(empty, broken)
+    text = (empty / "params.yaml").read_text()
+    (empty / "params.yaml").write_text(text.replace("PLACE", f"[{', '.join(lists)}]", 1))
+    refused("show", "hrnet18", named=("params.yaml", "aliases"))
+
+
+def test_pairs_of_pairs_in_an_options_place(empty: Path, refused: Refused) -> None:
+    """The same with !!pairs, which are tuples in lists."""
+    broken = samples.params()
+    samples.put(broken, "networks.hrnet18.channels", "PLACE")
+    samples.write(empty, broken)
+    text = (empty / "params.yaml").read_text()
+    (empty / "params.yaml").write_text(text.replace("PLACE", f"[{PAIRS}]", 1))
+    refused("show", "hrnet18", named=("params.yaml", "aliases"))
+
+
+@pytest.mark.parametrize("how", FILES)
+def test_a_file_that_is_no_params_file(empty: Path, refused: Refused, how: str) -> None:
+    content, named = FILES[how]
+    (empty / "params.yaml").write_bytes(content)
+    refused("list", named=("params.yaml", named))
+
+
+def test_a_folder_in_its_place(empty: Path, refused: Refused) -> None:
+    (empty / "params.yaml").unlink()
+    (empty / "params.yaml").mkdir()
+    refused("list", named=("params.yaml", "directory"))
+
+
+@pytest.mark.parametrize("file", ["nowhere.yaml", "", "a/b\0c", "x" * 300, "params.yaml/x"])
+def test_a_file_that_is_not_there(empty: Path, refused: Refused, file: str) -> None:
+    refused("list", "--params", file, named=(file[:5] if "\0" not in file else "a/b",))
+
+
+def test_a_file_without_end(empty: Path, refused: Refused) -> None:
+    with little_memory(2**29):
+        refused("list", "--params", "/dev/zero", named=("/dev/zero", f"{LARGEST}"))
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """The path of every key."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        yield f"{prefix}{key}"
+        yield from paths(inner, f"{prefix}{key}.")
+
+
+def at(path: str) -> Any:
+    value = samples.params()
+    for key in path.split("."):
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
+
+
+EVERY = list(paths(samples.params()))
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_a_value_of_another_kind_names_its_key(empty: Path, refused: Refused, path: str) -> None:
+    broken = samples.params()
+    samples.put(broken, path, "no such" if isinstance(at(path), dict) else {"no": "such"})
+    samples.write(empty, broken)
+    refused("show", "hrnet18", named=("params.yaml", path.rpartition(".")[2]))
+
+
+@pytest.mark.parametrize("path", ["", *(path for path in EVERY if isinstance(at(path), dict))])
+def test_an_unknown_key_is_named(empty: Path, refused: Refused, path: str) -> None:
+    broken = samples.params()
+    samples.put(broken, f"{path}.no_such_key".lstrip("."), 1)
+    samples.write(empty, broken)
+    refused("show", "hrnet18", named=("params.yaml", "no_such_key"))
+
+
+REQUIRED = (
+    *("scales", "datasets", "networks", "recipes", "protocols", "experiments", "tables", "scales.open.name"),
+    *("scales.open.seeds", "scales.open.width", "scales.open.data", "scales.open.data.cityscapes"),
+    *("scales.open.data.cityscapes.source", "scales.open.data.cityscapes.size", "datasets.camvid.licence"),
+    *("scales.smoke.data.cityscapes.train", "datasets.synthetic.seed", "datasets.mine.folder.images"),
+    *("networks.hrnet18.module", "recipes.hrnet_cityscapes.optimizer", "recipes.hrnet_cityscapes.crop"),
+    *("recipes.hrnet_cityscapes.optimizer.lr", "experiments.hrnet18.task", "experiments.hrnet18.network"),
+    *("experiments.hrnet18_dejavu.base", "tables.pair.title", "tables.pair.rows", "tables.pair.rows.0.id"),
+)
+
+
+@pytest.mark.parametrize("path", REQUIRED)
+def test_a_missing_key_is_named(empty: Path, refused: Refused, path: str) -> None:
+    broken = samples.params()
+    samples.drop(broken, path)
+    samples.write(empty, broken)
+    refused("show", "hrnet18", named=("params.yaml", path.rpartition(".")[2]))
+
+
+NAMES = (
+    *(
+        "../x",
+        "a/b",
+        "/etc/passwd",
+        ".",
+        "..",
+        ".hidden",
+        "a\nb",
+        "a\0b",
+        "a b",
+        "-rf",
+        "$(touch hacked)",
+        "x" * 65,
+    ),
+    *("a;b", "ä", "a\u202eb", "", "{seed}", "*", "~", "a\\b", "seed0\n"),
+)
+SECTIONS = ("experiments", "datasets", "networks", "recipes", "protocols", "tables", "scales")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize("section", ["experiments"])
+def test_a_key_that_is_no_name(empty: Path, refused: Refused, section: str, name: str) -> None:
+    broken = samples.params()
+    broken[section][name] = next(iter(broken[section].values()))
+    samples.write(empty, broken)
+    refused("list", named=("params.yaml", section, "is no name"))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_no_section_takes_a_path_for_a_name(empty: Path, refused: Refused, section: str) -> None:
+    broken = samples.params()
+    broken[section]["../x"] = next(iter(broken[section].values()))
+    samples.write(empty, broken)
+    refused("list", named=("params.yaml", section, "'../x' is no name"))
+
+
+VALUES: dict[str, tuple[Any, ...]] = {
+    "scales.smoke.seeds": ([], [-1], [0, 0], [2**31], [0.5], ["0"], [True], [[0]]),
+    "scales.smoke.width": (0, -1, 1.5, 1e-300, float("nan"), float("inf"), "1e-3"),
+    "scales.smoke.depth": (1e-300,),
+    "scales.smoke.frozen_width": (1e-300,),
+    "scales.smoke.data.cityscapes.size": (
+        *([32], [32, 64, 3], [0, 64], [32, -1], [32.5, 64]),
+        *([10**9, 10**9], [10**30, 64], {"short": 32, "long": 10**9}),
+    ),
+    "scales.smoke.data.cityscapes.train": (0, 1, -4, 2.5, 10**12),
+    "scales.smoke.data.cityscapes.val": (10**12,),
+    "scales.smoke.data.cityscapes.source": ("../synthetic", "mnist", "ade20k "),
+    "datasets.camvid.url": ("file:///etc/passwd", "ftp://host/x", "data:,x", "//host/x", ""),
+    "datasets.camvid.sha256": ("abc", "Z" * 64, "0" * 63),
+    "datasets.synthetic.seed": (-1, 2**31, 0.5),
+    "datasets.cityscapes.cost_input": ([10**9, 10**9],),
+    "datasets.mine.licence": ("\ud800x", "a\x1b[31m"),
+    "datasets.mine.folder.path": ("a\0b", "a\nb"),
+    "datasets.mine.folder.classes": ([], ["road"], ["road", "road"], ["c"] * 255, ["road", 3]),
+    "datasets.mine.folder.labels": ("{split}/{name}.jpg", "{split}/{id}.png", "{split}/x.png", "{", ""),
+    "networks.hrnet18.channels": (0, -18, 18.5, "18", 10**9, 10**30),
+    "networks.hrnet18.pretrained": ("\ud800x", "a\x1b[31m", 18),
+    "networks.hrnet18.module": ("../hrnet", "os", "parts", "hrnet.py"),
+    "recipes.hrnet_cityscapes.optimizer.lr": (0, -1, float("nan"), "1e-2", 1e308),
+    "recipes.hrnet_cityscapes.optimizer.head": (1e308,),
+    "recipes.hrnet_cityscapes.optimizer.weight_decay": (1e308,),
+    "recipes.hrnet_cityscapes.schedule.factor": (0, -0.5, 10.0, 1e308),
+    "recipes.hrnet_cityscapes.rmi": ({"radius": 10**9}, {"pool": 10**9}),
+    "recipes.hrnet_cityscapes.scale_range": ([1e-9, 1e-9], [1e6, 1e6], [0.001, 1.0], [1.0, 1000.0]),
+    "recipes.hrnet_cityscapes.scale_choices": ([1e-9], [1.0, 1e6]),
+    "scales.smoke.train.hrnet_cityscapes.epochs": (0, 10**30, 10**400 - 1, 10**4000 - 1),
+    "scales.smoke.train.hrnet_cityscapes.iterations": (0, 10**30),
+    "scales.smoke.train.hrnet_cityscapes.evaluations": (0, 10**30),
+    "recipes.hrnet_cityscapes.class_weights": ([1.0, -1.0], [float("inf")] * 19),
+    "scales.smoke.train.hrnet_cityscapes.crop": ([32], [0, 0], [32, 64, 3], [10**9, 64]),
+    "scales.smoke.train.hrnet_cityscapes.batch_size": (0, 5, 2.0),
+    "protocols.whole.scales": ([1e9], [1e-9], []),
+    "protocols.whole.multiple": (0, 10**12),
+    "protocols.whole.fit": ({"short": 32, "long": 10**12},),
+    "experiments.hrnet18_dejavu.dejavu.gamma": (-1, float("inf"), "0.3", 1e308),
+    "experiments.hrnet18_dejavu.dejavu.stride": (0, 10**9),
+    "experiments.hrnet18_dejavu.dejavu.regenerator.width": (10**9, 10**30),
+    "experiments.hrnet18_dejavu.dejavu.regenerator.depth": (10**9,),
+    "tables.pair.title": ("\ud800x", "a\0b", "a\x1b[31m", "a\x85b", "a\u202eb", "a\u2066b", "a\nb", "a\tb"),
+    "tables.pair.rows.0.note": ("\ud800x", "a\u202eb"),
+    "tables.pair.metrics": ([], ["mious"], ["miou", 3], ["../miou"]),
+    "tables.pair.rows.1.base": ("nobody", "../hrnet18", "hrnet18_dejavu"),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(path, value) for path, values in VALUES.items() for value in values],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_a_value_out_of_range_names_its_key(empty: Path, refused: Refused, path: str, value: Any) -> None:
+    broken = samples.params()
+    samples.put(broken, path, value)
+    samples.write(empty, broken)
+    refused("show", "hrnet18", named=("params.yaml", path.split(".")[-1].rstrip("0123456789.")))

@@ -1,0 +1,171 @@
+"""The pipeline as each engine understands it: jobs with a command, inputs and outputs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helpers import ROOT
+
+
+@dataclass(frozen=True)
+class Job:
+    """Paths are relative to the repository's root."""
+
+    command: str
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+
+
+def workplace(folder: Path) -> Path:
+    """A copy of what both engines read, in which params.yaml and the pipelines may be changed."""
+    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".dvc").mkdir()
+    # Like the repository's own, except that the copy lies in no git repository.
+    (folder / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text() + "    no_scm = true\n")
+    return folder
+
+
+def read_params(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / "params.yaml").read_text())
+
+
+def write_params(folder: Path, params: dict[str, Any]) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def choose_scale(folder: Path, scale: str) -> None:
+    """As a user does: `scale: *smoke` in params.yaml."""
+    params = read_params(folder)
+    write_params(folder, params | {"scale": params["scales"][scale]})
+
+
+def shorten(folder: Path) -> None:
+    """Leave a pair of rows in one table of each kind: DVC parses all of params.yaml five times a stage."""
+    params = read_params(folder)
+    by_figures = {tuple(table.get("figures", ())): name for name, table in reversed(params["tables"].items())}
+    tables = {name: params["tables"][name] for name in sorted(by_figures.values())}
+    for table in tables.values():
+        paired = next(row for row in table["rows"] if row.get("experiment") and row.get("base"))
+        table["rows"] = [row for row in table["rows"] if row["id"] in (paired["base"], paired["id"])]
+    kept = {row["experiment"] for table in tables.values() for row in table["rows"]}
+    kept |= {name for table in tables.values() for name in table.get("single", {}).values()}
+    experiments = {name: row for name, row in params["experiments"].items() if name in kept}
+    used = {row["dataset"] for row in experiments.values()}
+    scales = {name: params["scales"][name] for name in ("smoke", "paper")}
+    for scale in scales.values():
+        scale["data"] = {name: part for name, part in scale["data"].items() if name in used}
+    params |= {"tables": tables, "experiments": experiments, "scales": scales, "scale": scales["smoke"]}
+    write_shorter(folder, params)
+
+
+def write_shorter(folder: Path, params: dict[str, Any]) -> None:
+    """Write params.yaml with some tables and rows left out, which leave dvc.yaml, too."""
+    pipeline = (folder / "dvc.yaml").read_text()
+    for gone in _names(folder, "tables") - set(params["tables"]):
+        pipeline = re.sub(rf"(?m)^  (tables|figures)_{gone}:\n(    .*\n)+", "", pipeline)
+    for gone in _names(folder, "experiments") - set(params["experiments"]):
+        pipeline = re.sub(rf"(?m)^      - \S+/{gone}\n", "", pipeline)
+    (folder / "dvc.yaml").write_text(pipeline)
+    write_params(folder, params)
+
+
+def _names(folder: Path, section: str) -> set[str]:
+    return set(read_params(folder)[section])
+
+
+class Snakemake:
+    """A dry run of workflow/Snakefile in `folder`: its jobs, and the commands that would be run now."""
+
+    def __init__(
+        self, folder: Path, targets: set[str] | None = None, executor: str = "dryrun", **config: str
+    ):
+        from snakemake.api import SnakemakeApi
+        from snakemake.settings.types import (
+            ConfigSettings,
+            DAGSettings,
+            OutputSettings,
+            Quietness,
+            ResourceSettings,
+        )
+
+        here = os.getcwd()
+        try:
+            with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+                workflow = api.workflow(
+                    resource_settings=ResourceSettings(cores=1),
+                    config_settings=ConfigSettings(config=config),
+                    snakefile=folder / "workflow" / "Snakefile",
+                    workdir=folder,
+                )
+                # A touch without force passes over what is up to date, and records no parameters of it.
+                dag = workflow.dag(DAGSettings(targets=targets or {"all"}, forceall=executor == "touch"))
+                dag.execute_workflow(executor=executor)
+                graph = workflow._workflow.dag
+                self.rules = {rule.name for rule in workflow._workflow.rules}
+                self.groups = {rule.group for rule in workflow._workflow.rules if rule.group}
+                jobs = [job for job in graph.jobs if job.shellcmd]
+                self.jobs = {_of_snakemake(job) for job in jobs}
+                self.resources = {_of_snakemake(job).command: dict(job.resources.items()) for job in jobs}
+                self.to_run = {_of_snakemake(job).command for job in jobs if graph.needrun(job)}
+        finally:
+            os.chdir(here)
+
+
+def _of_snakemake(job: Any) -> Job:
+    # The log is Snakemake's own: DVC shows the same output on the terminal.
+    command = job.shellcmd.removesuffix(f" > {job.log} 2>&1")
+    return Job(command, frozenset(map(str, job.input)), frozenset(map(str, job.output)))
+
+
+def dvc_stages(folder: Path) -> dict[Job, list[str]]:
+    """The stages of dvc.yaml at the scale of params.yaml.
+
+    Each with the keys of params.yaml whose change makes it run again.
+    """
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+
+    with Repo(folder) as repo:
+        return {
+            Job(
+                stage.cmd,
+                frozenset(str(dep.def_path) for dep in stage.deps if dep.def_path != "params.yaml"),
+                frozenset(str(out.def_path) for out in stage.outs),
+            ): [key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params]
+            for stage in repo.index.stages
+        }
+
+
+def differences(snakemake: set[Job], dvc: set[Job]) -> list[str]:
+    """Where the two pipelines differ, in words; nothing where they are one.
+
+    DVC may name a folder where Snakemake names the files in it. Then every file that Snakemake's job declares
+    lies in a path of DVC's job, each such path holds one of those files, and no other job writes there.
+    """
+    ours, theirs = ({job.command: job for job in jobs} for jobs in (snakemake, dvc))
+    found = [f"only in Snakemake: {command}" for command in sorted(ours.keys() - theirs.keys())]
+    found += [f"only in DVC: {command}" for command in sorted(theirs.keys() - ours.keys())]
+    for command in sorted(ours.keys() & theirs.keys()):
+        for kind in ("inputs", "outputs"):
+            files, paths = getattr(ours[command], kind), getattr(theirs[command], kind)
+            found += [f"{command}: {kind}: DVC lacks {file}" for file in files if not _holder(file, paths)]
+            hit = {_holder(file, paths) for file in files}
+            found += [f"{command}: {kind}: Snakemake lacks {path}" for path in sorted(paths - hit)]
+        others = {file for job in snakemake if job.command != command for file in job.outputs}
+        outputs = theirs[command].outputs
+        found += [f"{command}: holds another job's {file}" for file in others if _holder(file, outputs)]
+    return found
+
+
+def _holder(file: str, paths: frozenset[str]) -> str | None:
+    """The path that is the file or a folder above it."""
+    return next((path for path in paths if Path(file).is_relative_to(path)), None)

@@ -41,7 +41,7 @@ lint: $(READY)  ## check format, types and the workflow
 	ruff check .
 	ruff format --check .
 	mypy
-	lint-imports
+	lint-imports --no-logo
 	snakefmt --check workflow
 	snakemake --lint
 

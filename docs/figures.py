@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from dejavu.datasets.scenes.write import Scene, render, scene_index
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from dejavu.datasets.scenes.raw_files import scene_index
+from dejavu.datasets.scenes.render import Scene, render
 from dejavu.method import redaction, regeneration
 from dejavu.method.loss import dejavu_loss
 from dejavu.reports.figures.elements.style import COLOURS, INK, MUTED, new_figure, save, style

@@ -9,11 +9,11 @@ import sys
 
 import segmentation_models_pytorch as smp
 import torch
-from dejavu.datasets.scenes.write import render
 from torch.nn.functional import cross_entropy, l1_loss
 from torch.utils.data import DataLoader
 
 import dejavu
+from dejavu.datasets.scenes.render import render
 
 
 def build() -> torch.nn.Module:

@@ -8,11 +8,11 @@ import sys
 
 import segmentation_models_pytorch as smp
 import torch
-from dejavu.datasets.scenes.write import render
 from torch.nn.functional import cosine_similarity
 from torch.utils.data import DataLoader
 
 import dejavu
+from dejavu.datasets.scenes.render import render
 
 
 def build() -> torch.nn.Module:

@@ -8,11 +8,11 @@ import sys
 
 import timm
 import torch
-from dejavu.datasets.scenes.write import render
 from torch.nn.functional import interpolate, l1_loss
 from torch.utils.data import DataLoader
 
 import dejavu
+from dejavu.datasets.scenes.render import render
 
 
 def build() -> torch.nn.Module:

@@ -7,12 +7,12 @@ without it: the wrapper, and the regeneration loss.
 import sys
 
 import torch
-from dejavu.datasets.scenes.write import render
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 import dejavu
+from dejavu.datasets.scenes.render import render
 
 
 def build() -> torch.nn.Module:

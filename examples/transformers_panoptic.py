@@ -7,11 +7,11 @@ the true masks, so the network itself is called: `model(image)` is no more than 
 import sys
 
 import torch
-from dejavu.datasets.scenes.write import render
 from torch.utils.data import DataLoader
 from transformers import DetrConfig, MaskFormerConfig, MaskFormerForInstanceSegmentation, SwinConfig
 
 import dejavu
+from dejavu.datasets.scenes.render import render
 
 
 def build() -> torch.nn.Module:

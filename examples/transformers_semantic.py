@@ -7,12 +7,12 @@ fifth of the training: for that, the loss is told the progress. The generator ma
 import sys
 
 import torch
-from dejavu.datasets.scenes.write import render
 from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.data import DataLoader
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 import dejavu
+from dejavu.datasets.scenes.render import render
 
 
 def build() -> torch.nn.Module:

@@ -22,13 +22,13 @@ from helpers import ROOT
 from torch import Tensor
 
 import dejavu
-from dejavu.datasets.scenes import raw_files
+from dejavu.datasets.scenes import render as rendering
 
 FOLDER = ROOT / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 LIBRARIES = ("segmentation_models_pytorch", "timm", "torchvision", "transformers")
 CODE_LINES = 30
-render = functools.cache(raw_files.render)  # the examples draw the same scenes
+render = functools.cache(rendering.render)  # the examples draw the same scenes
 
 
 @dataclass
@@ -73,7 +73,7 @@ def run(script: Path, folder: Path) -> Run:
         redirect_stdout(io.StringIO()) as out,
     ):
         patch.setattr(sys, "argv", [str(script), str(path), "1"])
-        patch.setattr(raw_files, "render", render)
+        patch.setattr(rendering, "render", render)
         patch.setattr(dejavu.DejaVu, "regeneration_loss", watched)
         torch.manual_seed(0)
         names = runpy.run_path(str(script), run_name="__main__")

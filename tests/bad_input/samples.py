@@ -80,12 +80,12 @@ def make_all() -> None:
     import torch
 
     from dejavu.__main__ import main
-    from dejavu.commands import evaluate
     from dejavu.commands.train import _publish
     from dejavu.config import loading
     from dejavu.config.paths import Paths
     from dejavu.datasets.prepared.store import read_report
     from dejavu.models.build import build_method, build_network
+    from dejavu.training import measured
     from dejavu.training.checkpoint import run_folder
     from dejavu.training.loop import COLUMNS
 
@@ -120,9 +120,9 @@ def make_all() -> None:
         )
         _publish(folder, paths, 0, run)
     with pytest.MonkeyPatch.context() as patch:  # counting takes seconds
-        patch.setattr(evaluate, "cost", lambda *_: {"gmacs": 19.2, "params_m": 3.9, "input": [512, 1024]})
+        patch.setattr(measured, "cost", lambda *_: {"gmacs": 19.2, "params_m": 3.9, "input": [512, 1024]})
         for name in KEPT["experiments"]:
-            evaluate.keep(loaded, loaded.run(name, "smoke"), 0, report)
+            measured.keep(loaded, loaded.run(name, "smoke"), 0, report)
             assert main(["evaluate", name, "--scale", "smoke"]) == 0
 
 

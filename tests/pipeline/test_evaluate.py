@@ -22,9 +22,11 @@ from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.datasets import find
 from dejavu.errors import DejavuError
+from dejavu.evaluation import measure
 from dejavu.metrics import METRICS
 from dejavu.system import provenance
 from dejavu.system.files import read_json, sha256, write_json
+from dejavu.training import measured
 from dejavu.training.checkpoint import run_folder
 
 SCALE, NAME, SEEDS, SIZE = "smoke", "hrnet18", (0, 3), (34, 50)
@@ -120,7 +122,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def params(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Params:
     """A copy of that directory, and the parameters. Counting the cost takes seconds: one test does."""
     monkeypatch.chdir(shutil.copytree(ready, tmp_path / "work"))
-    monkeypatch.setattr(evaluate, "cost", lambda *_: {"gmacs": 1.0, "params_m": 2.0, "input": [3, 4]})
+    monkeypatch.setattr(measured, "cost", lambda *_: {"gmacs": 1.0, "params_m": 2.0, "input": [3, 4]})
     return make_params()
 
 
@@ -246,20 +248,20 @@ def test_the_cost_is_the_full_size_networks() -> None:
     # The reference values of "HRNet18" at 512x1024 with Cityscapes' 19 classes, whatever the scale.
     assert len(find("cityscapes").CLASSES) == 19
     params = make_params()
-    cost = evaluate.cost(params, params.run(NAME, SCALE))
+    cost = measure.cost(params, params.run(NAME, SCALE))
     assert cost["input"] == [512, 1024]
     assert cost["gmacs"] == pytest.approx(19.2, abs=0.05)
     assert cost["params_m"] == pytest.approx(3.94, abs=0.005)
     # Another task has another number of outputs: the last layer is 1x1 with 270 inputs at stride 4.
     for task, outputs in (("depth", 1), ("normals", 3)):
-        other = evaluate.cost(params, params.run(OTHERS[task], SCALE))
+        other = measure.cost(params, params.run(OTHERS[task], SCALE))
         assert 1e6 * (cost["params_m"] - other["params_m"]) == pytest.approx((19 - outputs) * 271)
         assert 1e9 * (cost["gmacs"] - other["gmacs"]) == pytest.approx((19 - outputs) * 270 * 128 * 256)
 
 
 def test_the_cost_goes_into_every_file(params: config.Params) -> None:
     evaluate.run(params, NAME, SCALE)
-    expected = evaluate.cost(params, params.run(NAME, SCALE))
+    expected = measure.cost(params, params.run(NAME, SCALE))
     assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [expected, expected]
 
 
@@ -275,9 +277,9 @@ def test_a_repetition_is_the_same_bytes(params: config.Params, name: str) -> Non
 def test_what_the_training_measured_is_published(params: config.Params, monkeypatch) -> None:
     run, report = params.run(NAME, SCALE), read_json(PATHS.report("cityscapes"))
     for seed in SEEDS:
-        evaluate.keep(params, run, seed, report)
-    expected = {seed: evaluate.measured(params, run, seed, report)["metrics"] for seed in SEEDS}
-    monkeypatch.setattr(evaluate, "measure", lambda *_: pytest.fail("measured again"))
+        measured.keep(params, run, seed, report)
+    expected = {seed: measured.measured(params, run, seed, report)["metrics"] for seed in SEEDS}
+    monkeypatch.setattr(measured, "measure", lambda *_: pytest.fail("measured again"))
     evaluate.run(params, NAME, SCALE)
     assert {seed: read_json(PATHS.metrics(NAME, seed))["metrics"] for seed in SEEDS} == expected
 
@@ -297,12 +299,12 @@ def change_data(params: config.Params) -> None:
 @pytest.mark.parametrize("change", [change_weights, change_data], ids=["weights", "data"])
 def test_what_was_measured_of_something_else_is_not(params: config.Params, change) -> None:
     run, path = params.run(NAME, SCALE), PATHS.report("cityscapes")
-    evaluate.keep(params, run, 0, read_json(path))
-    assert evaluate.kept(params, run, 0, read_json(path)) is not None
+    measured.keep(params, run, 0, read_json(path))
+    assert measured.kept(params, run, 0, read_json(path)) is not None
     flipped = run.model_copy(update={"protocol": config.Protocol(flip=True)})
-    assert evaluate.kept(params, flipped, 0, read_json(path)) is None
+    assert measured.kept(params, flipped, 0, read_json(path)) is None
     change(params)
-    assert evaluate.kept(params, run, 0, read_json(path)) is None
+    assert measured.kept(params, run, 0, read_json(path)) is None
 
 
 def test_another_protocol_is_printed_and_nothing_written(params: config.Params, capsys) -> None:

@@ -12,12 +12,12 @@ import torch
 from helpers import ROOT
 
 from dejavu.__main__ import main as command
-from dejavu.commands import evaluate
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.datasets import coco_panoptic
 from dejavu.datasets.formats.coco import Entry, read_ids, read_panoptic
 from dejavu.datasets.prepared.store import open_split, read_report
+from dejavu.evaluation import measure
 from dejavu.evaluation.files import Pngs
 from dejavu.evaluation.fusion import DEFAULT as FUSION
 from dejavu.reports.figures.elements.panoptic_colours import colour_segments, shade
@@ -60,14 +60,14 @@ def test_predictions_score_as_evaluated(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through files of COCO's format, at the truths' own sizes, the numbers are those of the table."""
-    monkeypatch.setattr(evaluate, "predicted", moved)
+    monkeypatch.setattr(measure, "predicted", moved)
     assert command(["predict", BASE, "--scale", "smoke", "--out", "found"]) == 0
     said = capsys.readouterr().out
     line = next(line for line in said.splitlines() if "dejavu score panoptic" in line)
     assert command(line[line.index("score") :].split()) == 0
     scored = json.loads(capsys.readouterr().out)
     run, prepared = loading.load("params.yaml").run(BASE, "smoke"), Paths("smoke").prepared("coco_panoptic")
-    measured = evaluate.measure(run, 0, read_report(prepared), open_split(prepared, "val"))
+    measured = measure.measure(run, 0, read_report(prepared), open_split(prepared, "val"))
     keys = [key for key in measured if key[:2] in ("pq", "sq", "rq")]
     assert len(keys) == 9 and 10 < measured["pq"] < 99
     for key in keys:

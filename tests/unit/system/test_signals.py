@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from dejavu.__main__ import main
-from dejavu.commands import evaluate
 from dejavu.commands import train as stage
 from dejavu.datasets.prepared import store
 from dejavu.engines import slurm_requeue
+from dejavu.evaluation import measure
 from dejavu.system import signals
 from dejavu.system.files import sha256
 from dejavu.training import loop, validation
@@ -63,7 +63,7 @@ MOMENTS = {
     "in a step": Moment(loop, "learn", "and saved at step 1 of 8"),
     "as it validates": Moment(validation, "predict", "while it validated", first=True),
     "between its seeds": Moment(stage, "_publish", "before it trained seed 1"),
-    "as it measures": Moment(evaluate, "predicted", "while it measured seed 0", first=True),
+    "as it measures": Moment(measure, "predicted", "while it measured seed 0", first=True),
 }
 
 

@@ -84,10 +84,10 @@ def _imported(file: Path) -> tuple[Path, ...]:
 def _names(body: Iterable[ast.stmt], package: tuple[str, ...]) -> Iterator[str]:
     """Dotted names below `dejavu` that may be modules, of all imports in some statements."""
     for statement in body:
-        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+        if isinstance(statement, ast.If) and _is_for_type_checkers(statement.test):
             yield from _names(statement.orelse, package)
             continue
-        inner = [node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.stmt | _HOLDERS)]
+        inner = [node for node in ast.iter_child_nodes(statement) if isinstance(node, _STATEMENTS)]
         yield from _names(inner, package)  # type: ignore[arg-type]
         if isinstance(statement, ast.Import):
             names = (alias.name for alias in statement.names)
@@ -98,7 +98,11 @@ def _names(body: Iterable[ast.stmt], package: tuple[str, ...]) -> Iterator[str]:
                 yield from (".".join([*base, alias.name]) for alias in statement.names)
 
 
-_HOLDERS = ast.excepthandler | ast.match_case  # what holds statements and is none
+_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)  # the last two hold statements
+
+
+def _is_for_type_checkers(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def _base(node: ast.ImportFrom, package: tuple[str, ...]) -> tuple[str, ...] | None:

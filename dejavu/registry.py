@@ -1,49 +1,131 @@
-"""What networks, redactions, regenerators and balancers offer, read from their source without importing it.
+"""Names and options of networks, datasets, redactions, regenerators and balancers, without importing them.
 
-params.yaml is checked as a whole in front of every command, and importing torch for that would cost
-seconds each time. So names and options are read from the syntax tree: a new network, redaction or
-regenerator is known as soon as it is written. The constructors check again, with the real objects.
+params.yaml is checked as a whole before every command, and importing torch for that would cost seconds each
+time. So names and options are read from the syntax tree of the source: a new network, redaction or dataset
+is known as soon as it is written. The constructors check again, with the real objects.
 """
 
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from .errors import nearest
+from .errors import DejavuError, is_number, nearest, number_fault
 
 HERE = Path(__file__).parent
-# Where a kind of plug-in is defined, where that is not the package or module of its name.
-WHERE = {
-    "redaction": "method/redaction",
-    "regeneration": "method/regeneration",
-    "balancing": "training/multitask/balancing",
-}
 
-# Annotations that carry a range. In code they are plain numbers.
-Fraction = float  # 0 < value < 1
-Positive = int  # 1 <= value <= LARGEST
-Edge = float  # 0 <= value <= 1
-AboveZero = float  # 0 < value <= HIGHEST
-AtLeastZero = float  # 0 <= value <= HIGHEST
-BandList = Sequence[Sequence[float]]  # [low, high] pairs, 0 <= low < high <= 1
+
+class Kind(NamedTuple):
+    """A kind of plug-in."""
+
+    folder: str  # where it is defined, below dejavu/: a module or a package
+    noun: str  # what error messages call one
+    key: str  # what error messages call its options where no file of parameters is involved
+
+
+KINDS = {
+    "networks": Kind("networks", "network module", "network"),
+    "redaction": Kind("method/redaction", "redaction", "redaction"),
+    "regeneration": Kind("method/regeneration", "regenerator", "regenerator"),
+    "balancing": Kind("training/multitask/balancing", "balancer", "balance"),
+}
 
 # Limits that only slips exceed, and that torch and the memory would refuse later and less clearly.
 LARGEST = 65_536  # channels, layers, queries, pixels; params.yaml's largest is 640
 HIGHEST = 1e9
 
-# Options of which the first must be below the second, where something offers both.
+
+def band_fault(bands: object) -> str | None:
+    """What a list of frequency bands should be, if it is not that.
+
+    >>> band_fault([[0, 0.1], [0.5, 1]])
+    >>> band_fault([[0.5, 0.1]])
+    'must be a list of [low, high] pairs with 0 <= low < high <= 1'
+    """
+    if isinstance(bands, list | tuple) and bands and all(map(_is_band, bands)):
+        return None
+    return "must be a list of [low, high] pairs with 0 <= low < high <= 1"
+
+
+def _is_band(band: object) -> bool:
+    return (
+        isinstance(band, list | tuple)
+        and len(band) == 2
+        and all(map(is_number, band))
+        and 0 <= band[0] < band[1] <= 1
+    )
+
+
+# Types of options: beside the type stands a function that says what a value should be, if it is not that.
+# A name that config/values.py has too is the same range there.
+Fraction = Annotated[float, partial(number_fault, low=0, high=1, ends="()")]
+Share = Annotated[float, partial(number_fault, low=0, high=1)]
+Positive = Annotated[float, partial(number_fault, low=0, ends="(]", limit=HIGHEST)]
+NotNegative = Annotated[float, partial(number_fault, low=0, limit=HIGHEST)]
+PositiveInt = Annotated[int, partial(number_fault, low=1, whole=True, limit=LARGEST)]
+BandList = Annotated[Sequence[Sequence[float]], band_fault]
+
+# What the annotation of an option may be made of.
+TYPES: dict[str, Any] = {
+    "Fraction": Fraction,
+    "Share": Share,
+    "Positive": Positive,
+    "NotNegative": NotNegative,
+    "PositiveInt": PositiveInt,
+    "BandList": BandList,
+    "Literal": Literal,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+}
+
+# Options of which the first must be below the second, where something has both.
 ORDERED = (("low", "high"), ("removed", "count"))
 
-# Arguments that are no options: they are given by whoever builds a regenerator or a balancer.
-MADE = {"self", "condition_channels", "stride", "image_channels", "tasks", "network"}
+# Arguments that are no options: whoever builds a regenerator or a balancer gives them.
+GIVEN_BY_BUILDER = {"self", "condition_channels", "stride", "image_channels", "tasks", "network"}
 
-# Option name -> its annotation and its default, as they stand in the source.
-Offered = dict[str, tuple[ast.expr | None, ast.expr | None]]
+Built = TypeVar("Built")
+
+
+class Registry(dict[str, type[Built]], Generic[Built]):
+    """Classes by name: `REGISTRY = Registry("redaction", {"low_pass": LowPass, ...})`.
+
+    Args:
+        kind: one of `KINDS`, whose module defines this registry.
+        classes: written out as a mapping, for `names` and `check` below to read it from the source.
+    """
+
+    def __init__(self, kind: str, classes: dict[str, type[Built]]) -> None:
+        super().__init__(classes)
+        self.kind = kind
+
+    def names(self) -> list[str]:
+        """List every name, in the order of the registry."""
+        return list(self)
+
+    def build(self, name: str, *given: Any, **options: Any) -> Built:
+        """Build by name: `given` are the arguments that are no options.
+
+        Raises DejavuError for an unknown name, option or value.
+        """
+        require(self.kind, name, options)
+        return self[name](*given, **options)
+
+
+class Option(NamedTuple):
+    """An option as it stands in the source."""
+
+    annotation: ast.expr | None
+    default: ast.expr | None
+
+
+Options = dict[str, Option]
 
 
 def modules(package: str) -> list[str]:
@@ -56,9 +138,9 @@ def modules(package: str) -> list[str]:
     return found
 
 
-def names(module: str) -> list[str]:
-    """Names that the `REGISTRY` of a module or package of dejavu offers, such as redaction."""
-    return list(_registry(module))
+def names(kind: str) -> list[str]:
+    """Names of a kind of plug-in, such as redaction: those of its `REGISTRY`, or of its files."""
+    return modules(kind) if kind == "networks" else list(_registry(kind))
 
 
 def reads_classes(module: str) -> bool:
@@ -84,51 +166,36 @@ def only_task(module: str) -> str | None:
 
 
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
-    """Check `given` options of a named network, redaction, regenerator or balancer.
+    """Check the options `given` of a named network, redaction, regenerator or balancer.
 
     Raises ValueError, one sentence that starts with the key `where`.
     """
-    known = modules(kind) if kind == "networks" else names(kind)
-    nouns = {"networks": "network module", "regeneration": "regenerator", "balancing": "balancer"}
-    noun = nouns.get(kind, kind)
+    known = names(kind)
     if name not in known:
-        raise ValueError(f"{where}: unknown {noun} '{name}', {nearest(name, known)}")
-    offered = _offered(kind, name)
+        raise ValueError(f"{where}: unknown {KINDS[kind].noun} '{name}', {nearest(name, known)}")
+    options = _options(kind, name)
     for key, value in given.items():
-        if key not in offered:
-            raise ValueError(f"{where}.{key}: '{name}' has no such option, {nearest(key, offered)}")
-        fault = _fault(value, offered[key][0])
+        if key not in options:
+            raise ValueError(f"{where}.{key}: '{name}' has no such option, {nearest(key, options)}")
+        fault = _fault(value, _type(options[key].annotation))
         if fault:
             raise ValueError(f"{where}.{key}: {fault}, not {value!r}")
-    _check_order(given, offered, where)
+    _check_order(given, options, where)
 
 
-def band_fault(bands: object) -> str | None:
-    """What a list of frequency bands should be, if it is not that.
-
-    >>> band_fault([[0, 0.1], [0.5, 1]])
-    >>> band_fault([[0.5, 0.1]])
-    'must be a list of [low, high] pairs with 0 <= low < high <= 1'
-    """
-    if isinstance(bands, list | tuple) and bands and all(map(_is_band, bands)):
-        return None
-    return "must be a list of [low, high] pairs with 0 <= low < high <= 1"
+def require(kind: str, name: str, given: dict[str, Any]) -> None:
+    """Check as `check` does, for Python's users: raises DejavuError."""
+    try:
+        check(kind, name, given, KINDS[kind].key)
+    except ValueError as error:
+        raise DejavuError(str(error)) from None
 
 
-def _is_band(band: object) -> bool:
-    return (
-        isinstance(band, list | tuple)
-        and len(band) == 2
-        and all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in band)
-        and 0 <= band[0] < band[1] <= 1
-    )
-
-
-def _check_order(given: dict[str, Any], offered: Offered, where: str) -> None:
+def _check_order(given: dict[str, Any], options: Options, where: str) -> None:
     for lower, upper in ORDERED:
-        if not (lower in offered and upper in offered):
+        if not (lower in options and upper in options):
             continue
-        low, high = (given.get(key, _default(offered[key][1])) for key in (lower, upper))
+        low, high = (given.get(key, _default(options[key])) for key in (lower, upper))
         if low is not None and high is not None and not low < high:
             key, rule = (lower, f"below {upper}, which is {high!r}")
             if lower not in given:
@@ -136,8 +203,32 @@ def _check_order(given: dict[str, Any], offered: Offered, where: str) -> None:
             raise ValueError(f"{where}.{key}: must be {rule}, not {given[key]!r}")
 
 
-def _default(node: ast.expr | None) -> Any:
-    return None if node is None else ast.literal_eval(node)
+def _default(option: Option) -> Any:
+    return None if option.default is None else ast.literal_eval(option.default)
+
+
+def _type(annotation: ast.expr | None) -> Any:
+    """The type that an annotation stands for; Any where none is written."""
+    if annotation is None:
+        return Any
+    return eval(compile(ast.Expression(annotation), "annotation", "eval"), {"__builtins__": {}}, TYPES)
+
+
+def _fault(value: Any, kind: Any) -> str | None:
+    """What a value of the type `kind` should be, if it is not that."""
+    if get_origin(kind) in (Union, UnionType):
+        faults = [_fault(value, one) for one in get_args(kind)]
+        return None if None in faults else faults[0]
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        return None if value in choices else f"must be one of {', '.join(map(str, choices))}"
+    if get_origin(kind) is Annotated:
+        fault: str | None = kind.__metadata__[0](value)
+        return fault
+    if kind in (int, float):
+        return number_fault(value, whole=kind is int)
+    noun = {bool: "true or false", str: "text", type(None): "null"}.get(kind)
+    return None if noun is None or isinstance(value, kind) else f"must be {noun}"
 
 
 @cache
@@ -146,27 +237,27 @@ def _tree(file: Path) -> ast.Module:
 
 
 @cache
-def _files(module: str) -> tuple[Path, ...]:
-    """The files of dejavu/<module>.py, or of the package of that name, where it is one."""
-    path = HERE / WHERE.get(module, module)
+def _files(kind: str) -> tuple[Path, ...]:
+    """The files that define a kind of plug-in: those of a package, or the one of a module."""
+    path = HERE / KINDS[kind].folder
     return tuple(sorted(path.glob("*.py"))) if path.is_dir() else (path.with_suffix(".py"),)
 
 
 @cache
-def _registry(module: str) -> dict[str, str]:
-    """`REGISTRY = {"name": Class, ...}` as {name: class name}, with or without an annotation."""
-    for node in (node for file in _files(module) for node in _tree(file).body):
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+def _registry(kind: str) -> dict[str, str]:
+    """`REGISTRY = Registry(kind, {"name": Class, ...})` as {name: class name}."""
+    for node in (node for file in _files(kind) for node in _tree(file).body):
+        if not isinstance(node, ast.AnnAssign) or ast.unparse(node.target) != "REGISTRY":
             continue
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        if isinstance(target, ast.Name) and target.id == "REGISTRY":
-            pairs = zip(node.value.keys, node.value.values, strict=True)
+        if isinstance(node.value, ast.Call) and isinstance(classes := node.value.args[-1], ast.Dict):
+            pairs = zip(classes.keys, classes.values, strict=True)
             return {ast.literal_eval(key): ast.unparse(value) for key, value in pairs if key is not None}
-    return {}
+    raise LookupError(f"dejavu/{KINDS[kind].folder}: 'REGISTRY: Registry[X] = Registry({kind!r}, {{...}})'")
 
 
-def _offered(kind: str, name: str) -> Offered:
-    """What params.yaml may set."""
+@cache
+def _options(kind: str, name: str) -> Options:
+    """The options that params.yaml may set."""
     if kind == "networks":
         function = _find((HERE / "networks" / f"{name}.py",), "build")
         assert isinstance(function, ast.FunctionDef)
@@ -174,67 +265,29 @@ def _offered(kind: str, name: str) -> Offered:
     return _class_options(_files(kind), _registry(kind)[name])
 
 
-def _class_options(files: tuple[Path, ...], name: str) -> Offered:
+def _class_options(files: tuple[Path, ...], name: str) -> Options:
     """Dataclass fields, or the arguments of `__init__`, own ones over inherited ones."""
     node = _find(files, name)
     if not isinstance(node, ast.ClassDef):
         return {}
-    found: Offered = {}
+    options: Options = {}
     for base in node.bases:
-        found |= _class_options(files, ast.unparse(base))
+        options |= _class_options(files, ast.unparse(base))
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            found[item.target.id] = (item.annotation, item.value)
+            options[item.target.id] = Option(item.annotation, item.value)
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            found |= _arguments(item, skip=MADE)
-    return found
+            options |= _arguments(item, skip=GIVEN_BY_BUILDER)
+    return options
 
 
-def _arguments(function: ast.FunctionDef, skip: set[str]) -> Offered:
+def _arguments(function: ast.FunctionDef, skip: set[str]) -> Options:
     every = [*function.args.args, *function.args.kwonlyargs]
-    return {argument.arg: (argument.annotation, None) for argument in every if argument.arg not in skip}
+    return {argument.arg: Option(argument.annotation, None) for argument in every if argument.arg not in skip}
 
 
 def _find(files: tuple[Path, ...], name: str) -> ast.stmt | None:
     for node in (node for file in files for node in _tree(file).body):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node
-    return None
-
-
-def _fault(value: Any, annotation: ast.expr | None) -> str | None:
-    """What `value` should be, if it is not that."""
-    kind = ast.unparse(annotation) if annotation is not None else ""
-    allowed = [part.strip() for part in kind.split("|")]
-    if value is None and "None" in allowed:
-        return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if "Fraction" in allowed and not (number and 0 < value < 1):
-        return "must be a number between 0 and 1"
-    if "Edge" in allowed and not (number and 0 <= value <= 1):
-        return "must be a number from 0 to 1"
-    if "AboveZero" in allowed and not (number and 0 < value < math.inf):
-        return "must be a number above 0"
-    if "AtLeastZero" in allowed and not (number and 0 <= value < math.inf):
-        return "must be a number of at least 0"
-    if {"AboveZero", "AtLeastZero"} & {*allowed} and value > HIGHEST:
-        return f"must be a number of at most {HIGHEST:g}"
-    if "BandList" in allowed:
-        return band_fault(value)
-    if "Positive" in allowed and not (isinstance(value, int) and number and value >= 1):
-        return "must be a whole number of at least 1"
-    if "Positive" in allowed and value > LARGEST:
-        return f"must be a whole number of at most {LARGEST}"
-    if "int" in allowed and "float" not in allowed and not (isinstance(value, int) and number):
-        return "must be a whole number"
-    if "float" in allowed and not number:
-        return "must be a number"
-    if "bool" in allowed and not isinstance(value, bool):
-        return "must be true or false"
-    if "str" in allowed and not isinstance(value, str):
-        return "must be text"
-    if kind.startswith("Literal["):
-        choices = ast.literal_eval(kind.removeprefix("Literal").strip())
-        if value not in choices:
-            return f"must be one of {', '.join(map(str, choices))}"
     return None

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..compute.random import seeded
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError, is_number, nearest
 from . import redaction as redactions
 from . import regeneration
 from .attention import SharedAttention, SharedRegeneration
@@ -107,12 +107,6 @@ def place_of(network: nn.Module) -> dict[str, Any]:
     return {}
 
 
-def whole_number(key: str, value: object) -> None:
-    """Raise DejavuError unless the value is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise DejavuError(f"{key} must be a whole number of at least 1, not {value!r}")
-
-
 def choice(key: str, value: object, known: Collection[str]) -> None:
     """Raise DejavuError unless the value is one of the known ones."""
     if value not in known:
@@ -121,7 +115,7 @@ def choice(key: str, value: object, known: Collection[str]) -> None:
 
 def weight(gamma: object, warmup: object) -> None:
     """Raise DejavuError unless gamma and its warm-up are numbers in their ranges."""
-    if not all(isinstance(value, int | float) for value in (gamma, warmup)):
+    if not (is_number(gamma) and is_number(warmup)):
         raise DejavuError(f"gamma and warmup must be numbers, not {gamma!r} and {warmup!r}")
-    if not (0 <= gamma < math.inf and 0 <= warmup <= 1):  # type: ignore[operator]
+    if not (0 <= gamma < math.inf and 0 <= warmup <= 1):
         raise DejavuError(f"gamma must be at least 0 and warmup within 0 and 1, not {gamma} and {warmup}")

@@ -6,7 +6,6 @@ are concatenated.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError, check_number, nearest, number_fault
 from ..tasks.predictions import TASKS, Prediction, Queries, check, read_all
 from .regeneration import resize
 
@@ -120,7 +119,7 @@ def panoptic(prediction: Queries, grid: tuple[int, int], plain: bool = False) ->
 
 def _is_range(value: Any) -> bool:
     pair = isinstance(value, Sequence) and len(value) == 2
-    numbers = pair and all(isinstance(edge, int | float) and math.isfinite(edge) for edge in value)
+    numbers = pair and all(number_fault(edge) is None for edge in value)
     return numbers and value[0] < value[1]
 
 
@@ -130,6 +129,5 @@ def _channels(task: str, num_classes: int | Mapping[str, int] | None) -> int:
     count = num_classes.get(task) if isinstance(num_classes, Mapping) else num_classes
     if count is None:
         raise DejavuError(f"num_classes is missing: the task {task} needs it")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise DejavuError(f"num_classes must be a whole number of at least 1, not {count!r}")
+    check_number("num_classes", count, 1, whole=True)
     return count

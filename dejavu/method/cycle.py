@@ -9,7 +9,6 @@ those of real images.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError, check_number, nearest
 from ..tasks.predictions import TASKS, Prediction, Queries, read_all
 from .conditioning import panoptic
 
@@ -53,9 +52,7 @@ class CyclicConsistency:
         for key, value, known in (("target", target, TARGETS), ("gradient", gradient, GRADIENTS)):
             if value not in known:
                 raise DejavuError(f"cycle.{key}: unknown {value!r}, {nearest(str(value), known)}")
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not (number and 0 <= weight < math.inf):
-            raise DejavuError(f"cycle.weight: must be a number of at least 0, not {weight!r}")
+        check_number("cycle.weight:", weight, 0)
         self.target, self.gradient, self.weight = target, gradient, weight
 
     def __repr__(self) -> str:

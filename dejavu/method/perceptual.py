@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..compute.random import seeded
 from ..compute.weights import read_weights, version
 from ..errors import DejavuError, nearest
-from .frozen.network import Frozen, check_images, check_numbers, describe
+from .frozen.network import Frozen, check_numbers, check_rgb, describe
 
 # VGG16 up to its last convolution: channels, and "M" for halving.
 VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
@@ -87,8 +87,8 @@ class Perceptual:
     def of_steps(self, steps: Sequence[Tensor], images: Tensor) -> list[Tensor]:
         """The distance of each step's images: those to be regenerated go through the trunk once."""
         for step in steps:
-            check_images("regenerated", step)
-        check_images("images", images)
+            check_rgb("regenerated", step)
+        check_rgb("images", images)
         for step in steps:
             if step.shape != images.shape:
                 raise DejavuError(

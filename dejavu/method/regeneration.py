@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import registry
 from ..errors import DejavuError, nearest
-from ..registry import Positive
+from ..registry import PositiveInt, Registry
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
@@ -48,8 +47,8 @@ class CRM(nn.Module, ABC):
         stride: int,
         image_channels: int = 3,
         *,
-        width: Positive = 32,
-        depth: Positive = 3,
+        width: PositiveInt = 32,
+        depth: PositiveInt = 3,
         norm: Literal["batch", "group", "none"] = "batch",
     ) -> None:
         super().__init__()
@@ -122,7 +121,7 @@ class RecursiveCRM(CRM):
         stride: int,
         image_channels: int = 3,
         *,
-        recursions: Positive = 3,
+        recursions: PositiveInt = 3,
         **crm: object,
     ) -> None:
         super().__init__(condition_channels, stride, image_channels, **crm)  # type: ignore[arg-type]
@@ -137,21 +136,8 @@ class RecursiveCRM(CRM):
         return steps[1:]
 
 
-REGISTRY = {"crm_f": ForwardCRM, "crm_r": RecursiveCRM}
-
-
-def names() -> list[str]:
-    """Every regenerator's name."""
-    return list(REGISTRY)
-
-
-def build(name: str, condition_channels: int, stride: int, **given: object) -> CRM:
-    """A regenerator by name. Raises DejavuError for an unknown name, option or value."""
-    try:
-        registry.check("regeneration", name, given, "regenerator")
-    except ValueError as error:
-        raise DejavuError(str(error)) from None
-    return REGISTRY[name](condition_channels, stride, **given)
+REGISTRY: Registry[CRM] = Registry("regeneration", {"crm_f": ForwardCRM, "crm_r": RecursiveCRM})
+names, build = REGISTRY.names, REGISTRY.build
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import DejavuError
 from ..tasks.images import MEAN, STD
 from .frozen import clip
-from .frozen.network import check_images, check_numbers, check_triple, describe
+from .frozen.network import check_numbers, check_rgb, check_triple, describe
 
 
 class TextSupervision:
@@ -79,7 +79,7 @@ class TextSupervision:
 
         Raises DejavuError when images or texts are not that.
         """
-        check_images("images", images)
+        check_rgb("images", images)
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise DejavuError("texts must be a list of strings, one an image")
         if len(texts) != len(images):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..compute.processes import across
 from ..compute.random import generator as make_generator
 from ..compute.random import seeded
-from ..errors import DejavuError
+from ..errors import DejavuError, check_number
 from ..tasks.predictions import Prediction, Queries
 from . import batch_checks
 from .attention import Shared, SharedAttention, SharedRegeneration
@@ -33,7 +33,6 @@ from .build_parts import (
     place_of,
     stride_of,
     weight,
-    whole_number,
 )
 from .conditioning import DEPTH_RANGE, Conditioning
 from .cycle import Criterion, CyclicConsistency, call_aside
@@ -133,7 +132,7 @@ class DejaVu(nn.Module):
         choice("pixels", pixels, ("all", "redacted"))
         weight(gamma, warmup)
         if stride is not None:
-            whole_number("stride", stride)
+            check_number("stride", stride, 1, whole=True)
         self.network = network
         self.conditioning = Conditioning(
             [task] if isinstance(task, str) else task, num_classes, condition, depth_range

@@ -55,10 +55,7 @@ def build(
 
     Raises DejavuError for an unknown name, option or value, and for several tasks of a network for one.
     """
-    try:
-        registry.check("networks", module, given, "network")
-    except ValueError as error:
-        raise DejavuError(str(error)) from None
+    registry.require("networks", module, given)
     if isinstance(num_classes, Mapping) and not registry.does_several_tasks(module):
         raise DejavuError(f"the network module '{module}' does one task, not {' and '.join(num_classes)}")
     counts = num_classes.values() if isinstance(num_classes, Mapping) else [num_classes]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DejavuError
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from ..tasks.images import MEAN, STD
 from .backbones.clip import dense, load_towers, towers
 from .backbones.vit import HEAD, PATCH
@@ -37,13 +37,13 @@ def build(
     *,
     classes: Sequence[str],
     model: Literal["ViT-B-16-quickgelu", "ViT-B-16"] = "ViT-B-16-quickgelu",
-    contexts: Positive = 8,
-    channels: Positive = 256,
-    head_channels: Positive = 256,
-    decoder_channels: Positive = 256,
-    decoder_layers: Positive = 3,
-    drop_path: Edge = 0.1,
-    image_size: Positive = 640,
+    contexts: PositiveInt = 8,
+    channels: PositiveInt = 256,
+    head_channels: PositiveInt = 256,
+    decoder_channels: PositiveInt = 256,
+    decoder_layers: PositiveInt = 3,
+    drop_path: Share = 0.1,
+    image_size: PositiveInt = 640,
     pretrained: str | None = None,
 ) -> DenseCLIP:
     """Build DenseCLIP.

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones import hrnet
 from .layers.object_context import ObjectContext, convolution, region_head
 from .layers.sizes import cut, pad, scaled
@@ -34,11 +34,11 @@ def build(
     depth: float = 1.0,
     *,
     layout: Literal["w18_small_v2", "w48"] = "w48",
-    channels: Positive | None = None,
-    mid: Positive = 512,
-    key: Positive = 256,
-    attention_width: Positive = 256,
-    dropout: Edge = 0.05,
+    channels: PositiveInt | None = None,
+    mid: PositiveInt = 512,
+    key: PositiveInt = 256,
+    attention_width: PositiveInt = 256,
+    dropout: Share = 0.05,
     scales: Literal["0.5+1", "0.5+1+2"] = "0.5+1+2",
     align_corners: bool = False,
     pretrained: str | None = None,

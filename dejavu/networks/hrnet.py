@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..method.attention import Shared, SharedAttention
-from ..registry import Positive
+from ..registry import PositiveInt
 from .backbones import hrnet as parts
 from .layers.sizes import cut, pad, scaled
 
@@ -23,13 +23,13 @@ def build(
     depth: float = 1.0,
     *,
     layout: Literal["w18_small_v2", "w48"] = "w18_small_v2",
-    channels: Positive | None = None,
+    channels: PositiveInt | None = None,
     align_corners: bool = True,
     attention: bool = False,
-    attention_stride: Positive = 8,
-    attention_dim: Positive = 16,
-    attention_heads: Positive = 1,
-    attention_width: Positive = 48,
+    attention_stride: PositiveInt = 8,
+    attention_dim: PositiveInt = 16,
+    attention_heads: PositiveInt = 1,
+    attention_width: PositiveInt = 48,
     pretrained: str | None = None,
 ) -> HRNet:
     """Build HRNet.

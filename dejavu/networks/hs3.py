@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..registry import Positive
+from ..registry import PositiveInt
 from .backbones import hrnet
 from .hrnet import HRNet
 from .layers.object_context import ObjectContext, convolution
@@ -34,10 +34,10 @@ def build(
     depth: float = 1.0,
     *,
     layout: Literal["w18_small_v2", "w48"] = "w18_small_v2",
-    channels: Positive | None = None,
+    channels: PositiveInt | None = None,
     fuse: bool = False,
-    mid: Positive = 124,
-    key: Positive = 62,
+    mid: PositiveInt = 124,
+    key: PositiveInt = 62,
     align_corners: bool = True,
     pretrained: str | None = None,
 ) -> HS3 | HS3Fuse:

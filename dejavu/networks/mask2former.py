@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_config
 from .layers.mask_sets import Layer, Masks, binary_masks, count_masks_of_all, full_precision, layer_of, layers
 from .layers.sizes import cut, fewer, pad, scaled
@@ -32,8 +32,8 @@ def build(
     depth: float = 1.0,
     *,
     backbone: Literal["swin_tiny", "swin_large"] = "swin_large",
-    queries: Positive = 100,
-    drop_path: Edge = 0.3,
+    queries: PositiveInt = 100,
+    drop_path: Share = 0.3,
     pretrained: str | None = None,
 ) -> Mask2Former:
     """Build Mask2Former.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .layers.mask_sets import segment_masks
 from .mask2former import SWINS, Mask2Former, assemble
 
@@ -23,8 +23,8 @@ def build(
     depth: float = 1.0,
     *,
     backbone: Literal["swin_tiny", "swin_large"] = "swin_tiny",
-    queries: Positive = 100,
-    drop_path: Edge = 0.3,
+    queries: PositiveInt = 100,
+    drop_path: Share = 0.3,
     pretrained: str | None = None,
 ) -> Mask2FormerPanoptic:
     """Build Mask2Former for panoptic segmentation.

@@ -20,7 +20,7 @@ from transformers.models.maskformer.modeling_maskformer import (
     MaskFormerTransformerModule,
 )
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones.swin import HEAD, SWINS, as_published, load_swin, swin_config
 from .layers.mask_sets import count_masks_of_all, full_precision, layer_of, layers, segment_masks
 from .layers.sizes import cut, fewer, pad, scaled
@@ -40,9 +40,9 @@ def build(
     depth: float = 1.0,
     *,
     backbone: Literal["swin_tiny", "swin_large"] = "swin_tiny",
-    queries: Positive = 100,
-    drop_path: Edge = 0.3,
-    dropout: Edge = 0.1,
+    queries: PositiveInt = 100,
+    drop_path: Share = 0.3,
+    dropout: Share = 0.1,
     pretrained: str | None = None,
 ) -> MaskFormer:
     """Build MaskFormer.

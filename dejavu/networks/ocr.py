@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones import hrnet
 from .layers.object_context import ObjectContext, region_head
 from .layers.sizes import cut, pad, scaled
@@ -23,10 +23,10 @@ def build(
     depth: float = 1.0,
     *,
     layout: Literal["w18_small_v2", "w48"] = "w18_small_v2",
-    channels: Positive | None = None,
-    mid: Positive = 192,
-    key: Positive = 96,
-    dropout: Edge = 0.05,
+    channels: PositiveInt | None = None,
+    mid: PositiveInt = 192,
+    key: PositiveInt = 96,
+    dropout: Share = 0.05,
     align_corners: bool = True,
     pretrained: str | None = None,
 ) -> OCR:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerForImageClassification, SegformerForSemanticSegmentation
 
-from ..registry import Edge
+from ..registry import Share
 from .layers.sizes import cut, fewer, pad, scaled
 from .pretrained import is_meta, load_pretrained
 from .pretrained_transformers import transformers_hub, under_today_s_names
@@ -27,7 +27,7 @@ def build(
     width: float = 1.0,
     depth: float = 1.0,
     *,
-    drop_path: Edge = 0.1,
+    drop_path: Share = 0.1,
     pretrained: str | None = None,
 ) -> SegFormer:
     """Build SegFormer.

@@ -14,7 +14,7 @@ from timm.models.metaformer import GroupNorm1, MetaFormer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones.vit import features, load_vit, vit_b16
 from .layers.pyramid import FeaturePyramid, Rescale, SemanticHead
 from .layers.sizes import cut, fewer, pad, scaled
@@ -31,10 +31,10 @@ def build(
     depth: float = 1.0,
     *,
     backbone: Literal["poolformer_m48", "vit_b16"] = "poolformer_m48",
-    channels: Positive = 256,
-    head_channels: Positive = 128,
-    drop_path: Edge = 0.0,
-    image_size: Positive = 512,
+    channels: PositiveInt = 256,
+    head_channels: PositiveInt = 128,
+    drop_path: Share = 0.0,
+    image_size: PositiveInt = 512,
     pretrained: str | None = None,
 ) -> SemanticFPN:
     """Build Semantic FPN.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.swin.modeling_swin import window_partition, window_reverse
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from ..tasks.losses import semantic_loss
 from .layers.sizes import cut, scaled
 from .mask2former import SWINS, Mask2Former, assemble
@@ -29,8 +29,8 @@ def build(
     width: float = 1.0,
     depth: float = 1.0,
     *,
-    queries: Positive = 100,
-    drop_path: Edge = 0.3,
+    queries: PositiveInt = 100,
+    drop_path: Share = 0.3,
     pretrained: str | None = None,
 ) -> SeMask:
     """Build SeMask Swin-L with Mask2Former's decoders.

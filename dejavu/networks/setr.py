@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones.vit import PATCH, features, load_vit, vit_b16
 from .layers.sizes import cut, pad, scaled
 
@@ -27,10 +27,10 @@ def build(
     width: float = 1.0,
     depth: float = 1.0,
     *,
-    channels: Positive = 256,
-    head_channels: Positive = 128,
-    drop_path: Edge = 0.0,
-    image_size: Positive = 512,
+    channels: PositiveInt = 256,
+    head_channels: PositiveInt = 128,
+    drop_path: Share = 0.0,
+    image_size: PositiveInt = 512,
     pretrained: str | None = None,
 ) -> SETR:
     """Build SETR-MLA.

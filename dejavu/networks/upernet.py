@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..registry import Edge, Positive
+from ..registry import PositiveInt, Share
 from .backbones.vit import features, load_vit, vit_b16
 from .layers.sizes import cut, pad, scaled
 
@@ -27,10 +27,10 @@ def build(
     width: float = 1.0,
     depth: float = 1.0,
     *,
-    channels: Positive = 512,
-    auxiliary_channels: Positive = 256,
-    drop_path: Edge = 0.1,
-    image_size: Positive = 512,
+    channels: PositiveInt = 512,
+    auxiliary_channels: PositiveInt = 256,
+    drop_path: Share = 0.1,
+    image_size: PositiveInt = 512,
     pretrained: str | None = None,
 ) -> UperNet:
     """Build UperNet.

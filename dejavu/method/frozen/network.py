@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...compute.weights import is_file_name
-from ...errors import DejavuError
+from ...errors import DejavuError, check_number, is_number
 
 
 class Frozen:
@@ -41,7 +40,7 @@ class Frozen:
         return self._made_by, self._arguments
 
 
-def check_images(name: str, images: Tensor) -> None:
+def check_rgb(name: str, images: Tensor) -> None:
     """Raise DejavuError unless images are floating (N, 3, H, W)."""
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
         raise DejavuError(
@@ -51,10 +50,8 @@ def check_images(name: str, images: Tensor) -> None:
 
 def check_numbers(key: str, weight: float, width: float) -> None:
     """Raise DejavuError unless a term's weight is at least 0 and its network's width within 0 and 1."""
-    if not _is_number(weight) or not 0 <= weight < math.inf:
-        raise DejavuError(f"{key}.weight must be a number of at least 0, not {weight!r}")
-    if not _is_number(width) or not 0 < width <= 1:
-        raise DejavuError(f"{key}.width must be a number above 0 and at most 1, not {width!r}")
+    check_number(f"{key}.weight", weight, 0)
+    check_number(f"{key}.width", width, 0, 1, "(]")
 
 
 def describe(network: str, source: str | None, width: float) -> str:
@@ -72,10 +69,6 @@ def describe(network: str, source: str | None, width: float) -> str:
 
 def check_triple(key: str, values: Sequence[float], least: float) -> tuple[float, float, float]:
     """Three numbers, one a colour channel. Raises DejavuError for anything else, or one not above `least`."""
-    if len(values) != 3 or not all(_is_number(value) and value > least for value in values):
+    if len(values) != 3 or not all(is_number(value) and value > least for value in values):
         raise DejavuError(f"{key} must be three numbers above {least:g}, one a channel, not {values!r}")
     return float(values[0]), float(values[1]), float(values[2])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

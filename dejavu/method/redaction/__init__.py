@@ -16,23 +16,26 @@ makes the same masks for images on any device.
 
 from __future__ import annotations
 
-from ... import registry
-from ...errors import DejavuError
+from ...registry import Registry
 from .base import Redacted, Redaction, check_images, check_redacted
 from .spatial import Checkerboard, RandomBlocks, RandomPixels, SpatialRedaction, block_side, remove
 from .spectral import BandPass, Bands, BandStop, FixedBands, HighPass, LowPass, RandomBands, SpectralRedaction
 
-REGISTRY: dict[str, type[Redaction]] = {
-    "random_blocks": RandomBlocks,
-    "random_pixels": RandomPixels,
-    "checkerboard": Checkerboard,
-    "low_pass": LowPass,
-    "high_pass": HighPass,
-    "band_pass": BandPass,
-    "band_stop": BandStop,
-    "bands": Bands,
-    "random_bands": RandomBands,
-}
+REGISTRY: Registry[Redaction] = Registry(
+    "redaction",
+    {
+        "random_blocks": RandomBlocks,
+        "random_pixels": RandomPixels,
+        "checkerboard": Checkerboard,
+        "low_pass": LowPass,
+        "high_pass": HighPass,
+        "band_pass": BandPass,
+        "band_stop": BandStop,
+        "bands": Bands,
+        "random_bands": RandomBands,
+    },
+)
+names, build = REGISTRY.names, REGISTRY.build
 
 __all__ = [
     "REGISTRY",
@@ -57,23 +60,3 @@ __all__ = [
     "check_images",
     "check_redacted",
 ]
-
-
-def names() -> list[str]:
-    """Every redaction's name."""
-    return list(REGISTRY)
-
-
-def build(name: str, **given: object) -> Redaction:
-    """A redaction by name.
-
-    Raises DejavuError for an unknown name, option or value.
-
-    >>> build("random_blocks", ratio=0.25)
-    RandomBlocks(ratio=0.25, block=0.0625)
-    """
-    try:
-        registry.check("redaction", name, given, "redaction")
-    except ValueError as error:
-        raise DejavuError(str(error)) from None
-    return REGISTRY[name](**given)

@@ -119,9 +119,3 @@ def check_redacted(redacted: object, images: Tensor) -> Redacted:
             f"{tuple(mask.shape)}"
         )
     return Redacted(kept, mask)
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Raise DejavuError unless 0 < value < 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise DejavuError(f"{name} must be a number between 0 and 1, not {value!r}")

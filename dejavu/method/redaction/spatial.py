@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...errors import check_number
 from ...registry import Fraction
-from .base import Redaction, check_fraction, check_mask, choose, uniform
+from .base import Redaction, check_mask, choose, uniform
 
 
 class SpatialRedaction(Redaction):
@@ -43,8 +44,8 @@ class RandomBlocks(SpatialRedaction):
     block: Fraction = 1 / 16
 
     def __post_init__(self) -> None:
-        check_fraction("ratio", self.ratio)
-        check_fraction("block", self.block)
+        check_number("ratio", self.ratio, 0, 1, "()")
+        check_number("block", self.block, 0, 1, "()")
 
     def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n, _, height, width = images.shape
@@ -70,7 +71,7 @@ class RandomPixels(SpatialRedaction):
     ratio: Fraction = 0.9
 
     def __post_init__(self) -> None:
-        check_fraction("ratio", self.ratio)
+        check_number("ratio", self.ratio, 0, 1, "()")
 
     def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n, _, height, width = images.shape
@@ -89,7 +90,7 @@ class Checkerboard(SpatialRedaction):
     block: Fraction = 1 / 16
 
     def __post_init__(self) -> None:
-        check_fraction("block", self.block)
+        check_number("block", self.block, 0, 1, "()")
 
     def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         n, _, height, width = images.shape

@@ -21,10 +21,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...errors import DejavuError
-from ...registry import BandList, Edge, Fraction, Positive, band_fault
+from ...errors import DejavuError, check_number
+from ...registry import BandList, Fraction, PositiveInt, Share, band_fault
 from . import dct
-from .base import Redaction, check_fraction, check_mask, choose
+from .base import Redaction, check_mask, choose
 
 
 class SpectralRedaction(Redaction):
@@ -80,7 +80,7 @@ class LowPass(FixedBands):
         return ((self.cutoff, 1.0),)
 
     def __post_init__(self) -> None:
-        check_fraction("cutoff", self.cutoff)
+        check_number("cutoff", self.cutoff, 0, 1, "()")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class HighPass(FixedBands):
         return ((0.0, self.cutoff),)
 
     def __post_init__(self) -> None:
-        check_fraction("cutoff", self.cutoff)
+        check_number("cutoff", self.cutoff, 0, 1, "()")
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class BandPass(FixedBands):
         low, high: edges of the kept band.
     """
 
-    low: Edge = 0.05
-    high: Edge = 0.3
+    low: Share = 0.05
+    high: Share = 0.3
 
     def bands(self) -> tuple[tuple[float, float], ...]:
         return tuple(band for band in ((0.0, self.low), (self.high, 1.0)) if band[0] != band[1])
@@ -128,8 +128,8 @@ class BandStop(FixedBands):
             their outlines stay visible.
     """
 
-    low: Edge = 0.05
-    high: Edge = 0.3
+    low: Share = 0.05
+    high: Share = 0.3
 
     def bands(self) -> tuple[tuple[float, float], ...]:
         return ((self.low, self.high),)
@@ -172,14 +172,12 @@ class RandomBands(SpectralRedaction):
         removed: how many of them go.
     """
 
-    count: Positive = 8
-    removed: Positive = 4
+    count: PositiveInt = 8
+    removed: PositiveInt = 4
 
     def __post_init__(self) -> None:
         for name in ("count", "removed"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise DejavuError(f"{name} must be a whole number of at least 1, not {value!r}")
+            check_number(name, getattr(self, name), 1, whole=True)
         if self.removed >= self.count:
             raise DejavuError(f"removed must be below count, which is {self.count}, not {self.removed}")
 

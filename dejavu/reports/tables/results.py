@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...config import Run
 from ...config.paths import Paths
-from ...errors import DejavuError, nearest
+from ...errors import DejavuError, is_number, nearest, number_fault
 from ...system.files import read_json
 from .names import of_tasks
 
@@ -95,7 +94,7 @@ def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, di
         if not isinstance(values, dict) or not values:
             raise DejavuError(f"{path}: metrics.iou is missing, the IoU of every class; {command} again")
         kinds = [value for value in values.values() if value is not None]
-        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in kinds):
+        if not all(map(is_number, kinds)):
             raise DejavuError(f"{path}: metrics.iou holds what is no number; {command} again")
         found[seed] = values
     return found
@@ -118,7 +117,7 @@ def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -
 def _number(path: Path, content: dict[str, Any], keys: tuple[str, str]) -> float:
     section = content.get(keys[0])
     value = section.get(keys[1]) if isinstance(section, dict) else None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    if not is_number(value) or number_fault(value):
         known = nearest(keys[1], section) if isinstance(section, dict) else f"no '{keys[0]}' in it"
         raise DejavuError(f"{path}: {'.'.join(keys)} is {value!r}, not a finite number ({known})")
     return float(value)

@@ -21,24 +21,23 @@ to the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import nn
-
-from .... import registry
-from ....errors import DejavuError
+from ....registry import Registry
 from .base import Balancer, WeightedSum
 from .dwa import DWA
 from .gradnorm import GradNorm
 from .mgda import MGDA, min_norm_weights
 from .uniform import Uniform
 
-REGISTRY: dict[str, type[Balancer]] = {
-    "uniform": Uniform,
-    "dwa": DWA,
-    "gradnorm": GradNorm,
-    "mgda": MGDA,
-}
+REGISTRY: Registry[Balancer] = Registry(
+    "balancing",
+    {
+        "uniform": Uniform,
+        "dwa": DWA,
+        "gradnorm": GradNorm,
+        "mgda": MGDA,
+    },
+)
+names, build = REGISTRY.names, REGISTRY.build
 
 __all__ = [
     "REGISTRY",
@@ -52,24 +51,3 @@ __all__ = [
     "MGDA",
     "min_norm_weights",
 ]
-
-
-def names() -> list[str]:
-    """Every balancer's name."""
-    return list(REGISTRY)
-
-
-def build(name: str, tasks: Sequence[str], network: nn.Module, **given: object) -> Balancer:
-    """A balancer by name, for a network of `tasks`.
-
-    Raises DejavuError for an unknown name, option or value, or for a network that lacks what it needs.
-
-    >>> balancer = build("dwa", ["semantic", "depth"], nn.Identity(), temperature=1.0)
-    >>> balancer.weights
-    {'semantic': 1.0, 'depth': 1.0}
-    """
-    try:
-        registry.check("balancing", name, given, "balance")
-    except ValueError as error:
-        raise DejavuError(str(error)) from None
-    return REGISTRY[name](tasks, network, **given)

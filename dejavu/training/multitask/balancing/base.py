@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -80,11 +79,3 @@ class WeightedSum(Balancer):
         parts = (weight * value for weight, value in zip(weights, values, strict=True))
         total = sum(parts, start=torch.zeros_like(weights[0]))
         (total if added is None else total + added).backward()
-
-
-def check_range(key: str, value: object, low: float, open_end: bool = True) -> None:
-    """Raise DejavuError unless an option is a finite number above `low`, or `low` itself where it may be."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
-        bound = "above" if open_end else "of at least"
-        raise DejavuError(f"balance.{key}: must be a number {bound} {low:g}, not {value!r}")

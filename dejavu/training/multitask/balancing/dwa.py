@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ....registry import AboveZero
-from .base import WeightedSum, check_range
+from ....errors import check_number
+from ....registry import Positive
+from .base import WeightedSum
 
 
 class DWA(WeightedSum):
@@ -24,9 +25,9 @@ class DWA(WeightedSum):
     Source: Liu, Johns and Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019, section 3.3.
     """
 
-    def __init__(self, tasks: Sequence[str], network: nn.Module, temperature: AboveZero = 2.0) -> None:
+    def __init__(self, tasks: Sequence[str], network: nn.Module, temperature: Positive = 2.0) -> None:
         super().__init__(tasks, network)
-        check_range("temperature", temperature, 0)
+        check_number("balance.temperature:", temperature, 0, ends="(]")
         self.temperature = temperature
         self.means: Tensor  # of the last epoch but one and the last; NaN where there was none yet
         self.register_buffer("means", torch.full((2, len(tasks)), torch.nan, dtype=torch.float64))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from ....errors import DejavuError
-from ....registry import AboveZero, AtLeastZero
-from .base import WeightedSum, check_range
+from ....errors import DejavuError, check_number
+from ....registry import NotNegative, Positive
+from .base import WeightedSum
 
 # No weight falls below it. The paper sets no limit; but a task whose gradient is far too long would be given
 # a negative weight within a few steps of 0.025, and would stay there, its loss being made larger.
@@ -42,11 +42,11 @@ class GradNorm(WeightedSum):
     """
 
     def __init__(
-        self, tasks: Sequence[str], network: nn.Module, alpha: AtLeastZero = 1.5, lr: AboveZero = 0.025
+        self, tasks: Sequence[str], network: nn.Module, alpha: NotNegative = 1.5, lr: Positive = 0.025
     ) -> None:
         super().__init__(tasks, network)
-        check_range("alpha", alpha, 0, open_end=False)
-        check_range("lr", lr, 0)
+        check_number("balance.alpha:", alpha, 0)
+        check_number("balance.lr:", lr, 0, ends="(]")
         self.alpha, self.lr = alpha, lr
         self.learned: Tensor  # weights of the next step
         self.first: Tensor  # each task's first loss, 0 until there is one

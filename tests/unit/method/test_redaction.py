@@ -290,6 +290,13 @@ def test_constructors_refuse_what_is_no_fraction(value: object) -> None:
             construct()
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert redaction.build("random_bands", count=np.int64(4), removed=np.int32(1)).removed == 1
+    assert redaction.build("low_pass", cutoff=np.float32(0.5)).cutoff == 0.5
+    with pytest.raises(DejavuError, match="must be a whole number of at least 1"):
+        redaction.build("random_bands", removed=np.bool_(True))
+
+
 @every_redaction
 def test_images_must_be_a_normalised_batch(name: str) -> None:
     redact = redaction.build(name)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import dejavu
 from dejavu.errors import DejavuError
+from dejavu.training import multitask
 from dejavu.training.multitask import balancing
 from dejavu.training.multitask.balancing import Balancer
 
@@ -317,7 +317,7 @@ def test_gradnorm_needs_weights_that_learn() -> None:
 
 def test_torchjd_is_imported_for_mgda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imported afresh where torchjd is missing, all others work."""
-    monkeypatch.setattr(dejavu, "balancing", balancing)  # put back afterwards, as is what follows
+    monkeypatch.setattr(multitask, "balancing", balancing)  # put back afterwards, as is what follows
     for key in [
         key for key in sys.modules if key.startswith(("dejavu.training.multitask.balancing", "torchjd"))
     ]:

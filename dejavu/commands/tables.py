@@ -8,6 +8,7 @@ from ..config import Params
 from ..config.paths import Paths
 from ..errors import DejavuError
 from ..reports.tables import (
+    Content,
     Origin,
     Result,
     csv_text,
@@ -15,11 +16,10 @@ from ..reports.tables import (
     markdown,
     measured_seeds,
     read_result,
-    table_lines,
+    table_frame,
 )
 from ..reports.tables.best_epoch import Best, best
-from ..reports.tables.cells import parse_content
-from ..reports.tables.delta_mtl import asked, with_delta
+from ..reports.tables.delta_mtl import metrics_read, with_delta
 from ..reports.tables.trained_alike import differences
 from ..system.files import write_text
 
@@ -43,21 +43,23 @@ def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
                 stacklevel=2,
             )
     chosen = of_epoch(params, name, scale, results)
-    path = paths.table(name, "csv")
     plain = [experiment for experiment in table.experiments if params.experiments[experiment].dejavu is None]
     source = params.part(table.dataset, scale).source
-    lines = table_lines(table, chosen.results, source, scale, plain)
+    frame = table_frame(table, chosen.results, source, scale, plain)
     seeds = {experiment: result.seeds for experiment, result in chosen.results.items()}
     remarks = dict.fromkeys(text for result in results.values() for text in result.remarks)
     origin = Origin.of(params, name, scale, split, seeds, chosen.epochs, tuple(remarks))
-    text = csv_text(lines, table.metrics)
-    content = parse_content(text)
-    forms = {"csv": text, "md": markdown(path, origin, content), "tex": latex(path, origin, content)}
+    content = Content.of(frame.to_dict("records"))
+    forms = {
+        "csv": csv_text(frame),
+        "md": markdown(content, origin),
+        "tex": latex(content, origin, name),
+    }
     _check_characters(name, forms)
-    for form, said in forms.items():
-        write_text(paths.table(name, form), said)
-    ran = sum(line["status"] == "run" for line in lines)
-    print(f"{name} at scale {scale}: {ran} of {len(lines)} rows run, {paths.table(name, 'md')}")
+    for form, text in forms.items():
+        write_text(paths.table(name, form), text)
+    ran = f"{len(content.ran)} of {len(content.lines)} rows run"
+    print(f"{name} at scale {scale}: {ran}, {paths.table(name, 'md')}")
 
 
 def _check_characters(name: str, forms: dict[str, str]) -> None:
@@ -73,19 +75,19 @@ def _check_characters(name: str, forms: dict[str, str]) -> None:
 
 
 def read_results(params: Params, name: str, scale: str, partial: bool) -> dict[str, Result]:
-    """What was measured of the table's experiments; with `partial`, of those that were."""
+    """The results of the table's experiments; with `partial`, of those that were measured."""
     table, paths = params.get_table(name), Paths(scale)
-    size, metrics, found = params.cost_input(table.dataset), asked(params, name), {}
+    size, metrics, results = params.cost_input(table.dataset), metrics_read(params, name), {}
     for experiment in table.experiments:
         run = params.run(experiment, scale)
         seeds = measured_seeds(paths, run) if partial else run.seeds
         if seeds:
-            found[experiment] = read_result(paths, run, metrics, size, seeds)
-    return found
+            results[experiment] = read_result(paths, run, metrics, size, seeds)
+    return results
 
 
 def of_epoch(params: Params, name: str, scale: str, results: dict[str, Result]) -> Best:
-    """The numbers of the epoch that the table shows, with what is made of them."""
+    """The results at the epoch that the table shows, with delta-MTL where the table has it."""
     table = params.get_table(name)
     if table.epoch == "last":
         return Best(with_delta(params, table, results), ())

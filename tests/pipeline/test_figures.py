@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
+from pandas import DataFrame
 
 from dejavu import config
 from dejavu.commands import figures as stage
@@ -116,7 +117,7 @@ def make_table(params: config.Params, **cells: str) -> Path:
     blank = dict.fromkeys(columns(table.metrics), "") | {"status": "run"}
     lines = [blank | {"id": row.id, "method": row.method, "base": row.base or ""} for row in table.rows]
     lines[1] |= cells
-    path.write_text(csv_text(lines, table.metrics))
+    path.write_text(csv_text(DataFrame(lines)))
     return path
 
 

@@ -1,21 +1,25 @@
 """Tables: one CSV line for every line of the paper's table, and readable forms made from that CSV.
 
 - `results`: what `evaluate` measured, read back and checked
-- `lines`: results beside the paper's values, the only place where a number is computed or rounded
-- `delta`, `best`: what is made of the results of several rows, or of their logs: delta-MTL, best epochs
-- `forms`, `origin`, `caption`: what Markdown, LaTeX and figures share: names, columns, cells, the setting
-- `markdown`, `latex`: their spelling
+- `frame`: results beside the paper's values as a pandas DataFrame, the only place where a number is computed
+- `delta_mtl`, `best_epoch`: results that are made from those of other rows, or from training logs
+- `cells`, `names`, `origin`, `caption`: what readable forms and figures share: cells, names, the setting
+- `readable`: the table of the readable forms as a DataFrame; `markdown`, `latex`: its two spellings
+
+pandas is imported where a table is made, and not by figures, which read its CSV.
 """
 
 from __future__ import annotations
 
-from .csv_lines import columns, csv_text, table_lines
+from .cells import Content, read_content
+from .frame import columns, csv_text, table_frame
 from .latex import latex
 from .markdown import markdown
 from .origin import Origin
 from .results import Result, measured_seeds, read_result
 
 __all__ = [
+    "Content",
     "Origin",
     "Result",
     "columns",
@@ -23,6 +27,7 @@ __all__ = [
     "latex",
     "markdown",
     "measured_seeds",
+    "read_content",
     "read_result",
-    "table_lines",
+    "table_frame",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...metrics import DELTA
-from .cells import TOLERANCE, UNEXPLAINED, Content, Layout, listed, rounded
+from .cells import TOLERANCE, UNEXPLAINED, Content, listed, rounded
 from .names import dataset_name, find
 from .origin import Origin, pixels
 
@@ -12,7 +12,6 @@ MANY = 5  # intervals: of so many, one that excludes 0 is no surprise any more
 
 def caption(origin: Origin, content: Content) -> list[str]:
     """What a reader must know before comparing numbers, as sentences; the first is the setting."""
-    layout = Layout.of(content)
     sentences = [f"Scale {origin.scale}: {origin.setting}.", *_chosen(origin)]
     if content.ran:
         sentences.append("Ours: mean ± sample standard deviation over seeds.")
@@ -25,8 +24,8 @@ def caption(origin: Origin, content: Content) -> list[str]:
     sentences += [
         *_relative(origin, content),
         *chance(content),
-        *_cost(origin, content, layout),
-        *_paper(origin, layout),
+        *_cost(origin, content),
+        *_paper(origin, content),
     ]
     if any(line["status"] != "run" for line in content.lines.values()):
         known = "nothing of ours is there" if origin.partial else "only the paper's value is known"
@@ -133,10 +132,10 @@ def by_chance(count: int, certain: int) -> str:
     )
 
 
-def _cost(origin: Origin, content: Content, layout: Layout) -> list[str]:
+def _cost(origin: Origin, content: Content) -> list[str]:
     """At which size costs are counted; the cost itself where it is the same everywhere."""
     at = f"the full-size deployed network at {pixels(origin.input)}"
-    if layout.cost:
+    if content.cost_columns:
         return [f"Ours GMACs and parameters (millions): {at}."] if content.ran else []
     if not content.ran:
         return []
@@ -145,8 +144,8 @@ def _cost(origin: Origin, content: Content, layout: Layout) -> list[str]:
     return [f"Cost of {rows}, {at}: {gmacs} GMACs, {params_m} million parameters."]
 
 
-def _paper(origin: Origin, layout: Layout) -> list[str]:
-    if not layout.paper:
+def _paper(origin: Origin, content: Content) -> list[str]:
+    if content.paper.isdisjoint(content.metrics):
         return []
     if origin.real and origin.widths == origin.depths == (1.0,):
         return [f"Paper: the value as printed there, on {dataset_name(origin.dataset)}."]

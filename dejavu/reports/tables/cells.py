@@ -1,17 +1,15 @@
-"""What the readable forms of a table share: its lines, which columns say something, and its cells."""
+"""What the readable forms of a table share: its lines, the notes on them, and its cells."""
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 from ...errors import DejavuError
-from .csv_lines import COSTS
-from .names import find
+from .names import COSTS, find
 
 NOT_RUN = "not run"
 TOLERANCE = 0.03  # of a cost, against the paper's, which prints two or three digits
@@ -21,10 +19,17 @@ OF_ANOTHER_TASK = "—"
 
 @dataclass(frozen=True)
 class Content:
-    """A table's CSV: its metrics in column order, and its lines by their id."""
+    """A table's metrics in column order, and its lines by their id: text cells, by the CSV's column names."""
 
     metrics: tuple[str, ...]
     lines: dict[str, dict[str, str]]
+
+    @classmethod
+    def of(cls, lines: Iterable[dict[str, str]]) -> Content:
+        """Content of the lines of a table's CSV. Raises KeyError where they have another form."""
+        by_id = {line["id"]: line for line in lines}
+        heads = next(iter(by_id.values()), {})
+        return cls(tuple(head.removesuffix("_mean") for head in heads if head.endswith("_mean")), by_id)
 
     @property
     def ran(self) -> list[dict[str, str]]:
@@ -35,11 +40,24 @@ class Content:
     def intervals(self) -> list[Cell]:
         """Every cell whose gain has an interval."""
         cells = [cell(line, metric) for line in self.ran for metric in self.metrics]
-        return [found for found in cells if found.low]
+        return [cell for cell in cells if cell.low]
+
+    @property
+    def paper(self) -> frozenset[str]:
+        """The metrics and costs of which the paper prints any value."""
+        lines = self.lines.values()
+        return frozenset(
+            key for key in (*self.metrics, *COSTS) if any(line[f"paper_{key}"] for line in lines)
+        )
+
+    @property
+    def cost_columns(self) -> bool:
+        """Whether our costs have columns; else all networks cost the same, and the caption has the number."""
+        return not self.paper.isdisjoint(COSTS) or len({_cost(line) for line in self.ran}) > 1
 
     @property
     def notes(self) -> list[str]:
-        """What rows have to say, each once; their numbers are their places, from 1."""
+        """The rows' notes, each once; they are numbered in this order, from 1."""
         return list(dict.fromkeys(filter(None, map(self._note, self.lines.values()))))
 
     def off(self, line: Mapping[str, str]) -> list[str]:
@@ -80,84 +98,23 @@ def printed(method: str, base: str | None) -> str:
 
 
 def read_content(path: str | Path) -> Content:
-    """A table's CSV. Raises DejavuError where it is missing or has another form."""
+    """Content of a table's CSV. Raises DejavuError where it is missing or has another form."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            return parse_content(file.read())
+            return Content.of(csv.DictReader(file))
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: make it with `dejavu tables`") from None
     except (KeyError, UnicodeDecodeError):
         raise DejavuError(f"{path} is not a table's CSV: make it with `dejavu tables`") from None
 
 
-def parse_content(text: str) -> Content:
-    """What a table's CSV says. Raises KeyError where it has another form."""
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    lines = {line["id"]: line for line in reader}
-    heads = list(reader.fieldnames or ())
-    return Content(tuple(head.removesuffix("_mean") for head in heads if head.endswith("_mean")), lines)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which columns a readable form has: those that say something.
-
-    `paper` holds the metrics of which the paper prints any value, `paper_cost` the costs. `cost`: ours are
-    told by column; else every network costs the same, and the caption says it.
-    """
-
-    backbone: bool
-    seeds: bool
-    paper: frozenset[str]
-    paper_cost: tuple[str, ...]
-    cost: bool
-
-    @classmethod
-    def of(cls, content: Content) -> Layout:
-        """The columns of this table."""
-        lines = content.lines.values()
-        paper_cost = tuple(key for key in COSTS if any(line[f"paper_{key}"] for line in lines))
-        return cls(
-            backbone=any(line["backbone"] for line in lines),
-            seeds=len({line["seeds"] for line in content.ran}) > 1,
-            paper=frozenset(key for key in content.metrics if any(line[f"paper_{key}"] for line in lines)),
-            paper_cost=paper_cost,
-            cost=bool(paper_cost) or len({(line["gmacs"], line["params_m"]) for line in content.ran}) > 1,
-        )
-
-    @property
-    def labels(self) -> list[str]:
-        """The columns before the numbers."""
-        return ["Method", *["Backbone"] * self.backbone, *["Seeds"] * self.seeds]
-
-    def label_cells(self, content: Content, line: Mapping[str, str]) -> list[Marked]:
-        """A line's cells of these columns; the first bears the mark of a note that is on no cost."""
-        seeds = line["seeds"] if line["status"] == "run" else ""
-        mark = "" if content.off(line) else content.mark(line)
-        rest = [*[line["backbone"]] * self.backbone, *[seeds] * self.seeds]
-        return [Marked(content.name(line), mark), *(Marked(text) for text in rest)]
-
-    def cost_cells(self, content: Content, line: Mapping[str, str]) -> list[Marked]:
-        """A line's GMACs, then its millions of parameters: the paper's where it prints any, and ours."""
-        cells, off = [], content.off(line) if self.cost else []
-        for key in COSTS:
-            cells += [Marked(line[f"paper_{key}"])] * (key in self.paper_cost)
-            mark = content.mark(line) if key in off else ""
-            cells += [Marked(rounded(line[key], 2), mark)] * self.cost
-        return cells
-
-
-@dataclass(frozen=True)
-class Marked:
-    """A cell and the mark of a note at its end."""
-
-    text: str
-    mark: str = ""
+def _cost(line: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(line[key] for key in COSTS)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one line says of one metric, spelled for readers; '' where there is nothing to say.
+    """One metric of one line at the digits worth printing; '' where there is no value.
 
     `gain` has its sign; `certain` marks a gain whose interval excludes 0.
     """
@@ -172,7 +129,7 @@ class Cell:
 
 
 def cell(line: Mapping[str, str], metric: str) -> Cell:
-    """One metric of one line, at the digits worth printing."""
+    """The cell of a line and a metric."""
     digits = find(metric).digits
     low, high = line[f"{metric}_gain_lo"], line[f"{metric}_gain_hi"]
     mean = rounded(line[f"{metric}_mean"], digits) or OF_ANOTHER_TASK

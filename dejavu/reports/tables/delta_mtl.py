@@ -34,7 +34,7 @@ def score(ours: Values, single: Values) -> float:
     return round(100 * math.fsum(changes) / len(changes), 10)  # not -5.000000000000001
 
 
-def asked(params: Params, name: str) -> tuple[str, ...]:
+def metrics_read(params: Params, name: str) -> tuple[str, ...]:
     """The metrics that a table's rows are read for: its own, and what the score is made of.
 
     Raises DejavuError where the table needs single-task rows and does not name them, or names others.

@@ -1,66 +1,66 @@
-"""A table's LaTeX form, made from its CSV: a `table` environment that needs only booktabs."""
+"""A table as LaTeX: a `table` environment that needs only booktabs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .caption import caption
-from .cells import NOT_RUN, Cell, Content, Layout, Marked, cell, read_content
-from .names import head
+from .cells import NOT_RUN, Cell, Content
 from .origin import Origin
+from .readable import Spelling, readable
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "—": "---",
-    "–": "--",
-    "γ": r"$\gamma$",
-    "Δ": r"$\Delta$",
-    "→": r"$\rightarrow$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "†": r"$\dagger$",
-    "°": r"$^{\circ}$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-}
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SPECIAL = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{character: "\\" + character for character in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "—": "---",
+        "–": "--",
+        "γ": r"$\gamma$",
+        "Δ": r"$\Delta$",
+        "→": r"$\rightarrow$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "†": r"$\dagger$",
+        "°": r"$^{\circ}$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+    }
+)
+# Small type and narrow gaps, since tables have up to 15 columns: commands that pandas writes before the tabular.
+SMALL = [{"selector": "small", "props": ":;"}, {"selector": "setlength", "props": ":{\\tabcolsep}{4pt};"}]
 
 
-def latex(csv_path: str | Path, origin: Origin, content: Content | None = None) -> str:
-    """A floating table with its caption; every number is the CSV's, rounded.
+def latex(content: Content, origin: Origin, name: str) -> str:
+    """A floating table with its caption; every number is the CSV's, rounded. `name` is used in its label.
 
     Put `\\usepackage{booktabs}` into the document's head.
-
-    content: that of the CSV, which need not be written yet; None reads it.
     """
-    content = content or read_content(csv_path)
-    layout = Layout.of(content)
-    groups = _groups(content.metrics, layout)
-    numbers = sum(len(columns) for _, columns in groups)
-    body = [
-        f"% {' '.join(origin.title.split())}, scale {origin.scale}; needs \\usepackage{{booktabs}}",
-        r"\begin{table}",
-        r"\centering\small\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{escaped(f'{origin.title}. ' + ' '.join(caption(origin, content)))}}}",
-        rf"\label{{tab:{Path(csv_path).stem}-{origin.scale}}}",
-        rf"\begin{{tabular}}{{{'l' * len(layout.labels)}{'r' * numbers}}}",
-        r"\toprule",
-        *_heads(layout.labels, groups),
-        r"\midrule",
-        *(_row(content, layout, line) for line in content.lines.values()),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(body) + "\n"
+    frame = readable(content, Spelling(escaped, _mean, _gain))
+    frame = frame.rename(columns={"gain": r"gain [95\,\%]"}, level=1)
+    styler = frame.style.hide(axis="index").set_table_styles(SMALL)
+    text = styler.to_latex(
+        column_format="".join("r" if group else "l" for group, _ in frame.columns),
+        position_float="centering",
+        hrules=True,
+        multicol_align="c",
+        caption=escaped(f"{origin.title}. " + " ".join(caption(origin, content))),
+        label=f"tab:{name}-{origin.scale}",
+    )
+    above, first, below = text.partition("\\toprule\n")
+    groups, rest = below.split("\n", 1)
+    title = " ".join(origin.title.split())
+    comment = f"% {title}, scale {origin.scale}; needs \\usepackage{{booktabs}}\n"
+    return f"{comment}{above}{first}{groups}\n{_rules(frame)}\n{rest}"
 
 
 def escaped(text: str) -> str:
@@ -69,56 +69,26 @@ def escaped(text: str) -> str:
     >>> print(escaped("50 % of a_b, ±1"))
     50 \\% of a\\_b, $\\pm$1
     """
-    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
+    return " ".join(text.split()).translate(SPECIAL)
 
 
-def _groups(metrics: tuple[str, ...], layout: Layout) -> list[tuple[str, list[str]]]:
-    """The columns of numbers, under what stands above them."""
-    gain = r"gain [95\,\%]"
-    groups = [(head(metric), [*["paper"] * (metric in layout.paper), "ours", gain]) for metric in metrics]
-    for key, name in {"gmacs": "GMACs", "params_m": "Params (M)"}.items():
-        groups += [(name, [*["paper"] * (key in layout.paper_cost), "ours"])] * layout.cost
-    return groups
+def _rules(frame: DataFrame) -> str:
+    """Rules between the two lines of the head: one below each group's title, which pandas cannot write."""
+    groups = [group for group, _ in frame.columns]
+    spans = {group: (groups.index(group) + 1, groups.count(group)) for group in groups if group}
+    return "".join(rf"\cmidrule(lr){{{first}-{first + count - 1}}}" for first, count in spans.values())
 
 
-def _heads(labels: list[str], groups: list[tuple[str, list[str]]]) -> list[str]:
-    """Two lines: metrics and cost over paper, ours and gain."""
-    above, rules, below, first = ["" for _ in labels], [], list(labels), len(labels) + 1
-    for title, columns in groups:
-        last = first + len(columns) - 1
-        spanned = rf"\multicolumn{{{len(columns)}}}{{c}}{{{escaped(title)}}}"
-        above.append(spanned if len(columns) > 1 else escaped(title))
-        rules.append(rf"\cmidrule(lr){{{first}-{last}}}")
-        below += columns
-        first = last + 1
-    return [f"{' & '.join(above)} \\\\", "".join(rules), f"{' & '.join(below)} \\\\"]
-
-
-def _row(content: Content, layout: Layout, line: Mapping[str, str]) -> str:
-    cells = [_marked(cell) for cell in layout.label_cells(content, line)]
-    for metric in content.metrics:
-        found = cell(line, metric)
-        cells += [*[found.paper] * (metric in layout.paper), _mean(found), _gain(found)]
-    cells += [_marked(cell) for cell in layout.cost_cells(content, line)]
-    return f"{' & '.join(cells)} \\\\"
-
-
-def _marked(cell: Marked) -> str:
-    """With its note's number behind it, in brackets as in the caption."""
-    mark = f"({cell.mark})" if cell.mark.isdigit() else cell.mark
-    return escaped(" ".join(filter(None, (cell.text, mark))))
-
-
-def _mean(found: Cell) -> str:
-    if found.mean == NOT_RUN:
+def _mean(cell: Cell) -> str:
+    if cell.mean == NOT_RUN:
         return rf"\emph{{{NOT_RUN}}}"
-    return rf"${found.mean} \pm {found.deviation}$" if found.deviation else escaped(found.mean)
+    return rf"${cell.mean} \pm {cell.deviation}$" if cell.deviation else escaped(cell.mean)
 
 
-def _gain(found: Cell) -> str:
-    if not found.gain:
+def _gain(cell: Cell) -> str:
+    if not cell.gain:
         return ""
     # \mathbf inside the mathematics: \textbf around it would leave the digits as they are
-    style = r"\mathbf" if found.certain else ""
-    interval = rf"\ [{found.low}, {found.high}]" if found.low else ""
-    return rf"${style}{{{found.gain}{interval}}}$"
+    style = r"\mathbf" if cell.certain else ""
+    interval = rf"\ [{cell.low}, {cell.high}]" if cell.low else ""
+    return rf"${style}{{{cell.gain}{interval}}}$"

@@ -16,6 +16,8 @@ DATASETS = {
     "nyudv2": "NYUD-v2",
     "synthetic": "synthetic scenes",
 }
+COSTS = {"gmacs": "GMACs", "params_m": "Params (M)"}
+"""Columns of a network's cost, and their titles."""
 
 
 def dataset_name(dataset: str) -> str:

@@ -12,7 +12,7 @@ from helpers.sharing import start
 
 from dejavu.commands import tables as stage
 from dejavu.config.paths import Paths
-from dejavu.reports.tables import Origin, latex, markdown
+from dejavu.reports.tables import Content, Origin, latex, markdown, read_content
 from unit.reports.tables import test_tables
 
 NASTY = "<script>alert(1)</script> a|b R&D &lt; _x_ a_b \\ {}\n\n# head"
@@ -24,8 +24,8 @@ IN_LATEX = (
 
 
 @pytest.fixture
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Origin]:
-    """A table's CSV and origin in which a row's name, the title and a note are as hostile as can be."""
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Content, Origin]:
+    """A table's content and origin in which a row's name, the title and a note are as hostile as can be."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(test_tables.ROWS[0], "method", SHOWN)  # params.yaml takes one line only
     for experiment, values in (test_tables.MIOU | test_tables.DEPTH).items():
@@ -34,7 +34,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Origin
     params = test_tables.make_params()
     stage.run(params, "main", "tiny")
     origin = Origin.of(params, "main", "tiny", "test")
-    return Paths("tiny").table("main", "csv"), replace(origin, title=NASTY, notes=(NASTY,))
+    return read_content(Paths("tiny").table("main", "csv")), replace(origin, title=NASTY, notes=(NASTY,))
 
 
 class Page(HTMLParser):
@@ -58,7 +58,7 @@ class Page(HTMLParser):
             self.texts[tag][-1] += data
 
 
-def test_markdown_shows_names_as_they_are(table: tuple[Path, Origin]) -> None:
+def test_markdown_shows_names_as_they_are(table: tuple[Content, Origin]) -> None:
     """Rendered by another library, which lets HTML through."""
     from markdown_it import MarkdownIt
 
@@ -71,8 +71,8 @@ def test_markdown_shows_names_as_they_are(table: tuple[Path, Origin]) -> None:
     assert len(page.texts["td"]) == len(page.texts["th"]) * len(test_tables.ROWS)
 
 
-def test_latex_shows_names_as_they_are(table: tuple[Path, Origin]) -> None:
-    text = latex(*table)
+def test_latex_shows_names_as_they_are(table: tuple[Content, Origin]) -> None:
+    text = latex(*table, "main")
     comment, *lines = text.splitlines()
     assert comment.startswith("% <script>") and comment.endswith("booktabs}") and "# head" in comment
     assert lines[0] == r"\begin{table}", "the comment is one line"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import ROOT
 from helpers.figure_samples import band_content
+from pandas import DataFrame
 
 from dejavu import config
 from dejavu.commands import figures as stage
@@ -250,11 +251,11 @@ def test_bands_are_those_of_the_rows_redactions(work: dict[str, Any]) -> None:
     assert plots.band_edges(params, TABLE) == {"low": (0, 0.25), "middle": (0.25, 0.5), "high": (0.5, 1)}
     path = Paths(SCALE).table(TABLE, "csv")
     path.parent.mkdir(parents=True)
-    path.write_text(csv_text(list(band_content().lines.values()), ["depth_aerr"]))
+    path.write_text(csv_text(DataFrame(band_content().lines.values())))
     stage.run(params, TABLE, SCALE)
     assert Paths(SCALE).figure(TABLE, "bands").exists()
     lines = [line | {"status": "not run"} for line in band_content().lines.values()]
-    path.write_text(csv_text(lines, ["depth_aerr"]))
+    path.write_text(csv_text(DataFrame(lines)))
     with pytest.raises(DejavuError, match="has no band that was run"):
         stage.run(params, TABLE, SCALE)
 

@@ -20,8 +20,7 @@ from dejavu.commands import tables as stage
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
-from dejavu.reports.tables import Origin, columns, latex, markdown
-from dejavu.reports.tables.cells import read_content
+from dejavu.reports.tables import Origin, columns, markdown, read_content
 from dejavu.reports.tables.latex import escaped
 
 PAPER = ROOT.parent / "shared" / "paper" / "tables.yaml"
@@ -126,6 +125,11 @@ def read(table: str = "main") -> dict[str, dict[str, str]]:
         return {line["id"]: line for line in csv.DictReader(file)}
 
 
+def shown(table: str = "main") -> str:
+    """The Markdown form with one space where pandas fills columns up."""
+    return re.sub(" +", " ", Paths("tiny").table(table, "md").read_text())
+
+
 def test_columns_are_those_of_the_design() -> None:
     expected = (
         "id method backbone dejavu base dataset scale seeds status "
@@ -185,7 +189,7 @@ def test_one_seed_has_neither_spread_nor_interval(work: Path) -> None:
     line = read()["b"]
     assert (line["seeds"], line["miou_mean"], line["miou_gain"]) == ("1", "67.000000", "3.000000")
     assert (line["miou_std"], line["miou_gain_lo"], line["miou_gain_hi"]) == ("", "", "")
-    text = Paths("tiny").table("main", "md").read_text()
+    text = shown()
     assert "| 78.85 | 67.00 | +3.00 |" in text and "1 seed (4)" in text
 
 
@@ -274,12 +278,12 @@ def test_a_row_has_the_metrics_of_its_task_only(work: Path) -> None:
 
 def test_readable_forms_have_the_columns_that_say_something(work: Path) -> None:
     stage.run(make_params(), "tasks", "tiny")
-    text = Paths("tiny").table("tasks", "md").read_text()
+    text = shown("tasks")
     heads = next(line for line in text.splitlines() if line.startswith("| Method"))
     gain = "Gain [95 % interval]"
-    shown = ["Method", "Seeds", "mIoU (%) ↑", gain, "depth error (m) ↓", gain]
-    assert heads == f"| {' | '.join(shown)} |"
-    assert "| labels: low-pass | 3 | 64.00 ± 3.00 | +2.00 [-0.48, +4.48] | — |  |" in text
+    titles = ["Method", "Seeds", "mIoU (%) ↑", gain, "depth error (m) ↓", gain]
+    assert heads == f"| {' | '.join(titles)} |"
+    assert "| labels: low-pass | 3 | 64.00 ± 3.00 | +2.00 [-0.48, +4.48] | — | |" in text
     assert "19.24 GMACs, 3.94 million parameters" in text  # once, as all rows cost the same
     assert "Paper:" not in text and "Not run" not in text
     tex = Paths("tiny").table("tasks", "tex").read_text()
@@ -291,15 +295,14 @@ def test_costs_that_differ_have_their_columns(work: Path) -> None:
     for seed in DEPTH["deeper"]:
         write_metrics("deeper", seed, {"cost": {"gmacs": 20.0, "params_m": 4.0, "input": [512, 1024]}})
     stage.run(make_params(), "tasks", "tiny")
-    text = Paths("tiny").table("tasks", "md").read_text()
+    text = shown("tasks")
     assert "| GMACs, ours | Params (M), ours |" in text and "| 20.00 | 4.00 |" in text
     assert "GMACs, paper" not in text
 
 
 def test_plus_dejavu_stands_behind_the_bases_own_name_only(work: Path) -> None:
     stage.run(make_params(), "tasks", "tiny")
-    text = Paths("tiny").table("tasks", "md").read_text()
-    names = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.startswith("| ")][2:]
+    names = [line.split(" | ")[0].strip("| ") for line in shown("tasks").splitlines() if line[:2] == "| "][1:]
     assert names == ["labels: no DejaVu", "labels: low-pass", "HRNet", "HRNet + DejaVu"]
 
 
@@ -314,12 +317,12 @@ def test_many_intervals_are_said_to_be_many(work: Path) -> None:
     params, path = make_params(), Paths("tiny").table("main", "csv")
     stage.run(params, "main", "tiny")
     assert "by chance" not in Paths("tiny").table("main", "md").read_text()
-    text = path.read_text().splitlines()
-    repeated = [line.replace(line[0], f"{line[0]}{i}", 1) for line in text[2:4] for i in range(4)]
-    path.write_text("\n".join([*text, *repeated]) + "\n")  # 5 uncertain and 5 certain gains over one base
-    shown = markdown(path, Origin.of(params, "main", "tiny", "test"))
-    assert "Of 10 intervals 5 exclude 0; if nothing had any effect, about 0.5 would by chance." in shown
-    assert "Gains over the same base, or of the same row, share their luck" in shown
+    lines = path.read_text().splitlines()
+    repeated = [line.replace(line[0], f"{line[0]}{i}", 1) for line in lines[2:4] for i in range(4)]
+    path.write_text("\n".join([*lines, *repeated]) + "\n")  # 5 uncertain and 5 certain gains over one base
+    text = markdown(read_content(path), Origin.of(params, "main", "tiny", "test"))
+    assert "Of 10 intervals 5 exclude 0; if nothing had any effect, about 0.5 would by chance." in text
+    assert "Gains over the same base, or of the same row, share their luck" in text
 
 
 def test_a_task_that_no_metric_of_the_table_measures_is_refused(work: Path) -> None:
@@ -338,17 +341,17 @@ def test_a_csv_of_another_form_is_refused(tmp_path: Path) -> None:
 
 def numbers(line: dict[str, str]) -> list[float]:
     """What the readable forms show of a CSV line, in their order, at their two decimals."""
-    shown = ["paper_miou", "miou_mean", "miou_std", "miou_gain", "miou_gain_lo", "miou_gain_hi"]
-    shown += ["paper_gmacs", "gmacs", "params_m"]
-    return [round(float(line[column]), 2) for column in shown if line[column]]
+    names = ["paper_miou", "miou_mean", "miou_std", "miou_gain", "miou_gain_lo", "miou_gain_hi"]
+    names += ["paper_gmacs", "gmacs", "params_m"]
+    return [round(float(line[name]), 2) for name in names if line[name]]
 
 
 @pytest.mark.parametrize("form", ["md", "tex"])
 def test_readable_forms_hold_exactly_the_numbers_of_the_csv(work: Path, form: str) -> None:
     stage.run(make_params(), "main", "tiny")
-    text = Paths("tiny").table("main", form).read_text()
+    text = shown() if form == "md" else Paths("tiny").table("main", form).read_text()
     if form == "md":
-        body = text.split("---: |\n")[1].split("\n\n")[0].splitlines()
+        body = text.split("---:|\n")[1].split("\n\n")[0].splitlines()
         cells = [row.replace("\\|", "").strip("| ").split(" | ", 2)[2] for row in body]
     else:
         body = text.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()
@@ -360,7 +363,7 @@ def test_readable_forms_hold_exactly_the_numbers_of_the_csv(work: Path, form: st
 
 def test_only_a_gain_whose_interval_excludes_zero_is_marked(work: Path) -> None:
     stage.run(make_params(), "main", "tiny")
-    text = Paths("tiny").table("main", "md").read_text()
+    text = shown()
     assert "| +2.00 [-0.48, +4.48] |" in text
     assert "| **+1.10 [+0.85, +1.35]** |" in text
     tex = Paths("tiny").table("main", "tex").read_text()
@@ -382,7 +385,7 @@ def test_caption_at_full_size_on_the_papers_data_warns_of_nothing(work: Path) ->
     size, training = (1024, 2048), ("9 epochs", "8 epochs")
     data = ("T", "cityscapes", "cityscapes", "val", "paper", size, (1.0,), (1.0,))
     origin = Origin(*data, seeds=((0, 1, 2, 3),), training=training, input=(512, 1024))
-    text = markdown(Paths("tiny").table("main", "csv"), origin)
+    text = markdown(read_content(Paths("tiny").table("main", "csv")), origin)
     setting = "Cityscapes val, 1024×2048, full-width networks, 9 epochs or 8 epochs, 4 seeds (0-3)"
     assert setting in text
     assert "not comparable" not in text and "stands in" not in text
@@ -390,7 +393,7 @@ def test_caption_at_full_size_on_the_papers_data_warns_of_nothing(work: Path) ->
 
 def test_markup_characters_are_escaped(work: Path) -> None:
     stage.run(make_params(), "main", "tiny")
-    assert r"| H_R&D | N\|18 |" in Paths("tiny").table("main", "md").read_text()
+    assert r"| H_R&D | N\|18 |" in shown()
     assert r"H\_R\&D & N\textbar{}18 &" in Paths("tiny").table("main", "tex").read_text()
 
 
@@ -414,12 +417,9 @@ def test_latex_is_balanced_ascii_and_rectangular(work: Path) -> None:
     assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(specification[1])}
 
 
-def test_forms_without_a_csv_say_so(tmp_path: Path) -> None:
-    data = ("T", "cityscapes", "camvid", "test", "open", (96, 128), (0.5,), (1.0,))
-    origin = Origin(*data, seeds=((0,),), training=(), input=(512, 1024))
-    for form in (markdown, latex):
-        with pytest.raises(DejavuError, match="no.csv is missing"):
-            form(tmp_path / "no.csv", origin)
+def test_a_table_without_a_csv_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(DejavuError, match="no.csv is missing: make it with `dejavu tables`"):
+        read_content(tmp_path / "no.csv")
 
 
 def test_every_line_of_the_paper_is_in_params_with_its_values() -> None:
@@ -443,9 +443,11 @@ def test_every_line_of_the_paper_is_in_params_with_its_values() -> None:
     assert "cityscapes" in loading.load(ROOT / "params.yaml").tables
 
 
-def test_tables_start_without_heavy_libraries() -> None:
+@pytest.mark.parametrize("module", ["commands.tables", "reports.figures.plots"])
+def test_reports_start_without_heavy_libraries(module: str) -> None:
+    """Each costs every command up to a second; pandas is needed where a table is made, and by no figure."""
     heavy = "{'torch', 'pandas', 'scipy', 'matplotlib'}"
-    code = f"import sys, dejavu.commands.tables; print(*{heavy} & set(sys.modules))"
+    code = f"import sys, dejavu.{module}; print(*{heavy} & set(sys.modules))"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

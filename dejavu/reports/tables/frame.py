@@ -1,17 +1,23 @@
-"""A table's CSV lines: the paper's values and ours side by side, never in one column."""
+"""A table as a DataFrame: the paper's values and ours side by side, never in one column.
+
+Cells are text: a number's decimals are chosen by its column, so that the CSV has the same bytes on any
+machine.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from ...config import Row, Table
 from ..statistics import paired_difference, summary
+from .names import COSTS
 from .results import Result
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 Line = dict[str, str]
-COSTS = ("gmacs", "params_m")
 
 
 def columns(metrics: Iterable[str]) -> list[str]:
@@ -24,29 +30,36 @@ def columns(metrics: Iterable[str]) -> list[str]:
     for metric in metrics:
         names += [f"paper_{metric}", f"{metric}_mean", f"{metric}_std"]
         names += [f"{metric}_gain", f"{metric}_gain_lo", f"{metric}_gain_hi"]
-    return [*names, "gmacs", "params_m", *(f"paper_{key}" for key in COSTS), "note"]
+    return [*names, *COSTS, *(f"paper_{key}" for key in COSTS), "note"]
 
 
-def table_lines(
+def table_frame(
     table: Table,
     results: Mapping[str, Result],
     source: str,
     scale: str,
     plain: Collection[str] = (),
-) -> list[Line]:
-    """One line for each row of the table, in its order.
+) -> DataFrame:
+    """One line for each row of the table, in its order; its columns are `columns(table.metrics)`.
 
     `results` holds the experiments that were measured; `source` is the dataset that was really used. A row
     without a result is 'not run': it has the paper's value and nothing of ours. Metrics of other tasks
     than a row's own stay empty. A row with a base is a DejaVu row, unless its experiment is in `plain`.
     """
+    from pandas import DataFrame  # late: figures import this package and need no pandas
+
     by_id = {
         row.id: results[row.experiment] for row in table.rows if row.experiment and row.experiment in results
     }
     lines = [_line(table, row, by_id, source, scale) for row in table.rows]
     for row, line in zip(table.rows, lines, strict=True):
         line["dejavu"] = "true" if row.base and row.experiment not in plain else "false"
-    return lines
+    return DataFrame(lines, columns=columns(table.metrics))
+
+
+def csv_text(frame: DataFrame) -> str:
+    """The table as CSV with a header."""
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scale: str) -> Line:
@@ -101,12 +114,3 @@ def _printed(value: float | None) -> str:
     ('82.0', '19', '')
     """
     return "" if value is None else repr(value)
-
-
-def csv_text(lines: list[Line], metrics: Iterable[str]) -> str:
-    """The lines as CSV with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns(metrics), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()

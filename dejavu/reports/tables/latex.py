@@ -36,7 +36,7 @@ SPECIAL = str.maketrans(
         "↓": r"$\downarrow$",
     }
 )
-# Small type and narrow gaps, since tables have up to 15 columns: commands that pandas writes before the tabular.
+# Small type and narrow gaps, since tables have up to 15 columns: commands that pandas writes above them.
 SMALL = [{"selector": "small", "props": ":;"}, {"selector": "setlength", "props": ":{\\tabcolsep}{4pt};"}]
 
 

@@ -18,9 +18,10 @@ def test_the_results_are_those_of_the_committed_tables() -> None:
     table = [
         line
         for name in ("cityscapes", "shared_attention", "ablations", "nyud_mtl", "band_study")
-        for line in (tables / f"{name}.md").read_text().splitlines()
+        for line in re.sub(" +", " ", (tables / f"{name}.md").read_text()).splitlines()
     ]
     shown = [line for line in block[1].splitlines() if line.startswith(("|", "**Scale"))]
+    shown = [re.sub(" +", " ", line) for line in shown if not line.startswith("| ---")]
     assert len(shown) > 4
     places = [table.index(line) for line in shown]
     assert places == sorted(places)

@@ -1,10 +1,12 @@
-# `make all` and `make test` need Python 3.11 or later and nothing else: the first call sets up .venv.
+# `make all` and `make test` need Python 3.11 or later and nothing else: the first call sets up .venv. A .venv
+# that was made by hand is left alone: nothing is installed into it.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help all results test test-slurm test-faults lint bench docs lock clean
+.PHONY: help setup all results test test-wheel test-slurm test-faults lint bench docs lock clean
 
 READY := .venv/.ready
+OURS := .venv/.made-by-make
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Two one-thread processes are faster than one with two threads, and waiting threads must not spin.
@@ -12,6 +14,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## set up .venv from requirements.lock; the other targets do so by themselves
 
 all: $(READY)  ## make every table and figure (SCALE=smoke, demo, open or paper; params.yaml's own without it)
 	@snakemake all $(if $(SCALE),--config scale=$(SCALE))
@@ -29,6 +33,9 @@ results: $(READY)  ## take over results that were shared: fetch the checkpoints;
 
 test: $(READY)  ## run the tests (ARGS=... goes to pytest)
 	@$(ONE_THREAD) python -m pytest -n 2 $(ARGS)
+
+test-wheel: $(READY)  ## build the wheel and try it beside torch and numpy alone (`make test` does, too)
+	@$(ONE_THREAD) python -m pytest tests/docs/test_wheel.py $(ARGS)
 
 test-slurm: $(READY)  ## run the pipeline on a Slurm that this starts here and stops again (root on Debian)
 	@$(ONE_THREAD) python -m pytest -m slurm tests/engines/slurm $(ARGS)
@@ -54,21 +61,26 @@ docs: $(READY)  ## build the pages of docs/ into build/site
 
 lock: $(READY)  ## write the versions in .venv to requirements.lock, and their licences to docs/licences.md
 	pip list --format freeze --exclude pip --exclude-editable | sed 's/+.*//' | LC_ALL=C sort -f > requirements.lock
-	python docs/licences.py
+	python docs/tools/licences.py
 
 clean:  ## remove what the small scales made, and caches; real data, open and paper stay
 	rm -rf $(foreach folder,data checkpoints runs logs results,$(folder)/smoke $(folder)/demo)
 	rm -rf dvc_plots .pytest_cache .mypy_cache .ruff_cache .hypothesis build
 	find dejavu tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
-# One file says that .venv is complete: written last, older than what it was made from when that changes.
+# Two files: one says that this Makefile made .venv, and is written first; the other says that .venv is complete,
+# and is written last: it is older than what it was made from when that changes.
 $(READY): requirements.lock pyproject.toml
+	@[ ! -e .venv ] || [ -e $(OURS) ] || [ -e $(READY) ] || { \
+	  echo "This Makefile did not make .venv and installs nothing into it: call the tools themselves in it" \
+	    "(snakemake, dejavu, pytest), or move it away." >&2; exit 1; }
 	@echo "Setting up .venv from requirements.lock: about 3 minutes and 6 GB the first time."
 	@for python in python3.11 python3; do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then break; fi; \
 	  python=; \
 	done; \
 	if [ -z "$$python" ]; then echo "Python 3.11 or later is needed, as python3.11 or python3 on PATH." >&2; exit 1; fi; \
+	mkdir -p .venv && touch $(OURS); \
 	[ -x .venv/bin/pip ] || $$python -m venv .venv || { \
 	  rm -rf .venv; echo "$$python cannot make virtual environments: install its venv module (Debian: python3-venv)." >&2; exit 1; }
 	@pip install --no-deps --requirement requirements.lock | awk -v all=$$(grep -c == requirements.lock) \

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .method.regeneration import RecursiveCRM as RecursiveCRM
     from .method.text import TextSupervision as TextSupervision
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # of the distribution, too: pyproject.toml reads it here
 
 # Public name -> the module that defines it.
 _NAMES = {

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import DejavuError, lacks_memory
+from .system import extras
 from .system.signals import Stopped
 
 STAGES = {
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _threads()
         args = _parser().parse_args(arguments)
         args.line = sys.argv[1:] if arguments is None else list(arguments)
-        status: int | None = args.run(args)
+        status: int | None = _run(args)
         sys.stdout.flush()
     except DejavuError as error:
         return _say(str(error), error.status)
@@ -76,6 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             2,
         )
     return _again(status or 0)
+
+
+def _run(args: argparse.Namespace) -> int | None:
+    """Run the command. Raises DejavuError where a package of the pipeline is missing."""
+    where = ", and run it in a clone of the repository, which has params.yaml" if hasattr(args, "params") else ""
+    with extras.extra("pipeline", "this command", where):
+        status: int | None = args.run(args)
+    return status
 
 
 def _again(status: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Run
 from ..config.paths import Paths, drop_other_seeds
-from ..errors import DejavuError
+from ..system.extras import extra
 from ..system.files import atomic
 from ..system.locks import locked
 from ..system.signals import Request, Stopped, listening
@@ -116,12 +116,8 @@ def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     if folder is None:
         yield lambda line: None
         return
-    try:
+    with extra("tensorboard", "--tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise DejavuError(
-            "--tensorboard needs the package tensorboard: pip install 'dejavu[tensorboard]'"
-        ) from None
     shutil.rmtree(folder, ignore_errors=True)  # a resumed run tells its earlier lines again
     with SummaryWriter(str(folder)) as writer:
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DejavuError
+from ..system.extras import extra
 
 FORMATS = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -36,10 +37,12 @@ def read_weights(source: str, key: str) -> dict[str, Tensor]:
     Raises DejavuError when it is missing, cannot be read, or holds anything but tensors.
     """
     version(source, key)
-    try:
-        if Path(source).suffix == ".safetensors":
+    safe = Path(source).suffix == ".safetensors"
+    if safe:
+        with extra("networks", f"{key}: {source}"):
             from safetensors.torch import load_file
-
+    try:
+        if safe:
             weights: Any = load_file(source)
         else:
             weights = torch.load(source, map_location="cpu", weights_only=True)

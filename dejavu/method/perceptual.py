@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..compute.random import seeded
 from ..compute.weights import read_weights, version
 from ..errors import DejavuError, nearest
+from ..system.extras import extra
 from .frozen.network import Frozen, check_numbers, check_rgb, describe
 
 # VGG16 up to its last convolution: channels, and "M" for halving.
@@ -160,7 +161,8 @@ def load(weights: str | None, width: float, depth: int, seed: int) -> Frozen:
 
 @lru_cache(maxsize=4)
 def _load(weights: str | None, width: float, depth: int, seed: int, _: object) -> Frozen:
-    from torchvision.models.vgg import make_layers
+    with extra("perceptual", "the perceptual term"):
+        from torchvision.models.vgg import make_layers
 
     channels = [entry if isinstance(entry, str) else max(4, round(entry * width)) for entry in VGG16]
     with torch.device("meta"):  # no numbers are drawn here

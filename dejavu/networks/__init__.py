@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from .. import registry
 from ..errors import DejavuError
+from ..system.extras import extra
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +54,8 @@ def build(
 ) -> nn.Module:
     """A network by its file's name, for one task, or for several by a mapping from their names to channels.
 
-    Raises DejavuError for an unknown name, option or value, and for several tasks of a network for one.
+    Raises DejavuError for an unknown name, option or value, for several tasks of a network for one, and for a
+    package that is missing.
     """
     registry.require("networks", module, given)
     if isinstance(num_classes, Mapping) and not registry.does_several_tasks(module):
@@ -64,11 +66,12 @@ def build(
             "a network needs num_classes >= 1, 0 < width <= 1 and 0 < depth <= 1, "
             f"not {min(counts)}, {width} and {depth}"
         )
-    function = import_module(f"{__name__}.{module}").build
-    if "classes" in signature(function).parameters:
-        assert isinstance(num_classes, int)
-        given["classes"] = classes or [f"class {number}" for number in range(num_classes)]
-    network = function(num_classes, width, depth, **given)
+    with extra("networks", f"the network module '{module}'"):
+        function = import_module(f"{__name__}.{module}").build
+        if "classes" in signature(function).parameters:
+            assert isinstance(num_classes, int)
+            given["classes"] = classes or [f"class {number}" for number in range(num_classes)]
+        network = function(num_classes, width, depth, **given)
     if not isinstance(getattr(network, "stride", None), int):
         raise DejavuError(
             f"networks/{module}.py: what build returns needs the attribute 'stride', of its logits"

@@ -1,4 +1,4 @@
-"""docs/audit.py: which locked versions an advisory is about."""
+"""docs/tools/audit.py: which locked versions an advisory is about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers import ROOT
 
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("audit", ROOT / "docs" / "audit.py")
+    spec = importlib.util.spec_from_file_location("audit", ROOT / "docs" / "tools" / "audit.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["audit"] = module

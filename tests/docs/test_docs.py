@@ -160,8 +160,8 @@ def defaults(key: str) -> list[Any]:
 
 
 def load(name: str) -> ModuleType:
-    """docs/<name>.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    """docs/tools/<name>.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / "tools" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -199,10 +199,10 @@ def test_pictures_are_what_the_code_draws(figures: ModuleType, name: str, tmp_pa
 
     figures.draw(name, tmp_path / "drawn.png")
     with Image.open(tmp_path / "drawn.png") as drawn, Image.open(DOCS / "images" / f"{name}.png") as kept:
-        assert drawn.size == kept.size, f"run: python docs/figures.py {name}"
+        assert drawn.size == kept.size, f"run: python docs/tools/figures.py {name}"
         first, second = (np.asarray(picture.convert("RGB"), dtype=int) for picture in (drawn, kept))
     # Another processor may round another way, and so choose a neighbouring level of a colour.
-    assert np.mean(np.abs(first - second).max(-1) > 32) < 0.001, f"run: python docs/figures.py {name}"
+    assert np.mean(np.abs(first - second).max(-1) > 32) < 0.001, f"run: python docs/tools/figures.py {name}"
 
 
 def test_the_code_of_the_library_page_runs() -> None:

@@ -20,8 +20,8 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def licences() -> ModuleType:
-    """docs/licences.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("docs_licences", ROOT / "docs" / "licences.py")
+    """docs/tools/licences.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("docs_licences", ROOT / "docs" / "tools" / "licences.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -29,7 +29,7 @@ def licences() -> ModuleType:
 
 
 def test_every_package_of_the_lock_is_there_in_its_version() -> None:
-    assert list(ROWS) == LOCK, "run: python docs/licences.py"
+    assert list(ROWS) == LOCK, "run: python docs/tools/licences.py"
 
 
 def test_every_licence_is_stated_but_of_a_package_without_content() -> None:

@@ -18,16 +18,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from dejavu.system import extras
+
+PROGRAMS = ("python3.11", "python3", "python", "pip", "snakemake", "dvc", "mypy", "ruff")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-ASKED_FOR = [
+NAME = PROJECT["project"]["name"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DECLARED = [
     Requirement(line)
-    for lines in (
-        PROJECT["build-system"]["requires"],
-        PROJECT["project"]["dependencies"],
-        *PROJECT["project"]["optional-dependencies"].values(),
-    )
+    for lines in (PROJECT["build-system"]["requires"], PROJECT["project"]["dependencies"], *EXTRAS.values())
     for line in lines
 ]
+REQUIRED = list({str(one): one for one in DECLARED if one.name != NAME}.values())
 LINES = (ROOT / "requirements.lock").read_text().splitlines()
 LOCK = {
     canonicalize_name(name): Version(version) for name, _, version in (line.partition("==") for line in LINES)
@@ -41,7 +43,7 @@ def test_lock_has_names_and_versions_only() -> None:
     assert len(LOCK) == len(LINES)
 
 
-@pytest.mark.parametrize("requirement", ASKED_FOR, ids=lambda requirement: requirement.name)
+@pytest.mark.parametrize("requirement", REQUIRED, ids=lambda requirement: requirement.name)
 def test_lock_holds_what_pyproject_asks_for(requirement: Requirement) -> None:
     version = LOCK.get(canonicalize_name(requirement.name))
     assert version is not None, f"{requirement.name} is not in requirements.lock"
@@ -71,13 +73,33 @@ def test_lock_holds_what_its_packages_ask_for() -> None:
 
 
 def test_each_dependency_has_its_reason() -> None:
-    """A comment of at least two words stands beside each."""
+    """A comment of at least two words stands beside each, in every extra."""
     text = (ROOT / "pyproject.toml").read_text()
-    for requirement in ASKED_FOR:
-        line = next(
-            line for line in text.splitlines() if re.search(rf'"{re.escape(requirement.name)}[<>=]', line)
-        )
-        assert re.search(r"# \S+ \S+", line), f"no reason beside {requirement}"
+    for requirement in DECLARED:
+        lines = [
+            line for line in text.splitlines() if re.search(rf'"{re.escape(requirement.name)}[<>=[]', line)
+        ]
+        assert lines, requirement
+        for line in lines:
+            assert re.search(r"# \S+ \S+", line), f"no reason beside {requirement}"
+
+
+def test_extras_include_each_other_by_names_that_exist() -> None:
+    for requirement in DECLARED:
+        if requirement.name == NAME:
+            assert requirement.extras and requirement.extras <= EXTRAS.keys()
+    assert NAME == extras.DISTRIBUTION, "the name that sentences about missing packages give"
+
+
+def test_extras_that_the_code_names_exist() -> None:
+    code = "".join(file.read_text() for file in (ROOT / "dejavu").rglob("*.py"))
+    named = set(re.findall(r'\bextra\(\s*"([^"]+)"', code))
+    assert {"perceptual", "text", "networks", "pipeline", "tensorboard"} <= named <= EXTRAS.keys()
+
+
+def test_one_package_has_one_bound() -> None:
+    """Where two extras bring a package, they ask for the same versions of it."""
+    assert len({one.name for one in REQUIRED}) == len(REQUIRED)
 
 
 def test_help_comes_at_once() -> None:
@@ -91,16 +113,49 @@ def test_help_comes_at_once() -> None:
     assert min(seconds) < 0.5
 
 
-def test_old_python_stops_make_with_one_sentence(tmp_path: Path) -> None:
+def make(target: str, folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a folder with the Makefile and what .venv is made from, and shell scripts first on PATH."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy(ROOT / name, tmp_path)
-    fakes = tmp_path / "old"
-    fakes.mkdir()
-    for name in ("python3.11", "python3"):
-        (fakes / name).write_text("#!/bin/sh\nexit 1\n")
-        (fakes / name).chmod(0o755)
-    environment = {"PATH": f"{fakes}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/")}
-    made = subprocess.run(["make", "test"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        if not (folder / name).exists():
+            shutil.copy(ROOT / name, folder)
+    first = folder / "programs"
+    first.mkdir(exist_ok=True)
+    for name, script in programs.items():
+        (first / name).write_text(f"#!/bin/sh\n{script}\n")
+        (first / name).chmod(0o755)
+    environment = {"PATH": f"{first}:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run(["make", target], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_old_python_stops_make_with_one_sentence(tmp_path: Path) -> None:
+    made = make("test", tmp_path, **{"python3.11": "exit 1", "python3": "exit 1"})
     assert made.returncode != 0
     assert "Python 3.11 or later is needed, as python3.11 or python3 on PATH." in made.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("target", ["setup", "all", "results", "test", "lint", "docs", "lock"])
+def test_an_environment_of_the_users_own_is_left_alone(tmp_path: Path, target: str) -> None:
+    own = tmp_path / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    made = make(target, tmp_path, **{name: f"touch {tmp_path}/touched" for name in PROGRAMS})
+    assert made.returncode != 0
+    first, *others = made.stderr.splitlines()
+    assert first.startswith("This Makefile did not make .venv and installs nothing into it: ")
+    assert [line for line in others if not line.startswith("make: ***")] == []
+    assert not (tmp_path / "touched").exists()
+    assert [path for path in (tmp_path / ".venv").rglob("*") if path.is_file()] == [own]
+
+
+def test_setup_makes_the_environment_once_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """With a Python that makes an empty one, and a pip that notes its calls."""
+    pip = f"echo pip $* >> {tmp_path}/calls; [ -e {tmp_path}/enough ]"
+    python = f"mkdir -p {tmp_path}/.venv/bin"
+    made = make("setup", tmp_path, **{"python3.11": python, "pip": pip})
+    assert made.returncode != 0 and not (tmp_path / ".venv" / ".ready").exists()
+    (tmp_path / "enough").touch()
+    for expected in (3, 3):  # the first call's, and two of the second; the third has nothing to do
+        made = make("setup", tmp_path, **{"python3.11": python, "pip": pip})
+        assert made.returncode == 0, made.stderr
+        assert len((tmp_path / "calls").read_text().splitlines()) == expected

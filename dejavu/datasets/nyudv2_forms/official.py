@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DejavuError
+from ...system.extras import extra
 from .. import Pair
 from ..formats.normals import Camera, from_depth
 from ..obtain import mirror
@@ -104,10 +105,8 @@ def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    try:
+    with extra("pipeline", str(path)):
         import h5py
-    except ImportError:
-        raise DejavuError(f"{path} needs the package h5py to be read: pip install h5py") from None
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from ...compute.random import seeded
 from ...compute.weights import is_file_name, read_weights, version
 from ...errors import DejavuError, nearest
+from ...system.extras import extra
 from .network import Frozen
 
 CACHED_TEXTS = 4096  # 8 MB of ViT-B-32's embeddings
@@ -81,6 +83,8 @@ def load(model: str, pretrained: str | None, width: float, seed: int) -> Clip:
     Raises DejavuError for an unknown architecture, a width that it cannot have, and weights that are
     missing, cannot be read or do not fit.
     """
+    with extra("text", "text supervision"):
+        import_module("open_clip")
     if pretrained is None:
         return _load(model, None, width, seed, None)
     _check_source(model, pretrained, width)

@@ -49,6 +49,14 @@ def radii(height: int, width: int) -> np.ndarray:
     )
 
 
+@pytest.fixture(params=["scipy", "no scipy"])
+def transforms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The projection with scipy's transforms, and as it is where scipy is not installed."""
+    if request.param == "no scipy":
+        monkeypatch.setattr(dct, "_scipy_transforms", lambda: None)
+
+
+@pytest.mark.usefixtures("transforms")
 @pytest.mark.parametrize("shape", SHAPES + TALL, ids=str)
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])
 @pytest.mark.parametrize("shared", [True, False], ids=["one mask", "a mask an image"])
@@ -61,12 +69,24 @@ def test_projection_is_scipys(shape: tuple[int, ...], share: float, shared: bool
             assert (projected - truth(images, mask)).abs().max() < tolerance
 
 
+@pytest.mark.usefixtures("transforms")
 @pytest.mark.parametrize("rows", [(0, 10), (20, 33), (32, 33), (5, 6)])
 def test_projection_on_a_few_rows_is_scipys(rows: tuple[int, int]) -> None:
     images, mask = normal((2, 3, 33, 50)), torch.zeros(2, 1, 33, 50, dtype=torch.bool)
     mask[:1, :, slice(*rows), 7:20] = True  # the second image's mask is empty
     for picked in (mask, ~mask):
         assert (dct.project(images, picked) - truth(images, picked)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 96, 128), (1, 3, 401, 64)], ids=str)
+def test_without_scipy_the_numbers_are_the_same(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to rounding, as docs/library.md says."""
+    images, mask = normal(shape), torch.rand(1, 1, *shape[2:], generator=seeded(1)) < 0.5
+    with_scipy = dct.project(images, mask)
+    monkeypatch.setattr(dct, "_scipy_transforms", lambda: None)
+    assert (dct.project(images, mask) - with_scipy).abs().max() < 1e-5
 
 
 def test_images_in_several_chunks_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation, from rendered scenes: `python docs/figures.py [NAME ...]`.
+"""Draws the pictures of the documentation, from rendered scenes: `python docs/tools/figures.py [NAME ...]`.
 
 Without names all of them, into docs/images/. The same machine draws the same bytes.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[1] / "images"
 SEED = 2303  # of the scenes, as in params.yaml
 SHOWN = 39  # a validation scene with much in it
 BLUE, RED, GREEN, *_ = COLOURS

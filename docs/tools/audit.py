@@ -1,7 +1,7 @@
 """Compare requirements.lock with a clone of pypa/advisory-database: which versions have known faults.
 
     git clone --depth 1 https://github.com/pypa/advisory-database
-    python docs/audit.py advisory-database
+    python docs/tools/audit.py advisory-database
 
 It works where pip-audit does not: offline, with a clone that came from elsewhere. The exit status is 1
 where a version has a fault, and 2 where there is nothing to compare with.
@@ -19,7 +19,7 @@ import yaml
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-LOCK = Path(__file__).parents[1] / "requirements.lock"
+LOCK = Path(__file__).parents[2] / "requirements.lock"
 
 
 def locked(text: str) -> dict[str, str]:

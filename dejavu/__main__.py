@@ -81,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int | None:
     """Run the command. Raises DejavuError where a package of the pipeline is missing."""
-    where = ", and run it in a clone of the repository, which has params.yaml" if hasattr(args, "params") else ""
-    with extras.extra("pipeline", "this command", where):
+    clone = ", and run it in a clone of the repository, which has params.yaml"
+    with extras.extra("pipeline", "this command", clone if hasattr(args, "params") else ""):
         status: int | None = args.run(args)
     return status
 

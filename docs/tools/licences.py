@@ -21,7 +21,8 @@ The code of this repository is under the MIT licence. It includes no package: th
 `requirements.lock`, which `make all` installs, with the licence that each one's own metadata states. NVIDIA's
 are not free software, and the CUDA build of torch needs them; a CPU build does without. GPL packages are
 tools that run beside the code: l2m4m makes the pages' formulas, pygit2 and grandalf belong to DVC.
-`python docs/tools/licences.py` writes this page. The terms of the datasets are in `params.yaml`, under `datasets:`.
+`python docs/tools/licences.py` writes this page. The terms of the datasets are in `params.yaml`, under
+`datasets:`.
 
 | Package | Version | Licence |
 | --- | --- | --- |

@@ -127,7 +127,7 @@ def test_the_example_without_another_library_runs(clean: Path, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def lines(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What needs no extra, then the errors of what needs one: a line each, of one process, as torch is slow."""
+    """What needs no extra, then the errors of what needs one: a line each, of one process, for speed."""
     code = [
         "import dejavu, torch",
         "for name in dejavu.__all__: getattr(dejavu, name)",

@@ -6,8 +6,8 @@ the part of it that a mask M picks is A^T (M * (A X B^T)) B. On a GPU that is do
 - only those rows of A are used in which the mask picks anything, and what is left of the image is computed
   instead of the part, where it needs fewer rows;
 - many rows, and the columns, go through scipy.fft, which is faster there than a product. Where scipy is not
-  installed they are products after all: the same numbers up to float32's rounding (3e-6 of normalised images),
-  in 2 to 6 times the processor time at 512x1024, and in as much at 96x128.
+  installed they are products after all: the same numbers up to float32's rounding (3e-6 of normalised
+  images), in 2 to 6 times the processor time at 512x1024, and in as much at 96x128.
 
 benchmarks/redaction.md has the numbers and what else was tried.
 """

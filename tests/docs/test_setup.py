@@ -13,11 +13,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import dejavu
 from dejavu.system import extras
 
 PROGRAMS = ("python3.11", "python3", "python", "pip", "snakemake", "dvc", "mypy", "ruff")
@@ -159,3 +161,22 @@ def test_setup_makes_the_environment_once_and_goes_on_after_a_kill(tmp_path: Pat
         made = make("setup", tmp_path, **{"python3.11": python, "pip": pip})
         assert made.returncode == 0, made.stderr
         assert len((tmp_path / "calls").read_text().splitlines()) == expected
+
+
+def test_the_newest_release_in_the_changelog_is_this_version() -> None:
+    releases = re.findall(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert releases[0] == dejavu.__version__
+    assert releases == sorted(releases, key=Version, reverse=True)
+
+
+def test_the_citation_has_what_its_format_requires() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert "version" not in citation, "dejavu/__init__.py has the only one"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_of_the_pages_at_the_top_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -46,9 +46,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site. Python's warnings are errors, and so are mkdocs' own."""
-    pytest.importorskip(
-        "mkdocs", reason="the documentation needs the extra: pip install .[docs]"
-    )
+    pytest.importorskip("mkdocs", reason="the documentation needs the extra: pip install .[docs]")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-W", "error", "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     # Material announces its successor on stderr at each build unless it is told not to.
@@ -177,9 +175,7 @@ def figures() -> ModuleType:
 
 
 def test_docstrings_are_brought_into_form() -> None:
-    pytest.importorskip(
-        "griffe", reason="the documentation needs the extra: pip install .[docs]"
-    )
+    pytest.importorskip("griffe", reason="the documentation needs the extra: pip install .[docs]")
     assert doctest.testmod(load("docstrings")) == (0, 2)  # failed, tried
 
 

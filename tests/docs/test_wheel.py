@@ -112,7 +112,7 @@ def test_the_readmes_loop_runs(clean: Path, tmp_path: Path) -> None:
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert code is not None
     done = run(clean, LOOP + code[1], tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "network.pt").is_file()
 
 
@@ -121,7 +121,7 @@ def test_the_example_without_another_library_runs(clean: Path, tmp_path: Path) -
     done = run(
         clean, f"import runpy, sys; sys.argv[1:] = ['w.pt', '1']; runpy.run_path({script!r})", tmp_path
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("epoch 1: loss ") and (tmp_path / "w.pt").is_file()
 
 
@@ -137,7 +137,7 @@ def lines(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         *(f"try: {code}\nexcept dejavu.DejavuError as error: print(error)" for _, code in MISSING.values()),
     ]
     done = run(clean, "\n".join(code), tmp_path_factory.mktemp("elsewhere"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 

@@ -42,21 +42,35 @@ class Paths:
         return self.root / "runs" / self.scale / experiment / f"seed{seed}"
 
     # results/
+    @property
+    def results(self) -> Path:
+        return self.root / "results" / self.scale
+
+    @property
+    def page(self) -> Path:
+        """All tables and figures of the scale on one page, which a browser shows with the folder."""
+        return self.results / "README.md"
+
+    @property
+    def remarks(self) -> Path:
+        """Written by people: what they remark on the scale's tables."""
+        return self.results / "remarks.md"
+
     def log(self, experiment: str, seed: int) -> Path:
-        return self.root / "results" / self.scale / "logs" / experiment / f"seed{seed}.csv"
+        return self.results / "logs" / experiment / f"seed{seed}.csv"
 
     def metrics(self, experiment: str, seed: int) -> Path:
-        return self.root / "results" / self.scale / "metrics" / experiment / f"seed{seed}.json"
+        return self.results / "metrics" / experiment / f"seed{seed}.json"
 
     def sidecar(self, experiment: str, seed: int) -> Path:
         """Beside the metrics: what differs between identical runs."""
         return self.metrics(experiment, seed).with_suffix(".run.json")
 
     def table(self, table: str, form: str) -> Path:
-        return self.root / "results" / self.scale / "tables" / f"{table}.{form}"
+        return self.results / "tables" / f"{table}.{form}"
 
     def figure(self, table: str, kind: str) -> Path:
-        return self.root / "results" / self.scale / "figures" / f"{table}_{kind}.png"
+        return self.results / "figures" / f"{table}_{kind}.png"
 
 
 def drop_other_seeds(folder: Path, seeds: Collection[int]) -> None:

@@ -30,24 +30,24 @@ def find_pairs(params: Params, name: str) -> list[Pair]:
     Raises DejavuError where there is none.
     """
     rows = {row.id: row for row in params.get_table(name).rows if row.experiment}
-    found = []
+    pairs = []
     for row in rows.values():
         base = rows.get(row.base or "")
         if base is not None and params.experiments[str(row.experiment)].dejavu is not None:
-            called = printed(row.method, base.method)
-            found.append(Pair(str(base.experiment), str(row.experiment), called, row.backbone))
-    if not found:
+            title = printed(row.method, base.method)
+            pairs.append(Pair(str(base.experiment), str(row.experiment), title, row.backbone))
+    if not pairs:
         raise DejavuError(
             f"tables.{name}: no DejaVu row is run with its base; give both an 'experiment' in params.yaml"
         )
-    return found
+    return pairs
 
 
 def evenly(count: int, total: int) -> list[int]:
-    """`count` places spread evenly over `total`, none at the very ends; all where there are fewer.
+    """`count` indices spread evenly over `total`, none at the very ends; all where there are fewer.
 
     >>> evenly(4, 40), evenly(4, 2)
     ([5, 15, 25, 35], [0, 1])
     """
     count = min(count, total)
-    return [(2 * place + 1) * total // (2 * count) for place in range(count)]
+    return [(2 * index + 1) * total // (2 * count) for index in range(count)]

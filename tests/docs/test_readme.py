@@ -7,29 +7,37 @@ import re
 import pytest
 from helpers import ROOT
 
+from dejavu.config import loading
+from dejavu.config.paths import Paths
+from dejavu.reports.results_page import results_page
+from dejavu.reports.short_table import fill, short_table
+
 README = (ROOT / "README.md").read_text()
+OPEN = Paths("open", ROOT).page
+LINK = r"\]\((?!https?:)([^)#]+)"
 
 
-def test_the_results_are_those_of_the_committed_tables() -> None:
-    """The lines between the marks stand in results/open/tables, table by table, in that order."""
-    block = re.search(r"<!-- results: begin -->\n(.*)<!-- results: end -->", README, re.S)
-    assert block is not None
-    tables = ROOT / "results" / "open" / "tables"
-    table = [
-        line
-        for name in ("cityscapes", "shared_attention", "ablations", "nyud_mtl", "band_study")
-        for line in re.sub(" +", " ", (tables / f"{name}.md").read_text()).splitlines()
-    ]
-    shown = [line for line in block[1].splitlines() if line.startswith(("|", "**Scale"))]
-    shown = [re.sub(" +", " ", line) for line in shown if not line.startswith("| ---")]
-    assert len(shown) > 4
-    places = [table.index(line) for line in shown]
-    assert places == sorted(places)
+UPDATE = "write it again: dejavu index --scale open --readme README.md"
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
+def test_the_short_table_is_that_of_the_committed_results() -> None:
+    block = short_table(loading.load(ROOT / "params.yaml"), "open", ROOT)
+    assert fill(README, block, ROOT / "README.md") == README, UPDATE
+
+
+def test_the_page_of_the_open_scale_is_that_of_the_committed_results() -> None:
+    page = results_page(loading.load(ROOT / "params.yaml"), "open", ROOT)
+    assert page == OPEN.read_text(), UPDATE
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(LINK, README))))
 def test_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_links_of_the_open_scales_page_lead_somewhere() -> None:
+    links = re.findall(LINK, OPEN.read_text())
+    assert len(links) > 20 and [link for link in links if not (OPEN.parent / link).exists()] == []
 
 
 def test_the_example_runs_and_leaves_the_plain_network(tmp_path, monkeypatch) -> None:
@@ -55,8 +63,6 @@ def test_the_example_runs_and_leaves_the_plain_network(tmp_path, monkeypatch) ->
 
 @pytest.mark.parametrize("scale", re.findall(r"^\| `(\w+)` \|", README, re.M))
 def test_scales_are_described_as_they_are(scale: str) -> None:
-    from dejavu.config import loading
-
     params = loading.load(ROOT / "params.yaml")
     row = re.search(rf"^\| `{scale}` \|(.*)\|$", README, re.M)
     assert row is not None

@@ -1,9 +1,9 @@
 """Tables: one CSV line for every line of the paper's table, and readable forms made from that CSV.
 
-- `results`: what `evaluate` measured, read back and checked
+- `results`: the metrics that `evaluate` wrote, read and checked
 - `frame`: results beside the paper's values as a pandas DataFrame, the only place where a number is computed
 - `delta_mtl`, `best_epoch`: results that are made from those of other rows, or from training logs
-- `cells`, `names`, `origin`, `caption`: what readable forms and figures share: cells, names, the setting
+- `cells`, `names`, `origin`, `caption`: cells, names and the setting, shared by readable forms and figures
 - `readable`: the table of the readable forms as a DataFrame; `markdown`, `latex`: its two spellings
 
 pandas is imported where a table is made, and not by figures, which read its CSV.

@@ -31,7 +31,7 @@ Epochs = dict[int, dict[str, float]]
 
 @dataclass(frozen=True)
 class Best:
-    """What the best epochs reached, and how many there were to choose from: (measured, trained)."""
+    """Results of the best epochs, and how many there were to choose from: (measured, trained)."""
 
     results: dict[str, Result]
     epochs: tuple[tuple[int, int], ...]
@@ -53,7 +53,7 @@ def best(params: Params, name: str, scale: str, results: Mapping[str, Result], v
         )
     if fault := not_logged(table):
         raise DejavuError(f"tables.{name}.metrics: {fault}")
-    found, counts = {}, set()
+    chosen_results, counts = {}, set()
     for experiment, result in results.items():
         tasks = params.experiments[experiment].tasks
         single = references(table, tasks, results) if len(tasks) > 1 else {}
@@ -71,8 +71,8 @@ def best(params: Params, name: str, scale: str, results: Mapping[str, Result], v
                 metric: {seed: values[metric] for seed, values in chosen.items() if metric in values}
                 for metric in (*columns, DELTA)
             }
-            found[experiment] = replace(result, metrics=metrics, seeds=tuple(chosen))
-    return Best(found, tuple(sorted(counts)))
+            chosen_results[experiment] = replace(result, metrics=metrics, seeds=tuple(chosen))
+    return Best(chosen_results, tuple(sorted(counts)))
 
 
 def choose(epochs: Epochs, single: Mapping[str, float] | None = None) -> dict[str, float]:
@@ -90,7 +90,7 @@ def choose(epochs: Epochs, single: Mapping[str, float] | None = None) -> dict[st
 
 
 def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epochs, int]:
-    """Of a training log the epochs in which all of these metrics were measured, and how many there are.
+    """Epochs of a training log in which all of these metrics were measured, and the number of all epochs.
 
     Raises DejavuError that names the file, and the command that makes it.
     """
@@ -99,7 +99,7 @@ def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epo
         with open(path, encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
         fields = [(int(line["epoch"]), [line[f"val_{metric}"] for metric in metrics]) for line in lines]
-        found = {
+        measured = {
             epoch: {metric: float(value) for metric, value in zip(metrics, values, strict=True)}
             for epoch, values in fields
             if "" not in values
@@ -110,12 +110,12 @@ def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epo
         raise DejavuError(
             f"{path} is not a training log ({type(error).__name__}: {error}): {again}"
         ) from None
-    numbers = [value for values in found.values() for value in values.values()]
-    if not found or not all(map(math.isfinite, numbers)):
-        what = (
+    numbers = [value for values in measured.values() for value in values.values()]
+    if not measured or not all(map(math.isfinite, numbers)):
+        fault = (
             "holds a value that is no finite number"
-            if found
+            if measured
             else f"has no epoch with {' and '.join(metrics)}"
         )
-        raise DejavuError(f"{path} {what}: {again}")
-    return found, max(epoch for epoch, _ in fields)
+        raise DejavuError(f"{path} {fault}: {again}")
+    return measured, max(epoch for epoch, _ in fields)

@@ -1,4 +1,4 @@
-"""What a reader must know before comparing a table's numbers: its setting and its caption."""
+"""The caption of a table: its setting, and all that a comparison of its numbers must respect."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from .cells import TOLERANCE, UNEXPLAINED, Content, listed, rounded
 from .names import dataset_name, find
 from .origin import Origin, pixels
 
-MANY = 5  # intervals: of so many, one that excludes 0 is no surprise any more
+MANY = 5  # intervals: among so many, one that excludes 0 by chance is no surprise
 
 
 def caption(origin: Origin, content: Content) -> list[str]:
-    """What a reader must know before comparing numbers, as sentences; the first is the setting."""
-    sentences = [f"Scale {origin.scale}: {origin.setting}.", *_chosen(origin)]
+    """Sentences to read before comparing numbers; the first is the setting."""
+    sentences = [f"Scale {origin.scale}: {origin.setting}.", *_best_epochs(origin)]
     if content.ran:
         sentences.append("Ours: mean ± sample standard deviation over seeds.")
     if any(line[f"{metric}_gain"] for line in content.ran for metric in content.metrics):
         sentences.append(
-            f"Gain: the mean difference to {_what_to(content)}, paired by seed, with its 95 % "
+            f"Gain: the mean difference to {_reference(content)}, paired by seed, with its 95 % "
             "confidence interval (Student's t); bold where the interval excludes 0."
         )
         sentences += _fewer_pairs(content)
@@ -33,53 +33,53 @@ def caption(origin: Origin, content: Content) -> list[str]:
     return [*sentences, *origin.notes, *_explanations(content), *filter(None, [origin.partial])]
 
 
-def _what_to(content: Content) -> str:
-    """What a row with a gain is compared with."""
+def _reference(content: Content) -> str:
+    """The reference of a gain, in words."""
     paired = [line for line in content.ran if line["base"]]
     bases = [content.lines.get(line["base"], line) for line in paired]
     alike = all(line["params_m"] == base["params_m"] for line, base in zip(paired, bases, strict=True))
     return "the same network without DejaVu" if alike else "the row's base, a network without DejaVu"
 
 
-def _chosen(origin: Origin) -> list[str]:
-    """Of best epochs: how they were chosen, out of how many, and that this flatters."""
+def _best_epochs(origin: Origin) -> list[str]:
+    """How best epochs were chosen, out of how many, and that such numbers are optimistic."""
     if not origin.epochs:
         return []
     counts = listed(
         [f"{measured} measured epochs (of {trained})" for measured, trained in origin.epochs], "or"
     )
-    several = f"the highest {find(DELTA).name} there (of one task: with its own best value)"
+    best = f"the highest {find(DELTA).name} there (of one task: with its own best value)"
     return [
         f"{origin.loud}: of each seed the one of {counts} with "
-        f"{several if origin.single else 'the best value there'}, as the public code (MTPSL) does. Numbers "
+        f"{best if origin.single else 'the best value there'}, as the public code (MTPSL) does. Numbers "
         "that were chosen by looking at the test are optimistic, the more so the more epochs were measured: "
         "compare them with none of the last epoch."
     ]
 
 
 def _relative(origin: Origin, content: Content) -> list[str]:
-    """What delta-MTL is a mean of, and relative to which rows."""
+    """The definition of delta-MTL: a mean over these metrics, relative to these rows."""
     scored = [line for line in content.ran if line.get(f"{DELTA}_mean")]
     if not scored:
         return []
-    what = listed([find(metric).name for metric, _ in origin.single])
+    changes = listed([find(metric).name for metric, _ in origin.single])
     lines = [content.lines.get(key) for _, key in origin.single]
     names = [
         f"'{content.name(line)}'" if line else key
         for (_, key), line in zip(origin.single, lines, strict=True)
     ]
-    said = (
-        f"{find(DELTA).name}: the mean of the relative changes of {what}, each so signed that more is "
+    sentence = (
+        f"{find(DELTA).name}: the mean of the relative changes of {changes}, each so signed that more is "
         f"better, against learning each task alone ({listed(names)}; same seed, last epoch)."
     )
     fewest = min((int(line["seeds"]) for line in lines if line), default=0)
     if lines.count(None) < len(lines) and any(int(line["seeds"]) > fewest for line in scored):
-        said += " Seeds that these lack do not count there."
-    return [said]
+        sentence += " Seeds that these lack do not count there."
+    return [sentence]
 
 
 def _fewer_pairs(content: Content) -> list[str]:
-    """Said where a gain is no difference of the two means that stand there."""
+    """A sentence for tables in which a gain is not the difference of the two means beside it."""
     for line in content.ran:
         base = content.lines.get(line["base"])
         if base is not None and base["status"] == "run" and base["seeds"] != line["seeds"]:
@@ -88,35 +88,35 @@ def _fewer_pairs(content: Content) -> list[str]:
 
 
 def _explanations(content: Content) -> list[str]:
-    """The rows' numbered notes, and what the sign of a difference without one means."""
-    told = [f"({number}) {text}" for number, text in enumerate(content.notes, 1)]
+    """The rows' numbered notes, and the meaning of the sign at a difference without one."""
+    sentences = [f"({number}) {text}" for number, text in enumerate(content.notes, 1)]
     if any(content.mark(line) == UNEXPLAINED for line in content.ran):
-        told.append(
+        sentences.append(
             f"{UNEXPLAINED} More than {TOLERANCE:.0%} off the paper's cost".replace("%", " %")
             + ", and nothing says why."
         )
     elif any(content.off(line) for line in content.ran):
         numbers = sorted({content.mark(line) for line in content.ran if content.off(line)})
-        told.insert(
+        sentences.insert(
             0,
             f"Costs more than {TOLERANCE:.0%} off the paper's are marked: ".replace("%", " %")
             + f"see {listed([f'({number})' for number in numbers])}.",
         )
-    return told
+    return sentences
 
 
 def chance(content: Content) -> list[str]:
-    """Of many intervals some exclude 0 whatever is true."""
-    count, certain = len(content.intervals), sum(found.certain for found in content.intervals)
+    """How many of the intervals exclude 0, since some do by chance; nothing for a few intervals."""
+    count, certain = len(content.intervals), sum(cell.certain for cell in content.intervals)
     if count < MANY:
         return []
-    said = [by_chance(count, certain)]
+    sentences = [by_chance(count, certain)]
     bases = [line["base"] for line in content.ran if line["base"]]
     if len(set(bases)) < len(bases):
-        said.append(
+        sentences.append(
             "Gains over the same base, or of the same row, share their luck: they rise and fall together."
         )
-    return said
+    return sentences
 
 
 def by_chance(count: int, certain: int) -> str:
@@ -133,7 +133,7 @@ def by_chance(count: int, certain: int) -> str:
 
 
 def _cost(origin: Origin, content: Content) -> list[str]:
-    """At which size costs are counted; the cost itself where it is the same everywhere."""
+    """The image size at which costs are counted; the cost itself where all rows have the same."""
     at = f"the full-size deployed network at {pixels(origin.input)}"
     if content.cost_columns:
         return [f"Ours GMACs and parameters (millions): {at}."] if content.ran else []

@@ -1,4 +1,4 @@
-"""What the readable forms of a table share: its lines, the notes on them, and its cells."""
+"""The content of a table that its readable forms share: lines, notes on them, and cells."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Content:
     def name(self, line: Mapping[str, str]) -> str:
         """How a line is called: 'HRNet', and 'HRNet + DejaVu' of a line that names its base's method again.
 
-        A line with a text of its own, 'redaction: low-pass', says by it what was done.
+        A line with a text of its own, 'redaction: low-pass', keeps that.
         """
         base = self.lines.get(line["base"])
         return printed(line["method"], base["method"] if base else None)

@@ -1,4 +1,4 @@
-"""The delta-MTL score: what learning several tasks at once gains or loses against learning each alone.
+"""The delta-MTL score: the gain or loss of learning tasks together, against learning each alone.
 
 Maninis, Radosavovic and Kokkinos, "Attentive Single-Tasking of Multiple Tasks" (CVPR 2019), section 5: the
 mean over the tasks of (-1)^l (M_multi - M_single) / M_single, with l = 1 where lower is better; in percent.
@@ -35,7 +35,7 @@ def score(ours: Values, single: Values) -> float:
 
 
 def metrics_read(params: Params, name: str) -> tuple[str, ...]:
-    """The metrics that a table's rows are read for: its own, and what the score is made of.
+    """The metrics that a table needs of its rows: its own, and those that the score is computed from.
 
     Raises DejavuError where the table needs single-task rows and does not name them, or names others.
     """
@@ -51,10 +51,10 @@ def metrics_read(params: Params, name: str) -> tuple[str, ...]:
 def _check_single(params: Params, name: str, table: Table) -> None:
     where = f"tables.{name}.single"
     for task, experiment in table.single.items():
-        found = params.experiments[experiment].tasks
-        if found != (task,):
+        tasks = params.experiments[experiment].tasks
+        if tasks != (task,):
             raise DejavuError(
-                f"{where}.{task}: '{experiment}' learns {' and '.join(found)}; name an experiment of {task} "
+                f"{where}.{task}: '{experiment}' learns {' and '.join(tasks)}; name an experiment of {task} "
                 "alone"
             )
     for experiment in table.experiments:
@@ -70,7 +70,7 @@ def _check_single(params: Params, name: str, table: Table) -> None:
 def references(
     table: Table, tasks: tuple[str, ...], results: Mapping[str, Result]
 ) -> dict[int, dict[str, float]]:
-    """What learning each of the tasks alone reaches, by seed, at the last epoch.
+    """Main metrics of learning each of the tasks alone, by seed, at the last epoch.
 
     Only of seeds that all of these experiments have; and of none in which one is 0, as of a network that
     has learnt nothing: there is no share of 0.
@@ -81,15 +81,15 @@ def references(
         return {}
     by_metric = {metric: result.metrics[metric] for metric, result in single.items() if result is not None}
     seeds = set.intersection(*(set(values) for values in by_metric.values()))
-    found = {seed: {metric: values[seed] for metric, values in by_metric.items()} for seed in sorted(seeds)}
-    return {seed: values for seed, values in found.items() if all(values.values())}
+    by_seed = {seed: {metric: values[seed] for metric, values in by_metric.items()} for seed in sorted(seeds)}
+    return {seed: values for seed, values in by_seed.items() if all(values.values())}
 
 
 def with_delta(params: Params, table: Table, results: Mapping[str, Result]) -> dict[str, Result]:
-    """The results, those of several tasks with the score of every seed that has something to compare with."""
+    """The results; multi-task ones have the score of every seed that has single-task results."""
     if DELTA not in table.metrics:
         return dict(results)
-    found = {}
+    scored = {}
     for experiment, result in results.items():
         tasks = params.experiments[experiment].tasks
         scores = {}
@@ -98,5 +98,5 @@ def with_delta(params: Params, table: Table, results: Mapping[str, Result]) -> d
                 if seed in result.seeds:
                     ours = {metric: result.metrics[metric][seed] for metric in single}
                     scores[seed] = score(ours, single)
-        found[experiment] = replace(result, metrics=result.metrics | {DELTA: scores})
-    return found
+        scored[experiment] = replace(result, metrics=result.metrics | {DELTA: scores})
+    return scored

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from .caption import caption
 from .cells import Cell, Content
 from .names import COSTS
 from .origin import Origin, pixels
 from .readable import Spelling, readable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Columns, HTML, entities, and underscores that would begin or end an emphasis: names such as a_b stay.
 MARKUP = re.compile(r"[\\|<]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -28,12 +32,24 @@ def escaped(text: str) -> str:
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
+def pipe_table(frame: DataFrame, labels: int) -> str:
+    """A Markdown table of text cells: the first `labels` columns to the left, the others to the right."""
+    alignment = ["left"] * labels + ["right"] * (len(frame.columns) - labels)
+    return str(frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=alignment))
+
+
+def gain_text(cell: Cell) -> str:
+    """A gain with its interval, bold where that excludes 0."""
+    text = cell.gain + (f" [{cell.low}, {cell.high}]" if cell.low else "")
+    return f"**{text}**" if cell.certain else text
+
+
 def _table(content: Content) -> str:
-    frame = readable(content, Spelling(escaped, _mean, _gain))
-    alignment = ["right" if group else "left" for group, _ in frame.columns]
+    frame = readable(content, Spelling(escaped, _mean, gain_text))
+    labels = sum(not group for group, _ in frame.columns)
     beside = {group for group, name in frame.columns if name == "paper"} | {*COSTS.values()}
     frame.columns = [_head(group, name, group in beside) for group, name in frame.columns]
-    return str(frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=alignment))
+    return pipe_table(frame, labels)
 
 
 def _head(group: str, name: str, beside: bool) -> str:
@@ -45,8 +61,3 @@ def _head(group: str, name: str, beside: bool) -> str:
 
 def _mean(cell: Cell) -> str:
     return f"{cell.mean} ± {cell.deviation}" if cell.deviation else cell.mean
-
-
-def _gain(cell: Cell) -> str:
-    text = cell.gain + (f" [{cell.low}, {cell.high}]" if cell.low else "")
-    return f"**{text}**" if cell.certain else text

@@ -16,10 +16,10 @@ OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
 
 @dataclass(frozen=True)
 class Origin:
-    """What a caption says beyond the CSV.
+    """The setting of a table, which its CSV does not have.
 
-    `dataset` is the paper's, `source` what was really used; sizes are (height, width) in pixels: `size`
-    of the images, `input` of those for which GMACs are counted. `split` is '' where it is not known.
+    `dataset` is the paper's, `source` the one that was used; sizes are (height, width) in pixels: `size` of
+    the images, `input` of those for which GMACs are counted. `split` is '' where it is not known.
     `seeds` and `training` have an entry for each way in which rows were run: none, where none was.
     `single` names, for each task's main metric, the line (or experiment) that delta-MTL compares with.
     `epochs`: of a table of best epochs, how many were measured of how many trained, as rows differ.
@@ -52,10 +52,10 @@ class Origin:
         epochs: tuple[tuple[int, int], ...] = (),
         remarks: tuple[str, ...] = (),
     ) -> Origin:
-        """That of the named table at a scale; `split` is the part of the data that was measured.
+        """The setting of the named table at a scale; `split` is the split that was measured.
 
         `measured` has the seeds that there are of each experiment that was run, where not all were;
-        `remarks` are what must be known of the data.
+        `remarks` are sentences about the data.
         """
         table, size = params.get_table(name), params.get_scale(scale)
         part = params.part(table.dataset, scale)
@@ -94,7 +94,7 @@ class Origin:
 
     @property
     def loud(self) -> str:
-        """What nobody may overlook: that these are numbers of epochs that were chosen on the test split."""
+        """The warning that the epochs were chosen on the test split; '' for last epochs."""
         return f"BEST EPOCH, CHOSEN ON THE {self.split.upper()} SPLIT" if self.epochs else ""
 
     @property
@@ -135,7 +135,7 @@ def _training(recipe: Recipe) -> str:
 
 
 def _partial(table: Table, runs: Sequence[Run], measured: Mapping[str, tuple[int, ...]]) -> str:
-    """How many of the rows there are; '' where all are."""
+    """A sentence on how many rows were run; '' where all were."""
     fewer = {run.experiment for run in runs if len(measured.get(run.experiment, ())) < len(run.seeds)}
     rows = [row.experiment for row in table.rows if row.experiment]
     there = [name for name in rows if name in measured]

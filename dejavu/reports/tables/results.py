@@ -1,4 +1,4 @@
-"""What `evaluate` measured of one experiment, over the seeds of one scale."""
+"""The metrics of one experiment over the seeds of one scale, as `evaluate` wrote them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Result:
     """One experiment's numbers.
 
     `metrics[metric][seed]` in the metric's own unit, of the metrics of the experiment's tasks only; `gmacs`
-    and `params_m` (millions) of the network as it is deployed, at full size; `split` is the part of the
-    data that was measured, and `remarks` are what must be known of it.
+    and `params_m` (millions) of the network as it is deployed, at full size; `split` is the split
+    that was measured, and `remarks` are sentences about its data.
     """
 
     metrics: dict[str, dict[int, float]]
@@ -85,7 +85,7 @@ def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, di
     Raises DejavuError that names the file when one is missing, belongs to something else or lacks them.
     """
     command = f"make it with `dejavu evaluate {run.experiment} --scale {run.scale}`"
-    found: dict[int, dict[str, float | None]] = {}
+    by_seed: dict[int, dict[str, float | None]] = {}
     for seed in seeds:
         path = paths.metrics(run.experiment, seed)
         content = read_json(path, command)
@@ -96,8 +96,8 @@ def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, di
         kinds = [value for value in values.values() if value is not None]
         if not all(map(is_number, kinds)):
             raise DejavuError(f"{path}: metrics.iou holds what is no number; {command} again")
-        found[seed] = values
-    return found
+        by_seed[seed] = values
+    return by_seed
 
 
 def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -> None:
@@ -107,10 +107,10 @@ def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -
     for key, value in expected.items():
         if content.get(key) != value:
             raise DejavuError(f"{path}: {key} is {content.get(key)!r}, not {value!r}; {command}")
-    made, asked = content.get("config"), run.as_dict()
+    made, requested = content.get("config"), run.as_dict()
     # Other seeds, or another address of the data, do not change this number.
-    for key in sorted(asked.keys() - {"seeds", "source"}):
-        if not isinstance(made, dict) or made.get(key) != asked[key]:
+    for key in sorted(requested.keys() - {"seeds", "source"}):
+        if not isinstance(made, dict) or made.get(key) != requested[key]:
             raise DejavuError(f"{path}: was measured with another '{key}' than params.yaml has; {command}")
 
 

@@ -9,16 +9,16 @@ from typing import Any
 from ...config.paths import Paths
 from ...system.files import read_json
 
-# What a sidecar says of a training that changes its numbers.
+# Entries of a sidecar that change a training's numbers.
 MARKS = (("code",), ("versions", "torch"), ("machine", "gpu"), ("machine", "threads"))
 
 
 def differences(paths: Paths, ours: str, base: str, seeds: Iterable[int]) -> list[str]:
-    """What differs between the trainings of two experiments, e.g. 'torch of seed 3'.
+    """Differences between the trainings of two experiments, e.g. 'torch of seed 3'.
 
     Read from the sidecars. A seed without one (results that were fetched, say) is passed over.
     """
-    found = []
+    marks = []
     for seed in seeds:
         files = [paths.sidecar(experiment, seed) for experiment in (ours, base)]
         if not all(file.exists() for file in files):
@@ -27,9 +27,9 @@ def differences(paths: Paths, ours: str, base: str, seeds: Iterable[int]) -> lis
         for mark in MARKS:
             values = _find(first, mark), _find(second, mark)
             if None not in values and values[0] != values[1]:
-                found.append(f"{mark[-1]} of seed {seed}")
-    return found
+                marks.append(f"{mark[-1]} of seed {seed}")
+    return marks
 
 
 def _find(section: Any, keys: tuple[str, ...]) -> Any:
-    return reduce(lambda part, key: part.get(key) if isinstance(part, dict) else None, keys, section)
+    return reduce(lambda inner, key: inner.get(key) if isinstance(inner, dict) else None, keys, section)

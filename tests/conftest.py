@@ -43,7 +43,7 @@ def mirror() -> Path:
 @pytest.fixture
 def demo_clone(tmp_path: Path) -> Path:
     """A working directory with params.yaml and smoke scale's data prepared, eight steps long."""
-    from dejavu.__main__ import main
+    from dejavu.commands import main
 
     text = (ROOT / "params.yaml").read_text()
     assert "epochs: 1\n" in text

@@ -1,0 +1,5 @@
+"""The command line: one subcommand a file, with its `add_arguments(parser)` and its `run(args)`."""
+
+from .command_line import main
+
+__all__ = ["main"]

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..config import Params, Part, Source
-from ..config.paths import Paths
 from ..datasets import Dataset, folder_settings, reader, stands_in_for
 from ..datasets.prepared.sizes import as_plain
 from ..system.files import naming, sha256, write_json
 from ..system.locks import locked
+from .common import add_name, job
+
+if TYPE_CHECKING:
+    from ..config import Params, Part, Source
 
 
-def run(params: Params, name: str, scale: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the dataset's name."""
+    add_name(parser, "dataset")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    with job(args) as (params, scale):
+        download_dataset(params, args.name, scale)
+
+
+def download_dataset(params: Params, name: str, scale: str) -> None:
     """Obtain dataset `name` (or what plays its part at `scale`) and write the manifest, last.
 
     The manifest depends on the files alone: a repeated download writes the same bytes.
     """
+    from ..config.paths import Paths
+
     part = params.part(name, scale)
     source = params.datasets[part.source]
     raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)

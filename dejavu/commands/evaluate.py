@@ -7,68 +7,121 @@ long as weights, data, configuration and code are the same.
 
 from __future__ import annotations
 
+import argparse
 import json
+from typing import TYPE_CHECKING, Any
 
-from ..config import Params
-from ..config.paths import Paths, drop_other_seeds
-from ..metrics import METRICS, main_metric
 from ..system.files import write_json
-from ..training.measured import kept, measured, training_of
+from .common import add_name, job
+
+if TYPE_CHECKING:
+    from ..config import Params, Run
 
 
-def run(params: Params, name: str, scale: str, again: bool = False, protocol: str | None = None) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's name, and what to do instead of publishing what is known."""
+    add_name(parser, "experiment")
+    parser.add_argument(
+        "--again", action="store_true", help="measure anew what the training measured at its end"
+    )
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="try another of params.yaml's protocols: metrics are printed, and no file is written",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    with job(args) as (params, scale):
+        if args.protocol is None:
+            evaluate_experiment(params, args.name, scale, args.again)
+        else:
+            try_protocol(params, args.name, scale, args.protocol)
+
+
+def try_protocol(params: Params, name: str, scale: str, protocol: str) -> None:
+    """Measure all seeds of an experiment by another of params.yaml's protocols, and print metrics as JSON.
+
+    Raises DejavuError where weights or data are missing, damaged or do not fit.
+    """
+    from ..training.measured import measured, training_of
+
+    run, report = _prepared(params, name, scale)
+    for seed in run.seeds:
+        training_of(run, seed, report)  # that these weights are the configuration's
+    tried = run.model_copy(update={"protocol": params.get_protocol(protocol)})
+    by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
+    print(json.dumps({"experiment": name, "protocol": protocol, "seeds": by_seed}, indent=1))
+
+
+def evaluate_experiment(params: Params, name: str, scale: str, again: bool = False) -> None:
     """Measure all seeds of an experiment and write their metrics, with a sidecar of what may differ.
 
     The metrics file of a seed is the same bytes whenever the same weights and data are measured on the
     same machine with the same number of threads. Files of seeds that params.yaml no longer lists are removed.
-
-    Args:
-        again: measure anew what the training has measured already.
-        protocol: another of params.yaml's protocols than the experiment's; its metrics are printed as JSON,
-            and no file is written.
+    `again`: measure anew what the training has measured already.
 
     Raises DejavuError where weights or data are missing, damaged or do not fit.
     """
-    run = params.run(name, scale)
-    from ..datasets import stands_in_for
-    from ..datasets.prepared.store import read_report
+    from ..config.paths import Paths, drop_other_seeds
+    from ..metrics import main_metric
     from ..system.provenance import write_sidecar
+    from ..training.measured import kept, measured, training_of
 
-    paths = Paths(scale)
-    report = read_report(paths.prepared(run.dataset), run.data)
-    if protocol is not None:
-        for seed in run.seeds:
-            training_of(run, seed, report)  # that these weights are the configuration's
-        tried = run.model_copy(update={"protocol": params.get_protocol(protocol)})
-        by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
-        print(json.dumps({"experiment": name, "protocol": protocol, "seeds": by_seed}, indent=1))
-        return
-    common = {
-        "experiment": name,
-        "scale": scale,
+    run, report = _prepared(params, name, scale)
+    paths, common = Paths(scale), _about(run, report)
+    drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
+    scores: dict[str, list[float]] = {main_metric(task): [] for task in run.tasks}
+    for seed in run.seeds:
+        trained = training_of(run, seed, report)
+        result = (None if again else kept(params, run, seed, report)) or measured(params, run, seed, report)
+        content = common | {"seed": seed, "cost": result["cost"], "metrics": result["metrics"]}
+        write_json(paths.metrics(name, seed), content)
+        write_sidecar(
+            paths.sidecar(name, seed),
+            command=f"dejavu evaluate {name} --scale {scale}",
+            seconds=result["seconds"],
+            train=trained,
+        )
+        for key, values in scores.items():
+            values.append(result["metrics"][key])
+    seeds = "1 seed" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds"
+    print(f"{name} at scale {scale}: {seeds} measured on {common['count']} images, {_in_words(scores)}")
+
+
+def _prepared(params: Params, name: str, scale: str) -> tuple[Run, dict[str, Any]]:
+    """The experiment's run and the report of its prepared data."""
+    from ..config.paths import Paths
+    from ..datasets.prepared.store import read_report
+
+    run = params.run(name, scale)
+    return run, read_report(Paths(scale).prepared(run.dataset), run.data)
+
+
+def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+    """What all seeds' metrics files have in common."""
+    from ..datasets import stands_in_for
+
+    about = {
+        "experiment": run.experiment,
+        "scale": run.scale,
         "dataset": run.data.source,
         "stands_in_for": stands_in_for(run.dataset, run.data.source),
         "split": report["evaluate"],
         "count": report["splits"][report["evaluate"]]["count"],
         "config": run.as_dict(),
     }
-    if report.get("remarks"):  # what a reader of the table must know of the data
-        common["remarks"] = report["remarks"]
-    drop_other_seeds(paths.metrics(name, 0).parent, run.seeds)
-    scores: dict[str, list[str]] = {main_metric(task): [] for task in run.tasks}
-    for seed in run.seeds:
-        trained = training_of(run, seed, report)
-        found = (None if again else kept(params, run, seed, report)) or measured(params, run, seed, report)
-        content = common | {"seed": seed, "cost": found["cost"], "metrics": found["metrics"]}
-        write_json(paths.metrics(name, seed), content)
-        write_sidecar(
-            paths.sidecar(name, seed),
-            command=f"dejavu evaluate {name} --scale {scale}",
-            seconds=found["seconds"],
-            train=trained,
-        )
-        for key, values in scores.items():
-            values.append(f"{found['metrics'][key]:.{METRICS[key].digits}f}")
-    seeds = "1 seed" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds"
-    said = [f"{METRICS[key].name} {' '.join(values)} {METRICS[key].unit}" for key, values in scores.items()]
-    print(f"{name} at scale {scale}: {seeds} measured on {common['count']} images, {', '.join(said)}")
+    # What a reader of the table must know of the data.
+    return about | ({"remarks": report["remarks"]} if report.get("remarks") else {})
+
+
+def _in_words(scores: dict[str, list[float]]) -> str:
+    """Each metric's name, its value of every seed, and the unit."""
+    from ..metrics import METRICS
+
+    words = []
+    for key, values in scores.items():
+        numbers = " ".join(f"{value:.{METRICS[key].digits}f}" for value in values)
+        words.append(f"{METRICS[key].name} {numbers} {METRICS[key].unit}")
+    return ", ".join(words)

@@ -6,38 +6,53 @@ per class from the metrics, and all other plots from the table's CSV (plots.py).
 
 from __future__ import annotations
 
+import argparse
 import warnings
+from typing import TYPE_CHECKING
 
-from ..config import Params
-from ..config.paths import Paths
 from ..errors import DejavuError
-from ..reports.figures.learning import curves
-from ..reports.figures.panels import panel, teaser
-from ..reports.figures.plots import bands, classes, gains, tradeoff
-from ..reports.figures.setting import Nothing
-from ..reports.pairs import find_pairs
+from .common import add_name, add_partial, job
 
-DRAW = {
-    "curves": curves,
-    "panel": panel,
-    "gains": gains,
-    "classes": classes,
-    "tradeoff": tradeoff,
-    "bands": bands,
-    "teaser": teaser,
-}
-"""What draws each kind of figure."""
+if TYPE_CHECKING:
+    from ..config import Params
 
 
-def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the table's name and `--partial`."""
+    add_name(parser, "table")
+    add_partial(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    with job(args) as (params, scale):
+        draw_figures(params, args.name, scale, args.partial)
+
+
+def draw_figures(params: Params, name: str, scale: str, partial: bool = False) -> None:
     """Draw the figures of a table.
 
     Raises DejavuError where the table lists none, no DejaVu row is run with its base, or what a figure is
     drawn from is missing. With `partial`, rows that are not there yet are left out, and a figure of which
     nothing is there is not drawn.
     """
+    from ..config.paths import Paths
     from ..reports.figures.elements.style import save
+    from ..reports.figures.learning import curves
+    from ..reports.figures.panels import panel, teaser
+    from ..reports.figures.plots import bands, classes, gains, tradeoff
+    from ..reports.figures.setting import Nothing
+    from ..reports.pairs import find_pairs
 
+    draw = {
+        "curves": curves,
+        "panel": panel,
+        "gains": gains,
+        "classes": classes,
+        "tradeoff": tradeoff,
+        "bands": bands,
+        "teaser": teaser,
+    }
     table, paths = params.get_table(name), Paths(scale)
     if not table.figures:
         raise DejavuError(f"tables.{name}.figures lists none: write [curves, panel] or [gains]")
@@ -45,7 +60,7 @@ def run(params: Params, name: str, scale: str, partial: bool = False) -> None:
     drawn = []
     for kind in table.figures:
         try:
-            save(DRAW[kind](params, name, scale, partial), paths.figure(name, kind))
+            save(draw[kind](params, name, scale, partial), paths.figure(name, kind))
         except Nothing as error:
             if not partial:
                 raise

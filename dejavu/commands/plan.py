@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config import Params
 from ..errors import DejavuError
-from .cost import aligned, chosen
+from .common import add_configuration, add_rows, read_configuration
 
 if TYPE_CHECKING:
+    from ..config import Params
     from ..planning.plan import Planner, RowPlan, Speeds
-
-HEADS = (
-    *("row", "seeds", "steps", "images", "GMACs", "PFLOP", "params (M)", "memory (GB)", "disk (GB)"),
-    *("hours", "hours from"),
-)
 
 # Where nothing was measured: of a GPU of the last years in bfloat16, and of one core, on which a HRNet of
 # smoke scale came to 0.0043 and a SegNet to 0.039.
 GPU_TFLOPS, CPU_TFLOPS = 40.0, 0.004
 STEP_SECONDS = 0.05  # of each step beside its operations: small networks wait for their thousands of kernels
 
-WIDTH = 118  # of the lines below the table
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the rows to plan, and from what speed."""
+    add_configuration(parser)
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="time real steps of every row on the device at hand first, kept in results/SCALE/speed.json",
+    )
+    parser.add_argument(
+        "--tflops", type=_rate, metavar="X", help="plan with this rate, in 1e12 operations a second"
+    )
+    parser.add_argument(
+        "--resources",
+        action="store_true",
+        help="count all rows of all scales into slurm/resources.json: what cluster jobs ask for",
+    )
+    add_rows(parser)
 
 
-def run(
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return value
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command. Raises DejavuError where `--resources` comes with what it has no use for."""
+    params, scale = read_configuration(args)
+    if not args.resources:
+        print_plan(params, args.names, scale, args.measure, args.tflops, args.json)
+        return
+    for option in ("names", "scale", "measure", "json"):
+        if getattr(args, option):
+            shown = "ROW" if option == "names" else f"--{option}"
+            raise DejavuError(f"dejavu plan --resources counts every row of every scale: leave {shown} out")
+    count_resources(params, args.tflops)
+
+
+def print_plan(
     params: Params,
     names: Sequence[str],
     scale: str,
@@ -47,6 +79,8 @@ def run(
 
     leave_compiler_out()
     from ..planning.plan import Planner
+    from ..planning.text import as_dict, text
+    from ..reports.costs import chosen
 
     planner = Planner(params, scale)
     experiments, faults = _countable(planner, [experiment for experiment, _ in chosen(params, names)])
@@ -61,7 +95,7 @@ def run(
         )
 
 
-def resources(params: Params, tflops: float | None = None) -> None:
+def count_resources(params: Params, tflops: float | None = None) -> None:
     """Count every row of every scale into slurm/resources.json, from which cluster jobs ask for resources.
 
     Hours are those that were measured on a GPU at the scale (`--measure`), else the rate that is given, else
@@ -73,6 +107,7 @@ def resources(params: Params, tflops: float | None = None) -> None:
 
     leave_compiler_out()
     from ..planning.plan import Planner
+    from ..planning.text import disks
 
     on_cpu = planning.read().cluster.cpu_scales
     counted: dict[str, Any] = {"rates": {}, "data": {}, "rows": {}}
@@ -188,164 +223,3 @@ def _speeds(planner: Planner, experiments: Sequence[str], tflops: float | None) 
         work = planner.work(run)
         runs.append((run, planner.meaning(run), work.flops // work.batch))
     return Speeds(here, (speed.probe(runs),))
-
-
-def groups(params: Params, rows: dict[str, RowPlan]) -> list[tuple[str, list[RowPlan]]]:
-    """The rows of each table that are planned, under its name, and what is in no table."""
-    found, told = [], set()
-    for name, table in params.tables.items():
-        there = [rows[experiment] for experiment in table.experiments if experiment in rows]
-        if there:
-            found.append((name, there))
-            told |= set(table.experiments)
-    rest = [row for name, row in rows.items() if name not in told]
-    return [*found, *([("experiments of no table", rest)] if rest else [])]
-
-
-def disks(planner: Planner, rows: Sequence[RowPlan]) -> dict[str, int | None]:
-    """Bytes of the prepared data of each dataset that the rows need."""
-    from ..planning import data
-
-    datasets = dict.fromkeys(row.run.dataset for row in rows)
-    return {name: data.disk(planner.params, name, planner.scale) for name in datasets}
-
-
-def as_dict(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> dict[str, Any]:
-    """The whole plan for JSON; sizes in bytes, hours of all seeds."""
-    from ..planning.speed import as_dict as measurement
-
-    return {
-        "scale": planner.scale,
-        "device": speeds.device,
-        "measurements": [measurement(speed) for speed in speeds.measured],
-        "rows": [row.as_dict() for row in rows.values()],
-        "tables": {name: _sums(there) for name, there in groups(planner.params, rows)},
-        "prepared_data": disks(planner, list(rows.values())),
-        "total": _sums(list(rows.values())),
-    }
-
-
-def _sums(rows: Sequence[RowPlan]) -> dict[str, Any]:
-    """Of what is known of the rows; `unknown` are those whose steps are not."""
-    return {
-        "rows": len(rows),
-        "trainings": sum(row.seeds for row in rows),
-        "flops": sum(row.flops or 0 for row in rows),
-        "hours": sum(row.hours or 0.0 for row in rows),
-        "disk": sum(row.disk for row in rows),
-        "memory": max(row.memory for row in rows),
-        "unknown": [row.run.experiment for row in rows if row.steps is None],
-    }
-
-
-def text(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> str:
-    """A table of rows for each table of params.yaml, sums, and what the columns mean."""
-    parts = groups(planner.params, rows)
-    lines: list[list[str]] = [list(HEADS)]
-    for name, there in parts:
-        lines.append([f"{name}:", *[""] * (len(HEADS) - 1)])
-        lines += [_line(row) for row in there]
-        lines.append(_sum_line("  sum", there))
-    every = list(rows.values())
-    lines.append(_sum_line("total", every))
-    shown = aligned(lines).splitlines()
-    hours = "GPU-hours" if speeds.gpu else "hours"
-    told = [f"Scale {planner.scale}: {hours} on {speeds.device}.", "", *shown, ""]
-    for dataset, size in disks(planner, every).items():
-        known = "not known before it is prepared" if size is None else f"{_giga(size)} GB"
-        told.append(f"Prepared data of {dataset}: {known}, once for all rows.")
-    shared = sum(len(there) for _, there in parts) > len(every)
-    told += [textwrap.fill(line, WIDTH) for line in _legend(every, speeds, shared)]
-    return "\n".join(told)
-
-
-def _line(row: RowPlan) -> list[str]:
-    memory = f"{_giga(row.memory)}/{_giga(row.memory_half)}"
-    return [
-        f"  {row.run.experiment}",
-        str(row.seeds),
-        "?" if row.steps is None else f"{row.steps:,}",
-        "?" if row.images is None else f"{row.images:,}",
-        f"{row.gmacs:.1f}",
-        "?" if row.flops is None else _short(row.flops / 1e15),
-        f"{row.work.deployed / 1e6:.2f}",
-        memory + ("" if row.work.loss else "+"),
-        _giga(row.disk),
-        "?" if row.hours is None else _short(row.hours),
-        "" if row.basis is None else _basis(row),
-    ]
-
-
-def _sum_line(name: str, rows: Sequence[RowPlan]) -> list[str]:
-    sums = _sums(rows)
-    more = "+" if sums["unknown"] else ""
-    return [
-        *(name, str(sums["trainings"]), "", "", "", f"{_short(sums['flops'] / 1e15)}{more}", ""),
-        *(f"<={_giga(sums['memory'])}", _giga(sums["disk"]), _short(sums["hours"]) + more, ""),
-    ]
-
-
-def _basis(row: RowPlan) -> str:
-    """Where a row's hours come from."""
-    assert row.basis is not None
-    kinds = {
-        "measured": "its own steps" if row.basis.of == row.run.experiment else f"steps of {row.basis.of}",
-        "similar": f"rate of {row.basis.of}",
-        "probe": f"rate of a probe ({row.basis.of})",
-        "given": "rate given",
-    }
-    return kinds[row.basis.kind]
-
-
-def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
-    """What the columns are, as sentences."""
-    told = [
-        "Seeds of a row are trained one after the other; images: those that one seed sees.",
-        "GMACs: the forward pass of the network in training, over one crop.",
-        "PFLOP: 1e15 operations of all steps of all seeds, forward and backward, counted with losses, CRM "
-        "and all that DejaVu or XTC adds, and with the backward passes that GradNorm and MGDA have of their "
-        "own.",
-        "Memory: weights, gradients, optimiser and what the forward pass keeps, at the recipe's batch and "
-        "crop, in float32 / if all that is kept had two bytes, the least under bfloat16. Workspace is on "
-        "top.",
-        "Disk: weights of all seeds, twice (published, and in runs/), and a checkpoint to resume from.",
-        f"Hours: all steps of all seeds, on {speeds.device}; validation and evaluation are on top.",
-    ]
-    for speed in speeds.measured:
-        if any(row.basis and row.basis.of == speed.experiment for row in rows):
-            told.append(
-                f"Timed: {speed.experiment}, {speed.seconds:.3g} s a step of {speed.batch} x "
-                f"{speed.crop[0]}x{speed.crop[1]}, {speed.rate / 1e12:.3g} TFLOP/s in {speed.precision}, "
-                f"torch {speed.torch}, on {speed.device}."
-            )
-    shared_by = {row.run.gpus for row in rows if row.run.gpus > 1}
-    if shared_by:
-        told.append(
-            f"Memory is of one GPU, of the {' or '.join(map(str, sorted(shared_by)))} that share a batch "
-            "where params.yaml says so; hours are those of all GPUs together."
-        )
-    if any(not row.work.loss for row in rows):
-        told.append("+ without the task's loss, which matches values and has none to match here.")
-    if any(row.steps is None for row in rows):
-        told.append("? the number of images is not known before the data are prepared.")
-    if shared:
-        told.append("The total counts rows that stand in several tables once.")
-    return told
-
-
-def _giga(size: float) -> str:
-    """Bytes in 1e9.
-
-    >>> _giga(123456789), _giga(45.6e9)
-    ('0.12', '46')
-    """
-    return _short(size / 1e9)
-
-
-def _short(value: float) -> str:
-    """A number at the digits worth printing.
-
-    >>> _short(0.0341), _short(5.61), _short(1234.5), _short(0)
-    ('0.034', '5.6', '1,234', '0')
-    """
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"

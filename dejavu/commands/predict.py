@@ -7,28 +7,53 @@ and files of images that are no longer in the split are left alone.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from ..config import Params, Run
-from ..config.paths import Paths
 from ..errors import DejavuError
+from .common import add_name, job
 
 if TYPE_CHECKING:
+    from ..config import Params, Run
     from ..datasets.prepared.store import Split
     from ..evaluation.files import Files
 
 ROOT = Path("predictions")
 
 
-def run(params: Params, name: str, scale: str, seed: int | None = None, out: Path | None = None) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's name, a seed and the folder to write to."""
+    add_name(parser, "experiment")
+    parser.add_argument("--seed", type=int, help="of this seed only; default: all of the scale's")
+    parser.add_argument("--out", type=_as_folder, metavar="DIR", help="default: predictions/SCALE/EXPERIMENT")
+
+
+def _as_folder(text: str) -> Path:
+    path = Path(text)
+    if not text or (path.exists() and not path.is_dir()):
+        raise argparse.ArgumentTypeError(f"must be a folder, there or to be made, and '{text}' is none")
+    return path
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    with job(args) as (params, scale):
+        write_predictions(params, args.name, scale, args.seed, args.out)
+
+
+def write_predictions(
+    params: Params, name: str, scale: str, seed: int | None = None, out: Path | None = None
+) -> None:
     """Write predictions of all trained seeds (or the one given) and the truth into `out`.
 
     `out` is `predictions/<scale>/<experiment>` if not given. Of several tasks each has a folder of its own.
     Raises DejavuError where weights or data are missing or do not fit.
     """
+    from ..config.paths import Paths
+
     run = params.run(name, scale)
     seeds = run.chosen(seed)
     from ..datasets.prepared.store import open_split, read_report

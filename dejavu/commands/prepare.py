@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import Params, Part
-from ..config.paths import Paths
 from ..datasets import (
     IGNORE,
     Dataset,
@@ -20,24 +19,38 @@ from ..datasets import (
     things,
     validate,
 )
-from ..datasets.prepared.convert import convert
 from ..datasets.prepared.sizes import as_plain, in_words
-from ..datasets.prepared.store import command
 from ..errors import DejavuError
 from ..system.files import naming, read_json, write_json
 from ..system.locks import locked
+from .common import add_name, job
 from .download import origin
 
 if TYPE_CHECKING:
-    pass
+    from ..config import Params, Part
+    from ..config.paths import Paths
 
 
-def run(params: Params, name: str, scale: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the dataset's name."""
+    add_name(parser, "dataset")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    with job(args) as (params, scale):
+        prepare_dataset(params, args.name, scale)
+
+
+def prepare_dataset(params: Params, name: str, scale: str) -> None:
     """Check and convert dataset `name` at `scale`; `report.json` is written last.
 
     Raises DejavuError that names the first file that cannot be used and how many there are; all of
     them go to stderr. Then nothing is written, and an earlier result stays.
     """
+    from ..config.paths import Paths
+    from ..datasets.prepared.convert import convert
+
     part, paths = params.part(name, scale), Paths(scale)
     manifest = _manifest(params, part, paths, name)
     module = reader(name, part.source, params.datasets[part.source])
@@ -79,6 +92,8 @@ def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, 
 
 def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[str, Any]) -> list[Pair]:
     """The split's pairs, or the first ones where the scale limits their number."""
+    from ..datasets.prepared.store import command
+
     pairs = module.pairs(raw, split)
     if len(pairs) != manifest["splits"][split]:
         raise DejavuError(

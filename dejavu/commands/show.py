@@ -1,77 +1,21 @@
-"""`dejavu list` and `dejavu show`: what params.yaml says, resolved."""
+"""`dejavu show EXPERIMENT`: an experiment's configuration, resolved."""
 
 from __future__ import annotations
 
-import yaml
+import argparse
 
-from ..config import Params
-
-
-def listing(params: Params, scale: str | None) -> str:
-    """Scales, experiments, networks, datasets and tables, a line each."""
-    chosen = params.get_scale(scale)
-    parts = [("scales", [(name, _scale(params, name, chosen.name)) for name in params.scales])]
-    parts.append(("experiments", [(name, _experiment(params, name)) for name in params.experiments]))
-    parts.append(("networks", [(name, _options(network)) for name, network in params.networks.items()]))
-    parts.append(("datasets", [(name, _source(params, name)) for name in params.datasets]))
-    parts.append(
-        (
-            f"data at scale {chosen.name}",
-            [
-                (
-                    name,
-                    f"{part.source}, {part.pixels}" + (" (stand-in)" if part.source != name else ""),
-                )
-                for name, part in chosen.data.items()
-            ],
-        )
-    )
-    tables = [
-        (name, f"{len(table.experiments)} of {len(table.rows)} rows have an experiment: {table.title}")
-        for name, table in params.tables.items()
-    ]
-    parts.append(("tables", tables))
-    width = max(len(name) for _, lines in parts for name, _ in lines)
-    blocks = [
-        f"{title}:\n" + "\n".join(f"  {name:{width}}  {text}" for name, text in lines)
-        for title, lines in parts
-    ]
-    return "\n".join(blocks)
+from .common import add_name, read_configuration
 
 
-def _scale(params: Params, name: str, chosen: str) -> str:
-    scale = params.scales[name]
-    seeds = f"{len(scale.seeds)} seed{'s' if len(scale.seeds) > 1 else ''}"
-    return f"{seeds}, width factor {scale.width:g}" + (" <- chosen" if name == chosen else "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's name."""
+    add_name(parser, "experiment")
 
 
-def _source(params: Params, name: str) -> str:
-    used = [
-        scale.name
-        for scale in params.scales.values()
-        if name in {part.source for part in scale.data.values()}
-    ]
-    source = params.datasets[name]
-    how = "rendered" if name == "synthetic" else "by hand" if source.manual else "downloaded"
-    how = "a folder" if source.folder is not None else how
-    return f"{how}; at {', '.join(used) or 'no scale'}; {source.licence}"
+def run(args: argparse.Namespace) -> None:
+    """Print all that a run of the experiment depends on, as YAML."""
+    import yaml
 
-
-def _experiment(params: Params, name: str) -> str:
-    row = params.experiments[name]
-    text = f"{row.task}, {row.dataset}, {row.network}"
-    if row.dejavu is None:
-        return text
-    redactions = " and ".join(redaction.name for redaction in row.dejavu.redactions)
-    return f"{text} + DejaVu ({redactions}, {row.dejavu.regenerator.name}); base {row.base}"
-
-
-def _options(network: object) -> str:
-    values = network.model_dump()  # type: ignore[attr-defined]
-    return ", ".join(f"{key} {value}" for key, value in values.items())
-
-
-def configuration(params: Params, experiment: str, scale: str | None) -> str:
-    """All that a run of the experiment depends on, as YAML."""
-    run = params.run(experiment, params.get_scale(scale).name)
-    return yaml.safe_dump(run.as_dict(), sort_keys=False, default_flow_style=None).rstrip()
+    params, scale = read_configuration(args)
+    values = params.run(args.name, scale).as_dict()
+    print(yaml.safe_dump(values, sort_keys=False, default_flow_style=None).rstrip())

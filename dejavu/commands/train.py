@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -9,18 +10,57 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import Params, Run
-from ..config.paths import Paths, drop_other_seeds
 from ..system.extras import extra
 from ..system.files import atomic
 from ..system.locks import locked
 from ..system.signals import Request, Stopped, listening
+from .common import add_name, job
 
 if TYPE_CHECKING:
+    from ..config import Params, Run
+    from ..config.paths import Paths
     from ..training.checkpoint import RunFolder
 
 
-def run(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's name, a seed, and what a user may want beside the result."""
+    add_name(parser, "experiment")
+    parser.add_argument("--seed", type=int, help="train this seed only; default: all of the scale's")
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=_seconds,
+        default=60.0,
+        metavar="N",
+        help="how often to save what a killed run goes on from (default 60; no effect on the result)",
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write runs/SCALE/EXPERIMENT/seed<N>/tensorboard"
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, not {text}")
+    return value
+
+
+def run(args: argparse.Namespace) -> int | None:
+    """Run the command, in several processes where the experiment asks for them.
+
+    Returns the exit status of those; None where this process trained by itself.
+    """
+    with job(args) as (params, scale):
+        if (gpus := params.run(args.name, scale).gpus) > 1:
+            from ..engines.launch import launch, wants_launch
+
+            if wants_launch(gpus):
+                return launch(args.line, gpus)
+        train_experiment(params, args.name, scale, args.seed, args.checkpoint_seconds, args.tensorboard)
+    return None
+
+
+def train_experiment(
     params: Params,
     name: str,
     scale: str,
@@ -35,6 +75,8 @@ def run(
 
     Raises Stopped when a signal asked for it (system/signals.py), whatever this was about.
     """
+    from ..config.paths import Paths, drop_other_seeds
+
     run = params.run(name, scale)
     chosen_seeds = run.chosen(seed)
     with listening(patient=run.gpus > 1) as request:
@@ -74,6 +116,7 @@ def _train(
 ) -> bool:
     """Train and publish seeds; all processes that train together call it. Whether any was to be trained."""
     from ..compute import processes
+    from ..config.paths import Paths
     from ..training.batches import read_data
     from ..training.checkpoint import run_folder
     from ..training.loop import train

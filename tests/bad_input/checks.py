@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 
 LONGEST = 700
 """characters of a sentence, of which paths of the tests may be 300"""

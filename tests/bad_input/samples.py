@@ -79,7 +79,7 @@ def make_all() -> None:
     """Data by the project's commands; weights, logs and metrics of both rows as if they had been trained."""
     import torch
 
-    from dejavu.__main__ import main
+    from dejavu.commands import main
     from dejavu.commands.train import _publish
     from dejavu.config import loading
     from dejavu.config.paths import Paths

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 
 from . import samples
 from .checks import Refused

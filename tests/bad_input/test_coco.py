@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.datasets.formats.coco import write_ids
 
 from .checks import Refused

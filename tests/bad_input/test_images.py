@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.datasets.formats.images import read_image, read_indices
 from dejavu.errors import DejavuError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.training import loop
 
 from . import samples

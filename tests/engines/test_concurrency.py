@@ -18,7 +18,7 @@ from helpers import ROOT
 from helpers.engines import workplace
 from helpers.waits import until
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.engines import one_at_a_time
 from dejavu.errors import DejavuError
 from dejavu.system import locks

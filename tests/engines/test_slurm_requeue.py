@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.engines import slurm_requeue
 from dejavu.system import signals
 from dejavu.training import loop

@@ -9,10 +9,10 @@ import pytest
 from helpers import ROOT
 
 from dejavu import config
-from dejavu.__main__ import main
-from dejavu.commands import cost
+from dejavu.commands import cost, main
 from dejavu.config import loading
 from dejavu.errors import DejavuError
+from dejavu.reports import costs
 from dejavu.reports.tables.cells import TOLERANCE
 
 PARAMS = loading.load(ROOT / "params.yaml")
@@ -46,14 +46,14 @@ def unexplained() -> list[str]:
         for row in table.rows:
             base = rows.get(row.base or "")
             told = row.note or (base is not None and base.note)
-            if row.experiment and not told and row.paper.keys() & cost.COSTS.keys():
+            if row.experiment and not told and row.paper.keys() & costs.COSTS.keys():
                 found.setdefault(PARAMS.experiments[row.experiment].network, row.experiment)
     return sorted(found.values())
 
 
 @pytest.mark.parametrize("experiment", unexplained())
 def test_a_cost_without_an_explanation_is_the_papers(work: Path, experiment: str) -> None:
-    (one,) = cost.count(PARAMS, [experiment], "paper")
+    (one,) = costs.count(PARAMS, [experiment], "paper")
     assert one.paper and not one.fault
     for key, printed in one.paper.items():
         assert one.ours[key] == pytest.approx(printed, rel=TOLERANCE), key
@@ -74,7 +74,7 @@ def test_published_costs_are_printed_beside_the_papers(
 
 
 def test_every_network_is_counted_once(counted: list[str]) -> None:
-    found = cost.count(PARAMS, [], "smoke")
+    found = costs.count(PARAMS, [], "smoke")
     networks = {
         (PARAMS.experiments[row.experiment].network, table.dataset, PARAMS.experiments[row.experiment].task)
         for table in PARAMS.tables.values()
@@ -96,7 +96,7 @@ def test_every_network_is_counted_once(counted: list[str]) -> None:
     ],
 )
 def test_rows_and_experiments_are_found_by_their_names(names: list[str], experiments: set[str]) -> None:
-    assert {name for name, _ in cost.chosen(PARAMS, names)} == experiments
+    assert {name for name, _ in costs.chosen(PARAMS, names)} == experiments
 
 
 def test_a_network_is_found_with_all_that_have_it() -> None:
@@ -108,22 +108,22 @@ def test_a_network_is_found_with_all_that_have_it() -> None:
     params = PARAMS.model_copy(
         update={"networks": networks, "experiments": PARAMS.experiments | {"one": row, "two": row}}
     )
-    assert cost.chosen(params, ["mine"]) == [("one", None), ("two", None)]
+    assert costs.chosen(params, ["mine"]) == [("one", None), ("two", None)]
     with pytest.raises(DejavuError, match="network 'alone' has no experiment"):
-        cost.chosen(params, ["alone"])
+        costs.chosen(params, ["alone"])
 
 
 def test_unknown_names_and_rows_that_are_not_run_are_refused() -> None:
     with pytest.raises(DejavuError, match=r"no row, experiment or network 'hrnet81', did you mean"):
-        cost.chosen(PARAMS, ["hrnet81"])
+        costs.chosen(PARAMS, ["hrnet81"])
     nobody = [row.id for row in PARAMS.tables["cityscapes"].rows if not row.experiment]
     for name in nobody:
         with pytest.raises(DejavuError, match=f"row '{name}' has no experiment"):
-            cost.chosen(PARAMS, [name])
+            costs.chosen(PARAMS, [name])
 
 
 def test_what_is_off_is_marked_and_explained(counted: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    cost.run(PARAMS, ["hrnet48", "ocr_hrnet18", "hrnet18"], "smoke")
+    cost.print_costs(PARAMS, ["hrnet48", "ocr_hrnet18", "hrnet18"], "smoke")
     said = capsys.readouterr().out
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line}
     assert lines["hrnet48"][1:] == ["512x1024", "100.00", "19.20", "175", "0.110*", "hrnet48"]
@@ -144,6 +144,6 @@ def test_a_network_that_cannot_be_counted_is_one_sentence(
 
     monkeypatch.setattr("dejavu.evaluation.measure.cost", broken)
     with pytest.raises(DejavuError, match=r"^could not count hrnet48: .*aten::x has no meta kernel$"):
-        cost.run(PARAMS, ["hrnet18", "hrnet48"], "smoke")
+        cost.print_costs(PARAMS, ["hrnet18", "hrnet48"], "smoke")
     said = capsys.readouterr().out
     assert "hrnet48 could not be counted: on the meta device it fails" in said and "19.20" in said

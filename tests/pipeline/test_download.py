@@ -247,7 +247,7 @@ def test_a_mirror_is_copied_verified_and_described(here: Path, capsys: pytest.Ca
     params = loading.load("params.yaml")
     manifests = []
     for _ in range(2):
-        download.run(params, "cityscapes", "open")
+        download.download_dataset(params, "cityscapes", "open")
         manifests.append((here / "data/open/raw/cityscapes.json").read_bytes())
     assert manifests[0] == manifests[1]
     said = json.loads(manifests[0])
@@ -271,7 +271,7 @@ def test_a_mirror_that_is_not_whole_is_refused(here: Path, fault: str) -> None:
     else:
         (folder / ("val/a.jpg" if fault == "missing" else "SHA256SUMS")).unlink()
     with pytest.raises(DejavuError, match="SHA256SUMS" if fault == "no sums" else r"val/a\.jpg"):
-        download.run(loading.load("params.yaml"), "cityscapes", "open")
+        download.download_dataset(loading.load("params.yaml"), "cityscapes", "open")
     assert not (here / "data/open/raw/cityscapes.json").exists()
     assert not (here / "data/open/raw/cityscapes/val/a.jpg").exists()
 
@@ -296,13 +296,13 @@ def test_the_network_serves_where_the_mirror_lacks_the_dataset(
     text = text.replace(str(old.url), server.url("/CamVid/"))
     (here / "params.yaml").write_text(text)
     with pytest.raises(DejavuError, match="but datasets.camvid.sha256 is"):
-        download.run(loading.load("params.yaml"), "cityscapes", "open")
+        download.download_dataset(loading.load("params.yaml"), "cityscapes", "open")
     digest = hashlib.sha256(sums.read_bytes()).hexdigest()
     (here / "params.yaml").write_text(text.replace(str(old.sha256), digest))
     raw = here / "data/open/raw/cityscapes"
     (raw / "train").mkdir(parents=True, exist_ok=True)
     (raw / "train" / "a.jpg").write_bytes(b"of the mirror")
-    download.run(loading.load("params.yaml"), "cityscapes", "open")
+    download.download_dataset(loading.load("params.yaml"), "cityscapes", "open")
     assert not (raw / "train/a.jpg").exists()
     assert {p.suffix for p in (raw / "train").iterdir()} == {".png"}
 
@@ -326,7 +326,7 @@ def test_a_second_download_waits_for_the_first(here: Path, root: Path) -> None:
     Path("params.yaml").write_text(text)
     code = (
         "from dejavu.config import loading; from dejavu.commands import download; "
-        "download.run(loading.load('params.yaml'), 'cityscapes', 'smoke')"
+        "download.download_dataset(loading.load('params.yaml'), 'cityscapes', 'smoke')"
     )
     environment = {**os.environ, "PYTHONPATH": str(root)}
     raw = here / "data/smoke/raw"
@@ -345,7 +345,7 @@ def test_a_second_download_waits_for_the_first(here: Path, root: Path) -> None:
     assert second.returncode == 0, said
     before = (raw / "cityscapes.json").read_bytes()
     assert json.loads(before)["splits"] == {"train": 2, "val": 1}
-    download.run(loading.load("params.yaml"), "cityscapes", "smoke")
+    download.download_dataset(loading.load("params.yaml"), "cityscapes", "smoke")
     assert (raw / "cityscapes.json").read_bytes() == before
 
 

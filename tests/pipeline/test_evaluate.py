@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchmetrics.regression import MeanAbsoluteError
 
 from dejavu import config, networks
-from dejavu.commands import evaluate
+from dejavu.commands.evaluate import evaluate_experiment, try_protocol
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.datasets import find
@@ -147,7 +147,7 @@ def written(name: str = NAME) -> dict[str, bytes]:
 
 
 def test_equals_torchmetrics_on_predictions_made_independently(params: config.Params) -> None:
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     labels = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_labels.npy")).long()
     seen = set()
     for seed in SEEDS:
@@ -165,7 +165,7 @@ def test_equals_torchmetrics_on_predictions_made_independently(params: config.Pa
 
 
 def test_depth_equals_torchmetrics(params: config.Params) -> None:
-    evaluate.run(params, OTHERS["depth"], SCALE)
+    evaluate_experiment(params, OTHERS["depth"], SCALE)
     truth = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_depth.npy"))
     for seed in SEEDS:
         guess = outputs(params, seed, OTHERS["depth"])[:, 0]
@@ -178,7 +178,7 @@ def test_depth_equals_torchmetrics(params: config.Params) -> None:
 
 
 def test_normals_equal_torchs_cosine(params: config.Params) -> None:
-    evaluate.run(params, OTHERS["normals"], SCALE)
+    evaluate_experiment(params, OTHERS["normals"], SCALE)
     truth = torch.from_numpy(np.load(PATHS.prepared("cityscapes") / "test_normals.npy")).double()
     valid = truth.abs().sum(-1) > 0
     for seed in SEEDS:
@@ -203,7 +203,7 @@ def test_normals_equal_torchs_cosine(params: config.Params) -> None:
 def test_prints_the_main_metric_and_writes_those_of_the_task(
     params: config.Params, name: str, key: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluate.run(params, name, SCALE)
+    evaluate_experiment(params, name, SCALE)
     files = [read_json(PATHS.metrics(name, seed)) for seed in SEEDS]
     numbers = [file["metrics"][key] for file in files]
     assert capsys.readouterr().out == f"{name} at scale {SCALE}: {says.format(*numbers)}\n"
@@ -217,7 +217,7 @@ def test_a_dataset_without_the_ground_truth_is_named(params: config.Params, task
     path = PATHS.report("cityscapes")
     write_json(path, read_json(path) | {"targets": ["labels"]})
     with pytest.raises(DejavuError, match=f"'cityscapes' has no {task}, .*'{OTHERS[task]}'.*'synthetic'"):
-        evaluate.run(params, OTHERS[task], SCALE)
+        evaluate_experiment(params, OTHERS[task], SCALE)
 
 
 @pytest.mark.parametrize("task", OTHERS)
@@ -226,12 +226,12 @@ def test_a_prediction_that_is_no_number_is_refused(params: config.Params, task: 
     spoilt = {key: values.clone().fill_(torch.nan) for key, values in load_file(file).items() if values.dim()}
     save_file(load_file(file) | spoilt, file)
     with pytest.raises(DejavuError, match=f"^{file} .* {task} prediction is not finite") as raised:
-        evaluate.run(params, OTHERS[task], SCALE)
+        evaluate_experiment(params, OTHERS[task], SCALE)
     assert "\n" not in str(raised.value)
 
 
 def test_the_file_says_what_was_measured(params: config.Params) -> None:
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     content = read_json(PATHS.metrics(NAME, 3))
     assert {key: content[key] for key in ("experiment", "scale", "dataset", "stands_in_for")} == {
         "experiment": NAME,
@@ -260,17 +260,17 @@ def test_the_cost_is_the_full_size_networks() -> None:
 
 
 def test_the_cost_goes_into_every_file(params: config.Params) -> None:
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     expected = measure.cost(params, params.run(NAME, SCALE))
     assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [expected, expected]
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_a_repetition_is_the_same_bytes(params: config.Params, name: str) -> None:
-    evaluate.run(params, name, SCALE)
+    evaluate_experiment(params, name, SCALE)
     first = written(name)
     assert set(first) == {"seed0.json", "seed3.json"}
-    evaluate.run(params, name, SCALE)
+    evaluate_experiment(params, name, SCALE)
     assert written(name) == first
 
 
@@ -280,7 +280,7 @@ def test_what_the_training_measured_is_published(params: config.Params, monkeypa
         measured.keep(params, run, seed, report)
     expected = {seed: measured.measured(params, run, seed, report)["metrics"] for seed in SEEDS}
     monkeypatch.setattr(measured, "measure", lambda *_: pytest.fail("measured again"))
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     assert {seed: read_json(PATHS.metrics(NAME, seed))["metrics"] for seed in SEEDS} == expected
 
 
@@ -308,20 +308,20 @@ def test_what_was_measured_of_something_else_is_not(params: config.Params, chang
 
 
 def test_another_protocol_is_printed_and_nothing_written(params: config.Params, capsys) -> None:
-    evaluate.run(params, NAME, SCALE, protocol="whole_ms_flip")
+    try_protocol(params, NAME, SCALE, "whole_ms_flip")
     said = json.loads(capsys.readouterr().out)
     assert (said["experiment"], said["protocol"]) == (NAME, "whole_ms_flip")
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     whole = read_json(PATHS.metrics(NAME, 0))["metrics"]
     assert said["seeds"]["0"]["miou"] != whole["miou"]
     with pytest.raises(DejavuError, match="unknown protocol 'whol', did you mean 'whole'"):
-        evaluate.run(params, NAME, SCALE, protocol="whol")
+        try_protocol(params, NAME, SCALE, "whol")
 
 
 def test_another_protocol_of_stale_weights_is_refused(params: config.Params) -> None:
     write_json(PATHS.run(NAME, 0) / "train.json", {"fingerprint": "of another gamma"})
     with pytest.raises(DejavuError, match="was trained by another configuration"):
-        evaluate.run(params, NAME, SCALE, protocol="whole")
+        try_protocol(params, NAME, SCALE, "whole")
 
 
 def test_seeds_that_are_gone_leave_nothing(params: config.Params) -> None:
@@ -329,7 +329,7 @@ def test_seeds_that_are_gone_leave_nothing(params: config.Params) -> None:
     folder.mkdir(parents=True)
     for name in ("seed1.json", "seed1.run.json", "seed12.json", "notes.md", "seeds.json"):
         (folder / name).write_text("{}")
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     kept = {f"seed{seed}{end}" for seed in SEEDS for end in (".json", ".run.json")}
     assert {file.name for file in folder.iterdir()} == kept | {"notes.md", "seeds.json"}
 
@@ -381,7 +381,7 @@ FAULTS = [
 def test_wrong_weights_are_named_with_what_to_run(params: config.Params, fault) -> None:
     fault(params)
     with pytest.raises(DejavuError) as raised:
-        evaluate.run(params, NAME, SCALE)
+        evaluate_experiment(params, NAME, SCALE)
     assert str(PATHS.weights(NAME, 0)) in str(raised.value)
     assert f"dejavu train {NAME} --scale {SCALE}" in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -390,20 +390,20 @@ def test_wrong_weights_are_named_with_what_to_run(params: config.Params, fault) 
 def test_missing_data_are_named(params: config.Params) -> None:
     PATHS.report("cityscapes").unlink()
     with pytest.raises(DejavuError, match="report.json"):
-        evaluate.run(params, NAME, SCALE)
+        evaluate_experiment(params, NAME, SCALE)
 
 
 def test_data_of_another_source_are_refused(params: config.Params) -> None:
     path = PATHS.report("cityscapes")
     write_json(path, read_json(path) | {"source": "camvid"})
     with pytest.raises(DejavuError, match="camvid.*synthetic.*dejavu download cityscapes"):
-        evaluate.run(params, NAME, SCALE)
+        evaluate_experiment(params, NAME, SCALE)
 
 
 def test_weights_of_another_configuration_are_refused(params: config.Params) -> None:
     write_json(PATHS.run(NAME, 0) / "train.json", {"fingerprint": "of another gamma"})
     with pytest.raises(DejavuError, match=r"seed0\.safetensors was trained by another configuration.*train"):
-        evaluate.run(params, NAME, SCALE)
+        evaluate_experiment(params, NAME, SCALE)
 
 
 def test_the_sidecar_says_what_may_differ(params: config.Params) -> None:
@@ -412,7 +412,7 @@ def test_the_sidecar_says_what_may_differ(params: config.Params) -> None:
     files = {"weights.safetensors": sha256(PATHS.weights(NAME, 3))}
     trained = {"seconds": 12.5, "steps": 7, "fingerprint": asked, "files": files}
     write_json(PATHS.run(NAME, 3) / "train.json", trained)
-    evaluate.run(params, NAME, SCALE)
+    evaluate_experiment(params, NAME, SCALE)
     first, second = (read_json(PATHS.sidecar(NAME, seed)) for seed in SEEDS)
     assert first["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert first["machine"]["threads"] == torch.get_num_threads()
@@ -425,7 +425,7 @@ def test_weights_of_another_training_are_refused(params: config.Params) -> None:
     files = {"weights.safetensors": sha256(PATHS.weights(NAME, 3))}
     write_json(PATHS.run(NAME, 0) / "train.json", {"fingerprint": asked, "files": files})
     with pytest.raises(DejavuError, match=r"seed0\.safetensors is not what the training in .* made.*train"):
-        evaluate.run(params, NAME, SCALE)
+        evaluate_experiment(params, NAME, SCALE)
 
 
 @pytest.fixture

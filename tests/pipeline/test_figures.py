@@ -126,9 +126,9 @@ GAIN = {"miou_gain": "1.0000", "miou_gain_lo": "0.5000", "miou_gain_hi": "1.5000
 
 def test_curves_and_panel_are_the_same_bytes_again(work: config.Params) -> None:
     files = [Paths(SCALE).figure(TABLE, kind) for kind in ("curves", "panel")]
-    stage.run(work, TABLE, SCALE)
+    stage.draw_figures(work, TABLE, SCALE)
     first = [file.read_bytes() for file in files]
-    stage.run(work, TABLE, SCALE)
+    stage.draw_figures(work, TABLE, SCALE)
     assert [file.read_bytes() for file in files] == first
     assert all(len(content) < 2**20 for content in first)
 
@@ -136,7 +136,7 @@ def test_curves_and_panel_are_the_same_bytes_again(work: config.Params) -> None:
 def test_gains_are_drawn_without_torch(work: config.Params) -> None:
     params = with_kinds(work, "gains")
     make_table(params, **GAIN)
-    stage.run(params, TABLE, SCALE)
+    stage.draw_figures(params, TABLE, SCALE)
     drawn = Paths(SCALE).figure(TABLE, "gains")
     assert [path.name for path in drawn.parent.iterdir()] == [drawn.name]
     code = "import sys; from dejavu.reports.figures import forest, tradeoff; print('torch' in sys.modules)"
@@ -153,10 +153,10 @@ def test_a_csv_that_is_not_the_tables_is_refused(work: config.Params, kind: str)
     path = make_table(params, **GAIN)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DejavuError, match=rf"cityscapes.csv has other rows .*`dejavu tables {TABLE} --scale"):
-        stage.run(params, TABLE, SCALE)
+        stage.draw_figures(params, TABLE, SCALE)
     path.unlink()
     with pytest.raises(DejavuError, match="cityscapes.csv is missing"):
-        stage.run(params, TABLE, SCALE)
+        stage.draw_figures(params, TABLE, SCALE)
 
 
 def test_classes_are_not_drawn_of_other_tasks(work: config.Params) -> None:
@@ -166,7 +166,7 @@ def test_classes_are_not_drawn_of_other_tasks(work: config.Params) -> None:
     }
     params = with_kinds(work.model_copy(update={"experiments": other}), "classes")
     with pytest.raises(DejavuError, match="'classes' shows semantic .* of 'hrnet18_dejavu' is depth"):
-        stage.run(params, TABLE, SCALE)
+        stage.draw_figures(params, TABLE, SCALE)
 
 
 def panel_block(work: config.Params, place: int) -> Any:
@@ -247,16 +247,16 @@ def test_what_cannot_be_drawn_is_refused(work: config.Params) -> None:
     table = work.tables[TABLE]
     alone = table.model_copy(update={"rows": tuple(row for row in table.rows if not row.base)})
     with pytest.raises(DejavuError, match=f"tables.{TABLE}: no DejaVu row is run with its base"):
-        stage.run(work.model_copy(update={"tables": {TABLE: alone}}), TABLE, SCALE)
+        stage.draw_figures(work.model_copy(update={"tables": {TABLE: alone}}), TABLE, SCALE)
     Paths(SCALE).regenerator("hrnet18_dejavu", 0).unlink()
     with pytest.raises(DejavuError, match="regenerator.safetensors is missing.*dejavu train hrnet18_dejavu"):
-        stage.run(work, TABLE, SCALE)
+        stage.draw_figures(work, TABLE, SCALE)
     path = Paths(SCALE).report("cityscapes")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "moon"}))
     with pytest.raises(
         DejavuError, match="was made from 'moon' .*params.yaml asks for.*dejavu prepare cityscapes"
     ):
-        stage.run(work, TABLE, SCALE)
+        stage.draw_figures(work, TABLE, SCALE)
 
 
 # ------------------------------------------------ unfinished tables
@@ -267,8 +267,8 @@ def test_what_is_not_there_yet_is_left_out(work: config.Params) -> None:
     paths.weights("hrnet18_dejavu", 0).unlink()
     paths.log("hrnet18_dejavu", 0).unlink()
     with pytest.raises(DejavuError, match="hrnet18_dejavu/seed0.csv is missing"):
-        stage.run(work, TABLE, SCALE)
-    stage.run(work, TABLE, SCALE, partial=True)
+        stage.draw_figures(work, TABLE, SCALE)
+    stage.draw_figures(work, TABLE, SCALE, partial=True)
     assert {path.name for path in paths.figure(TABLE, "panel").parent.iterdir()} == {
         f"{TABLE}_curves.png",
         f"{TABLE}_panel.png",
@@ -286,11 +286,11 @@ def test_a_figure_of_which_nothing_is_there_is_not_drawn(work: config.Params) ->
     params = with_kinds(work, "gains", "curves", "classes")
     make_table(params)
     with pytest.warns(UserWarning, match=f"{TABLE}_(gains|classes).png is not drawn") as said:
-        stage.run(params, TABLE, SCALE, partial=True)
+        stage.draw_figures(params, TABLE, SCALE, partial=True)
     assert len(said) == 2
     assert [path.name for path in Paths(SCALE).figure(TABLE, "x").parent.iterdir()] == [f"{TABLE}_curves.png"]
     with pytest.raises(DejavuError, match="has no gain"):
-        stage.run(params, TABLE, SCALE)
+        stage.draw_figures(params, TABLE, SCALE)
 
 
 def test_the_drawing_stage_starts_without_heavy_libraries() -> None:

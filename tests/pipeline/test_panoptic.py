@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import ROOT
 
-from dejavu.__main__ import main as command
+from dejavu.commands import main as command
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.datasets import coco_panoptic

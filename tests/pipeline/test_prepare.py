@@ -31,7 +31,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     before = os.getcwd()
     os.chdir(folder)
     try:
-        download.run(loading.load("params.yaml"), "cityscapes", "smoke")
+        download.download_dataset(loading.load("params.yaml"), "cityscapes", "smoke")
     finally:
         os.chdir(before)
     return folder
@@ -45,7 +45,7 @@ def here(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def run() -> None:
-    prepare.run(loading.load("params.yaml"), "cityscapes", "smoke")
+    prepare.prepare_dataset(loading.load("params.yaml"), "cityscapes", "smoke")
 
 
 def test_arrays_hold_what_the_files_hold(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +175,7 @@ def test_without_a_download_the_command_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DejavuError, match="cityscapes.json is missing: run `dejavu download cityscapes"):
-        prepare.run(loading.load(root / "params.yaml"), "cityscapes", "smoke")
+        prepare.prepare_dataset(loading.load(root / "params.yaml"), "cityscapes", "smoke")
 
 
 def test_shrinking_averages_images_and_picks_labels(tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ def test_a_scale_limits_the_number_of_real_images(
     Path("params.yaml").write_text(text)
     params = loading.load("params.yaml")
     height, width = params.part("cityscapes", "open").size
-    download.run(params, "cityscapes", "open")
-    prepare.run(params, "cityscapes", "open")
+    download.download_dataset(params, "cityscapes", "open")
+    prepare.prepare_dataset(params, "cityscapes", "open")
     prepared = Paths("open").prepared("cityscapes")
     report = store.read_report(prepared)
     assert {split: said["count"] for split, said in report["splits"].items()} == {

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu.__main__ import main
-from dejavu.commands import score
+from dejavu.commands import main, score
 from dejavu.datasets.formats.coco import write_ids
 from dejavu.errors import DejavuError
 

@@ -233,7 +233,7 @@ def until_saved(process: subprocess.Popen[str], folder: Path) -> None:
 STOPS = """
 import os, signal
 from dejavu import validation
-from dejavu.__main__ import main
+from dejavu.commands import main
 whole = validation.predict
 def struck(*arguments, **options):
     os.kill(os.getpid(), signal.SIGTERM)

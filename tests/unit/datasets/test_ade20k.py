@@ -87,9 +87,9 @@ def test_real_images_keep_their_shape_and_measured_labels_their_size(
     here: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEJAVU_MIRROR", str(real_layout(samples, here / "mirror")))
-    download.run(REAL, "ade20k", "smoke")
+    download.download_dataset(REAL, "ade20k", "smoke")
     assert (RAW / "images").is_symlink()
-    prepare.run(REAL, "ade20k", "smoke")
+    prepare.prepare_dataset(REAL, "ade20k", "smoke")
     report = store.read_report(PREPARED, REAL.part("", ""))
     assert report["classes"] == list(ade20k.CLASSES) and report["stands_in_for"] is None
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
@@ -128,7 +128,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = os.getcwd()
     os.chdir(folder)
     try:
-        download.run(SCENES, "ade20k", "smoke")
+        download.download_dataset(SCENES, "ade20k", "smoke")
     finally:
         os.chdir(before)
     return folder
@@ -183,9 +183,9 @@ def test_all_that_scenes_hold_has_a_class() -> None:
 
 def test_scenes_go_through_both_stages(scenes: Path, here: Path) -> None:
     shutil.copytree(scenes, here, dirs_exist_ok=True)
-    prepare.run(SCENES, "ade20k", "smoke")
+    prepare.prepare_dataset(SCENES, "ade20k", "smoke")
     contents = {path.name: path.read_bytes() for path in PREPARED.iterdir()}
-    prepare.run(SCENES, "ade20k", "smoke")
+    prepare.prepare_dataset(SCENES, "ade20k", "smoke")
     assert {path.name: path.read_bytes() for path in PREPARED.iterdir()} == contents
     report = store.read_report(PREPARED, SCENES.part("", ""))
     assert report["size"] == {"short": 24, "long": 40} and "categories" not in report
@@ -196,7 +196,7 @@ def test_scenes_go_through_both_stages(scenes: Path, here: Path) -> None:
     assert [label.shape for label in val.labels] == raw
     other: Any = Asked(source="synthetic", size={"short": 32, "long": 64}, train=5, val=3)
     with pytest.raises(DejavuError, match="scenes .*dejavu download ade20k"):
-        prepare.run(other, "ade20k", "smoke")
+        prepare.prepare_dataset(other, "ade20k", "smoke")
 
 
 def test_scenes_of_one_size_are_allowed_and_make_way_for_real_data(

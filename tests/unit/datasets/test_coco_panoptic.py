@@ -245,12 +245,12 @@ def test_a_mirror_is_linked_and_measured_segments_keep_their_size(
     here: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_layout(samples, here / "mirror" / "coco_panoptic")
-    download.run(SCENES, "coco_panoptic", "smoke")
+    download.download_dataset(SCENES, "coco_panoptic", "smoke")
     monkeypatch.setenv("DEJAVU_MIRROR", str(here / "mirror"))
     for _ in range(2):
-        download.run(REAL, "coco_panoptic", "smoke")
+        download.download_dataset(REAL, "coco_panoptic", "smoke")
     assert all((RAW / name).is_symlink() for name in ("train2017", "val2017", "annotations"))
-    prepare.run(REAL, "coco_panoptic", "smoke")
+    prepare.prepare_dataset(REAL, "coco_panoptic", "smoke")
     report = store.read_report(PREPARED, REAL.part("", ""))
     assert report["things"].count(True) == 80 and report["targets"] == ["labels", "panoptic"]
     assert report["splits"]["val"]["panoptic"]["segments"] == {"count": 56, "crowds": 3}
@@ -265,7 +265,7 @@ def test_a_mirror_is_linked_and_measured_segments_keep_their_size(
         np.testing.assert_array_equal(train.panoptic[number], np.asarray(resized))
     assert report["splits"]["train"]["panoptic"]["segments"]["count"] < 56  # small ones are gone
     with pytest.raises(DejavuError, match="was not rendered"):
-        download.run(SCENES, "coco_panoptic", "smoke")
+        download.download_dataset(SCENES, "coco_panoptic", "smoke")
 
 
 def packed(files: dict[str, bytes]) -> bytes:
@@ -438,10 +438,10 @@ def damage(raw: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", FAULTS)
 def test_prepare_refuses_segments_that_do_not_fit(here: Path, how: str) -> None:
-    download.run(SCENES, "coco_panoptic", "smoke")
+    download.download_dataset(SCENES, "coco_panoptic", "smoke")
     damage(RAW, how)
     with pytest.raises(DejavuError, match=FAULTS[how]) as error:
-        prepare.run(SCENES, "coco_panoptic", "smoke")
+        prepare.prepare_dataset(SCENES, "coco_panoptic", "smoke")
     assert "\n" not in str(error.value) and not PREPARED.exists()
 
 
@@ -451,8 +451,8 @@ def test_prepare_refuses_segments_that_do_not_fit(here: Path, how: str) -> None:
 def test_prepared_arrays_hold_the_files_and_come_out_the_same_again(here: Path) -> None:
     contents = []
     for _ in range(2):
-        download.run(SCENES, "coco_panoptic", "smoke")
-        prepare.run(SCENES, "coco_panoptic", "smoke")
+        download.download_dataset(SCENES, "coco_panoptic", "smoke")
+        prepare.prepare_dataset(SCENES, "coco_panoptic", "smoke")
         contents.append({p: p.read_bytes() for p in Path("data").rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
     report = store.read_report(PREPARED, SCENES.part("", ""))
@@ -471,8 +471,8 @@ def test_prepared_arrays_hold_the_files_and_come_out_the_same_again(here: Path) 
 
 
 def test_scenes_of_many_sizes_keep_their_segments_where_they_are_measured(here: Path) -> None:
-    download.run(SMALL, "coco_panoptic", "smoke")
-    prepare.run(SMALL, "coco_panoptic", "smoke")
+    download.download_dataset(SMALL, "coco_panoptic", "smoke")
+    prepare.prepare_dataset(SMALL, "coco_panoptic", "smoke")
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
     assert train.panoptic is not None and val.panoptic is not None
     assert SMALL.part("", "").size == KeepAspect(short=24, long=60)
@@ -485,8 +485,8 @@ def test_scenes_of_many_sizes_keep_their_segments_where_they_are_measured(here: 
 
 @pytest.mark.parametrize("gone", ["things", "splits.val.panoptic"])
 def test_a_report_that_lacks_what_panoptic_maps_need_is_refused(here: Path, gone: str) -> None:
-    download.run(SCENES, "coco_panoptic", "smoke")
-    prepare.run(SCENES, "coco_panoptic", "smoke")
+    download.download_dataset(SCENES, "coco_panoptic", "smoke")
+    prepare.prepare_dataset(SCENES, "coco_panoptic", "smoke")
     report = section = json.loads((PREPARED / "report.json").read_text())
     *parents, last = gone.split(".")
     for key in parents:

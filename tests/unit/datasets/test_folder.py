@@ -257,7 +257,7 @@ def test_one_entry_is_enough_for_both_stages(
     # what the files mean has changed: the raw data must be looked at again
     changed = loading.load(write_params(root, Path("mine"), values=[2, 1, 0]))
     with pytest.raises(DejavuError, match="has folder .*dejavu download cityscapes"):
-        prepare.run(changed, "cityscapes", "smoke")
+        prepare.prepare_dataset(changed, "cityscapes", "smoke")
 
 
 def test_a_folder_may_be_a_dataset_of_its_own_name() -> None:

@@ -86,8 +86,8 @@ def test_real_depth_is_in_metres(mirror: Path, frames: list[tuple[Path, Path]]) 
 
 def test_real_frames_are_prepared_and_measured_at_their_own_size(laid_out: Path, frames: list) -> None:
     asked: Any = Asked(KeepAspect(short=96, long=320))
-    download.run(asked, "kitti", "smoke")
-    prepare.run(asked, "kitti", "smoke")
+    download.download_dataset(asked, "kitti", "smoke")
+    prepare.prepare_dataset(asked, "kitti", "smoke")
     report = store.read_report(PREPARED)
     assert report["task"] == "depth" and report["targets"] == ["labels", "depth"] and report["classes"] == []
     assert report["splits"]["test"]["ignored_share"] == 1
@@ -106,8 +106,8 @@ def test_real_frames_are_prepared_and_measured_at_their_own_size(laid_out: Path,
 
 def test_real_frames_are_prepared_at_one_size(laid_out: Path) -> None:
     asked: Any = Asked((96, 320))
-    download.run(asked, "kitti", "smoke")
-    prepare.run(asked, "kitti", "smoke")
+    download.download_dataset(asked, "kitti", "smoke")
+    prepare.prepare_dataset(asked, "kitti", "smoke")
     train = store.open_split(PREPARED, "train")
     assert train.depth is not None and train.depth.shape == (2, 96, 320) == train.labels.shape
     assert 0.02 < (train.depth > 0).mean() < 0.08 and (train.labels == 255).all()

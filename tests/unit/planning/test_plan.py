@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dejavu import config
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.commands import plan as stage
 from dejavu.compute.random import generator
 from dejavu.config import loading
@@ -399,13 +399,13 @@ def test_measurements_are_kept_by_row_and_device(work: Path) -> None:
 def test_a_step_is_timed_and_told_with_its_device(
     params: config.Params, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stage.run(params, ["hrnet18"], "smoke", measure=True)
+    stage.print_plan(params, ["hrnet18"], "smoke", measure=True)
     (found,) = speed.read_speeds("smoke")
     assert found.experiment == "hrnet18" and found.batch == 2 and found.seconds > 0 and found.steps >= 1
     assert found.flops == count(params.run("hrnet18", "smoke"), MEANING).flops // 2  # of 2 images, not 4
     said = capsys.readouterr()
     assert found.device in said.out and "its own steps" in said.out and "float32" in said.err
-    stage.run(params, ["hrnet18", "hrnet18_dejavu"], "smoke", as_json=True)
+    stage.print_plan(params, ["hrnet18", "hrnet18_dejavu"], "smoke", as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert [row["hours_from"]["kind"] for row in told["rows"]] == ["measured", "similar"]
     rate = found.flops / found.seconds
@@ -424,7 +424,7 @@ def test_a_step_that_does_not_fit_is_not_tried(
     monkeypatch.setattr("dejavu.planning.speed.main_memory", lambda: one / speed.SHARE)
     assert speed.time_row(run, MEANING, "key").batch == 1
     monkeypatch.setattr("dejavu.planning.speed.main_memory", lambda: one)
-    stage.run(params, ["hrnet18"], "smoke", measure=True, tflops=1.0)
+    stage.print_plan(params, ["hrnet18"], "smoke", measure=True, tflops=1.0)
     said = capsys.readouterr().err
     assert said.startswith("not timed: experiment 'hrnet18': one image of 64 x 64 pixels does not fit")
     assert not speed.store("smoke").exists()
@@ -433,7 +433,7 @@ def test_a_step_that_does_not_fit_is_not_tried(
 def test_without_measurements_a_probe_is_made_and_said(
     params: config.Params, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stage.run(params, ["hrnet18_dejavu"], "smoke")
+    stage.print_plan(params, ["hrnet18_dejavu"], "smoke")
     said = capsys.readouterr()
     assert (
         "nothing was measured at scale smoke" in said.err and "rate of a probe (hrnet18_dejavu)" in said.out
@@ -467,7 +467,7 @@ def test_a_row_that_cannot_be_counted_is_one_sentence(
         DejavuError,
         match=r"1 of 2 rows are not in this plan: experiment 'hrnet18_dejavu' cannot.*no meta kernel$",
     ):
-        stage.run(params, ["hrnet18", "hrnet18_dejavu"], "smoke", tflops=1.0)
+        stage.print_plan(params, ["hrnet18", "hrnet18_dejavu"], "smoke", tflops=1.0)
     assert "hrnet18 " in capsys.readouterr().out
 
 

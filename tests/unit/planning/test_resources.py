@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers.engines import ROOT, read_params, workplace, write_params
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.config import Run
 from dejavu.config.loading import load
 from dejavu.errors import DejavuError

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from helpers.sharing import start
 
-from dejavu.commands import tables as stage
 from dejavu.config.paths import Paths
 from dejavu.reports.tables import Content, Origin, latex, markdown, read_content
+from dejavu.reports.tables import write as stage
 from unit.reports.tables import test_tables
 
 NASTY = "<script>alert(1)</script> a|b R&D &lt; _x_ a_b \\ {}\n\n# head"
@@ -32,7 +32,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Content, Ori
         for seed in values:
             test_tables.write_metrics(experiment, seed)
     params = test_tables.make_params()
-    stage.run(params, "main", "tiny")
+    stage.write_table(params, "main", "tiny")
     origin = Origin.of(params, "main", "tiny", "test")
     return read_content(Paths("tiny").table("main", "csv")), replace(origin, title=NASTY, notes=(NASTY,))
 

@@ -114,7 +114,7 @@ BEFORE_A_RUN = ("__main__", "commands", "engines", "config.loading", "config.yam
 
 PROGRAM = """
 import json, sys
-from dejavu.__main__ import main
+from dejavu.commands import main
 status = [main([command, name, "--scale", "smoke"]) for command, name in json.loads(sys.argv[1])]
 print(json.dumps([status, sorted(name for name in sys.modules if name.startswith("dejavu."))]))
 """

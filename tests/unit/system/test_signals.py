@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dejavu.__main__ import main
+from dejavu.commands import main
 from dejavu.commands import train as stage
 from dejavu.datasets.prepared import store
 from dejavu.engines import slurm_requeue

@@ -104,9 +104,9 @@ def test_the_official_file_becomes_what_the_others_do(
     shutil.copy(labeled, here / "mirror" / "nyudv2")
     monkeypatch.setenv("DEJAVU_MIRROR", str(here / "mirror"))
     asked: Any = Asked(official.SIZE)
-    download.run(asked, "nyudv2", "smoke")
+    download.download_dataset(asked, "nyudv2", "smoke")
     assert (RAW / official.FILE).is_symlink()
-    prepare.run(asked, "nyudv2", "smoke")
+    prepare.prepare_dataset(asked, "nyudv2", "smoke")
     report = store.read_report(PREPARED)
     assert (
         report["classes"] == list(nyudv2.CLASSES) and report["splits"]["train"]["normals"]["from"] == "depth"
@@ -257,9 +257,9 @@ def test_mtans_release_becomes_what_the_others_do(here: Path, monkeypatch: pytes
     release(here / "mirror" / "nyudv2", signs=(1, -1, -1))
     monkeypatch.setenv("DEJAVU_MIRROR", str(here / "mirror"))
     asked: Any = Asked(SMALL)
-    download.run(asked, "nyudv2", "smoke")
+    download.download_dataset(asked, "nyudv2", "smoke")
     assert (RAW / "train").is_symlink() and (RAW / "val").is_symlink()
-    prepare.run(asked, "nyudv2", "smoke")
+    prepare.prepare_dataset(asked, "nyudv2", "smoke")
     report = store.read_report(PREPARED)
     assert report["splits"]["train"]["normals"]["from"] == "files"
     for split in nyudv2.SPLITS:
@@ -273,7 +273,7 @@ def test_mtans_release_becomes_what_the_others_do(here: Path, monkeypatch: pytes
             np.testing.assert_array_equal(opened.labels[number], np.where(label < 0, 255, label))
             np.testing.assert_array_equal(opened.depth[number], expected["depth"][..., 0])
             np.testing.assert_allclose(opened.normals[number], expected["normal"], atol=5e-4)
-    download.run(asked, "nyudv2", "smoke")  # again: the links stay
+    download.download_dataset(asked, "nyudv2", "smoke")  # again: the links stay
 
 
 def test_mtans_images_of_8_bits_are_kept(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = os.getcwd()
     os.chdir(folder)
     try:
-        download.run(SCENES, "nyudv2", "smoke")
+        download.download_dataset(SCENES, "nyudv2", "smoke")
     finally:
         os.chdir(before)
     return folder
@@ -222,9 +222,9 @@ def test_a_mirror_is_copied_and_prepared_and_scenes_make_way(
     some = some_of(mirror / "nyudv2", rendered / "mirror" / "nyudv2", 2)
     monkeypatch.setenv("DEJAVU_MIRROR", str(some.parent))
     asked: Any = Asked(Part(source="nyudv2", size=(60, 80)))
-    download.run(asked, "nyudv2", "smoke")
+    download.download_dataset(asked, "nyudv2", "smoke")
     assert not list(RAW.rglob("rendered*")) and not list(RAW.rglob("normals"))
-    prepare.run(asked, "nyudv2", "smoke")
+    prepare.prepare_dataset(asked, "nyudv2", "smoke")
     report = store.read_report(PREPARED)
     assert report["classes"] == list(nyudv2.CLASSES) and report["stands_in_for"] is None
     assert report["splits"]["test"]["normals"]["from"] == "depth"
@@ -239,7 +239,7 @@ def test_a_mirror_is_copied_and_prepared_and_scenes_make_way(
     np.testing.assert_array_equal(test.normals[1], normals[at].astype(np.float16))
     np.testing.assert_array_equal(test.labels[1], nyudv2.decode_label(pair.label)[at])
     with pytest.raises(DejavuError, match="was not rendered"):
-        download.run(SCENES, "nyudv2", "smoke")
+        download.download_dataset(SCENES, "nyudv2", "smoke")
 
 
 def test_a_mirror_whose_file_differs_is_refused(
@@ -265,7 +265,7 @@ def test_without_a_mirror_it_is_asked_for(here: Path, monkeypatch: pytest.Monkey
 
 
 def test_scenes_are_prepared_with_depth_and_normals(rendered: Path) -> None:
-    prepare.run(SCENES, "nyudv2", "smoke")
+    prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
     report = store.read_report(PREPARED, SCENES.part("nyudv2", "smoke"))
     assert report["targets"] == ["labels", "depth", "normals"] and report["classes"][0] == "road"
     assert store.validation_split(report) == report["evaluate"] == "test"
@@ -292,8 +292,8 @@ def test_scenes_are_prepared_with_depth_and_normals(rendered: Path) -> None:
 def test_downloads_and_preparations_can_be_repeated_to_the_byte(rendered: Path) -> None:
     contents = []
     for _ in range(2):
-        download.run(SCENES, "nyudv2", "smoke")
-        prepare.run(SCENES, "nyudv2", "smoke")
+        download.download_dataset(SCENES, "nyudv2", "smoke")
+        prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
         contents.append({p: p.read_bytes() for p in Path("data").rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
     assert {p.name for p in PREPARED.iterdir()} == {
@@ -344,7 +344,7 @@ FAULTS = [
 def test_a_damaged_file_stops_with_its_name_and_leaves_nothing(rendered: Path, how: str) -> None:
     name = damage(how)
     with pytest.raises(DejavuError, match=name) as error:
-        prepare.run(SCENES, "nyudv2", "smoke")
+        prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
     assert "\n" not in str(error.value)
     assert not PREPARED.exists() and not list(PREPARED.parent.glob(".*partial*"))
 
@@ -353,12 +353,12 @@ def test_normals_of_another_size_are_not_derived(rendered: Path) -> None:
     for path in (RAW / "test" / "normals").iterdir():
         path.unlink()
     with pytest.raises(DejavuError, match="is 64x48 pixels: normals are derived at 320x240 only"):
-        prepare.run(SCENES, "nyudv2", "smoke")
+        prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
 
 
 @pytest.mark.parametrize("gone", ["depth", "normals"])
 def test_a_report_that_lacks_a_target_is_refused(rendered: Path, gone: str) -> None:
-    prepare.run(SCENES, "nyudv2", "smoke")
+    prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
     report = json.loads((PREPARED / "report.json").read_text())
     del report["splits"]["test"][gone]
     (PREPARED / "report.json").write_text(json.dumps(report))
@@ -368,7 +368,7 @@ def test_a_report_that_lacks_a_target_is_refused(rendered: Path, gone: str) -> N
 
 @pytest.mark.parametrize("kind", ["depth", "normals"])
 def test_the_store_refuses_another_array_of_a_target(rendered: Path, kind: str) -> None:
-    prepare.run(SCENES, "nyudv2", "smoke")
+    prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
     np.save(PREPARED / f"test_{kind}.npy", np.zeros((2, 48, 64, 2), np.float32))
     with pytest.raises(DejavuError, match=rf"test_{kind}.npy is float32 \[2, 48, 64, 2\]"):
         store.open_split(PREPARED, "test")

@@ -127,7 +127,7 @@ def test_the_stage_reads_the_metrics_of_the_pairs(work: Path) -> None:
         write("hrnet18", seed, BASE[seed])
         write("hrnet18_dejavu", seed, OURS[seed])
     with pytest.raises(DejavuError, match=r"seed2.json is missing: make it with `dejavu evaluate hrnet18"):
-        stage.run(params, "cityscapes", "open")
+        stage.draw_figures(params, "cityscapes", "open")
     figure = stage.classes(params, "cityscapes", "open", partial=True)
     (axes,) = figure.axes  # of the pairs that there are
     assert points(axes)[1:] == [3.5, 1.0, -0.75]

@@ -133,7 +133,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
             assert (seen.truth == expected).all()
             assert seen.redacted.dtype == seen.regenerated.dtype == np.uint8
             assert (seen.redacted != seen.image).any() and (seen.redacted == seen.image).any()
-    stage.run(params, TABLE, SCALE)
+    stage.draw_figures(params, TABLE, SCALE)
     assert all(Paths(SCALE).figure(TABLE, kind).exists() for kind in ("panel", "teaser"))
     again = comparison.parts(params, SCALE, pairs, split, work, 2)
     for part, other in zip(parts, again, strict=True):
@@ -158,10 +158,10 @@ def test_single_task_pairs_have_a_block_each_and_no_teaser_without_the_papers_ta
     assert [(part.task, part.title) for part in parts] == [
         *[("depth", "depth_blocks"), ("normals", "normals_band_stop")]
     ]
-    stage.run(params, TABLE, SCALE)
+    stage.draw_figures(params, TABLE, SCALE)
     only_depth = make_params(("teaser",), names[:2])
     with pytest.raises(DejavuError, match="'teaser' shows segmentation and normals, and no pair learns"):
-        stage.run(only_depth, TABLE, SCALE)
+        stage.draw_figures(only_depth, TABLE, SCALE)
 
 
 def test_few_images_are_shown_again(work: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ def test_rows_that_are_no_half_of_a_pair_share_a_line_of_curves(work: dict[str, 
         "xtc": ["xtc", "xtc_dejavu"],
     }
     assert "val_miou" not in found[0].curves[1].logs[0] and "val_miou" in found[1].curves[0].logs[0]
-    stage.run(params, TABLE, SCALE)
+    stage.draw_figures(params, TABLE, SCALE)
     assert Paths(SCALE).figure(TABLE, "curves").exists()
 
 
@@ -252,12 +252,12 @@ def test_bands_are_those_of_the_rows_redactions(work: dict[str, Any]) -> None:
     path = Paths(SCALE).table(TABLE, "csv")
     path.parent.mkdir(parents=True)
     path.write_text(csv_text(DataFrame(band_content().lines.values())))
-    stage.run(params, TABLE, SCALE)
+    stage.draw_figures(params, TABLE, SCALE)
     assert Paths(SCALE).figure(TABLE, "bands").exists()
     lines = [line | {"status": "not run"} for line in band_content().lines.values()]
     path.write_text(csv_text(DataFrame(lines)))
     with pytest.raises(DejavuError, match="has no band that was run"):
-        stage.run(params, TABLE, SCALE)
+        stage.draw_figures(params, TABLE, SCALE)
 
 
 @pytest.mark.parametrize(

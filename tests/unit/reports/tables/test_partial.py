@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dejavu import config
-from dejavu.commands import tables as stage
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
+from dejavu.reports.tables import write as stage
 from unit.reports.tables.test_tables import MIOU, SEEDS, make_params, read, work, write_metrics
 
 __all__ = ["work"]  # a fixture
@@ -33,8 +33,8 @@ def forget(experiment: str, *seeds: int) -> None:
 def test_rows_without_metrics_are_not_run_where_that_is_allowed(work: Path) -> None:
     forget("sure", *SEEDS)
     with pytest.raises(DejavuError, match="metrics/sure/seed0.json is missing"):
-        stage.run(make_params(), "main", "tiny")
-    stage.run(make_params(), "main", "tiny", partial=True)
+        stage.write_table(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny", partial=True)
     assert [line["status"] for line in read().values()] == ["run", "run", *["not run"] * 3]
     assert (read()["c"]["seeds"], read()["c"]["miou_mean"]) == ("0", "")
     assert "Unfinished: 2 of 3 rows that have an experiment were run." in text()
@@ -44,7 +44,7 @@ def test_rows_without_metrics_are_not_run_where_that_is_allowed(work: Path) -> N
 def test_rows_of_some_seeds_have_those_and_their_gain_the_common_ones(work: Path) -> None:
     forget("sure", 4)
     forget("plain", 0)
-    stage.run(make_params(), "main", "tiny", partial=True)
+    stage.write_table(make_params(), "main", "tiny", partial=True)
     plain, paired, sure = (read()[row] for row in "abc")
     assert [line["seeds"] for line in (plain, paired, sure)] == ["2", "3", "2"]
     assert plain["miou_mean"] == "63.000000"  # of seeds 1 and 4
@@ -57,22 +57,22 @@ def test_rows_of_some_seeds_have_those_and_their_gain_the_common_ones(work: Path
 def test_a_pair_without_a_common_seed_has_no_gain(work: Path) -> None:
     forget("plain", 0, 1)
     forget("paired", 4)
-    stage.run(make_params(), "main", "tiny", partial=True)
+    stage.write_table(make_params(), "main", "tiny", partial=True)
     assert (read()["b"]["status"], read()["b"]["miou_gain"]) == ("run", "")
 
 
 def test_a_table_of_which_nothing_is_there_yet_can_be_written(work: Path) -> None:
     for experiment in MIOU:
         forget(experiment, *SEEDS)
-    stage.run(make_params(), "main", "tiny", partial=True)
+    stage.write_table(make_params(), "main", "tiny", partial=True)
     assert {line["status"] for line in read().values()} == {"not run"}
     assert "Unfinished: 0 of 3 rows" in text()
 
 
 def test_a_finished_table_is_the_same_in_either_way(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     whole = [text(form) for form in ("csv", "md", "tex")]
-    stage.run(make_params(), "main", "tiny", partial=True)
+    stage.write_table(make_params(), "main", "tiny", partial=True)
     assert [text(form) for form in ("csv", "md", "tex")] == whole
     assert "Unfinished" not in whole[1]
 
@@ -84,7 +84,7 @@ def test_a_base_with_more_seeds_than_its_row_is_paired_on_the_common_ones(work: 
     params = params.model_copy(update={"experiments": params.experiments | {"paired": fewer}})
     for seed in SEEDS:
         write_metrics("paired", seed, {"config": params.run("paired", "tiny").as_dict()})
-    stage.run(params, "main", "tiny")
+    stage.write_table(params, "main", "tiny")
     row, half = read()["b"], 12.706204736 * 0.5  # t with one degree of freedom; deviation 1 / sqrt 2
     assert (row["seeds"], read()["a"]["seeds"]) == ("2", "3")
     assert (row["miou_mean"], row["miou_gain"]) == ("62.500000", "1.500000")
@@ -112,14 +112,14 @@ def with_notes(paper: float, **notes: str) -> config.Params:
 
 @pytest.mark.parametrize(("paper", "marked"), [(PAPER, False), (19.8, False), (19.9, True), (18.6, True)])
 def test_a_cost_more_than_three_percent_off_is_marked(work: Path, paper: float, marked: bool) -> None:
-    stage.run(with_notes(paper), "main", "tiny")
+    stage.write_table(with_notes(paper), "main", "tiny")
     assert ("| 19.24 † |" in text()) == marked
     assert (r"19.24 $\dagger$" in text("tex")) == marked
     assert ("- † More than 3 % off the paper's cost, and nothing says why." in text()) == marked
 
 
 def test_a_note_explains_a_row_and_what_shares_its_network(work: Path) -> None:
-    stage.run(with_notes(25, a="The paper counts | otherwise."), "main", "tiny")
+    stage.write_table(with_notes(25, a="The paper counts | otherwise."), "main", "tiny")
     rows = [line for line in text().splitlines() if line.startswith("| H")]
     assert ["19.24 (1)" in row for row in rows] == [True, True, False]  # b has a's cost, and c no paper's
     assert "- (1) The paper counts \\| otherwise." in text() and "†" not in text()
@@ -128,7 +128,7 @@ def test_a_note_explains_a_row_and_what_shares_its_network(work: Path) -> None:
 
 
 def test_notes_are_numbered_in_the_rows_order_and_said_once(work: Path) -> None:
-    stage.run(with_notes(PAPER, b="Second.", c="Third.", d="Second.", a=""), "main", "tiny")
+    stage.write_table(with_notes(PAPER, b="Second.", c="Third.", d="Second.", a=""), "main", "tiny")
     names = [line.split(" | ")[0].strip("| ") for line in text().splitlines() if line.startswith("| ")][1:]
     assert names == ["H_R&D", "HRNet (1)", "HRNet (2)", "OCR (1)", "OCR + DejaVu"]  # no cost is off
     assert text().count("Second.") == 1 and text().index("(1) Second.") < text().index("(2) Third.")
@@ -142,7 +142,7 @@ def test_parameters_of_the_paper_have_their_column(work: Path) -> None:
         for row in params.tables["main"].rows
     )
     table = params.tables["main"].model_copy(update={"rows": rows})
-    stage.run(params.model_copy(update={"tables": {"main": table}}), "main", "tiny")
+    stage.write_table(params.model_copy(update={"tables": {"main": table}}), "main", "tiny")
     assert "| GMACs, paper | GMACs, ours | Params (M), paper | Params (M), ours |" in text()
     assert "| 19 | 19.24 | 4.0 | 3.94 |" in text()
     assert r"\multicolumn{2}{c}{Params (M)}" in text("tex")
@@ -157,5 +157,5 @@ def test_sizes_and_lengths_of_all_kinds_are_told(work: Path) -> None:
     for experiment, values in MIOU.items():
         for seed in values:
             write_metrics(experiment, seed, {"config": params.run(experiment, "tiny").as_dict()})
-    stage.run(params, "main", "tiny")
+    stage.write_table(params, "main", "tiny")
     assert "64 pixels on the short side" in text() and "1,500 steps of batch 1 with SGD" in text()

@@ -16,11 +16,11 @@ import yaml
 from helpers import ROOT
 
 from dejavu import config
-from dejavu.commands import tables as stage
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
 from dejavu.reports.tables import Origin, columns, markdown, read_content
+from dejavu.reports.tables import write as stage
 from dejavu.reports.tables.latex import escaped
 
 PAPER = ROOT.parent / "shared" / "paper" / "tables.yaml"
@@ -141,7 +141,7 @@ def test_columns_are_those_of_the_design() -> None:
 
 
 def test_csv_has_the_rows_of_params_in_order(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     lines = read()
     assert list(lines) == ["a", "b", "c", "d", "e"]
     assert list(lines["a"]) == columns(["miou"])
@@ -152,7 +152,7 @@ def test_csv_has_the_rows_of_params_in_order(work: Path) -> None:
 
 
 def test_csv_numbers_are_those_worked_out_by_hand(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     lines = read()
     plain, paired, sure = lines["a"], lines["b"], lines["c"]
     assert (plain["miou_mean"], plain["miou_std"], plain["seeds"]) == ("62.000000", "2.000000", "3")
@@ -176,7 +176,7 @@ def test_csv_numbers_are_those_worked_out_by_hand(work: Path) -> None:
 
 
 def test_a_line_that_was_not_run_has_nothing_of_ours(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     ours = ("miou_mean", "miou_std", "miou_gain", "miou_gain_lo", "miou_gain_hi", "gmacs", "params_m")
     for line in (read()["d"], read()["e"]):
         assert [line[column] for column in ours] == [""] * len(ours)
@@ -185,7 +185,7 @@ def test_a_line_that_was_not_run_has_nothing_of_ours(work: Path) -> None:
 
 
 def test_one_seed_has_neither_spread_nor_interval(work: Path) -> None:
-    stage.run(make_params(seeds=[4]), "main", "tiny")
+    stage.write_table(make_params(seeds=[4]), "main", "tiny")
     line = read()["b"]
     assert (line["seeds"], line["miou_mean"], line["miou_gain"]) == ("1", "67.000000", "3.000000")
     assert (line["miou_std"], line["miou_gain_lo"], line["miou_gain_hi"]) == ("", "", "")
@@ -194,7 +194,7 @@ def test_one_seed_has_neither_spread_nor_interval(work: Path) -> None:
 
 
 def test_every_metric_of_the_table_gets_its_columns(work: Path) -> None:
-    stage.run(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
+    stage.write_table(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
     line = read()["b"]
     assert list(line) == columns(["miou", "pixel_accuracy"])
     assert (line["pixel_accuracy_mean"], line["pixel_accuracy_gain"]) == ("91.666667", "0.000000")
@@ -203,11 +203,13 @@ def test_every_metric_of_the_table_gets_its_columns(work: Path) -> None:
 
 def test_a_repeated_run_writes_the_same_bytes(work: Path) -> None:
     paths = [Paths("tiny").table("main", form) for form in ("csv", "md", "tex")]
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     first = [path.read_bytes() for path in paths]
-    stage.run(make_params(seeds=SEEDS[::-1]), "main", "tiny")  # nor does the order of the seeds matter
+    stage.write_table(
+        make_params(seeds=SEEDS[::-1]), "main", "tiny"
+    )  # nor does the order of the seeds matter
     assert paths[0].read_bytes() == first[0]
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     assert [path.read_bytes() for path in paths] == first
 
 
@@ -216,14 +218,14 @@ def test_a_table_that_cannot_be_written_whole_is_not_written_at_all(work: Path) 
         for experiment in ("plain", "paired", "sure"):
             write_metrics(experiment, seed, {"split": "\ud800"})  # in the captions, and not in the CSV
     with pytest.raises(DejavuError, match=r"table 'main' holds the character U\+D800"):
-        stage.run(make_params(), "main", "tiny")
+        stage.write_table(make_params(), "main", "tiny")
     assert not [path for path in (work / "results").rglob("main.*")]
 
 
 def test_missing_metrics_name_the_file_and_the_command(work: Path) -> None:
     Paths("tiny").metrics("sure", 4).unlink()
     with pytest.raises(DejavuError, match=r"metrics/sure/seed4\.json.*dejavu evaluate sure --scale tiny"):
-        stage.run(make_params(), "main", "tiny")
+        stage.write_table(make_params(), "main", "tiny")
     assert not Paths("tiny").table("main", "csv").exists()
 
 
@@ -247,17 +249,17 @@ def test_missing_metrics_name_the_file_and_the_command(work: Path) -> None:
 def test_metrics_of_something_else_are_refused(work: Path, changes: dict[str, Any], message: str) -> None:
     write_metrics("paired", 1, changes)
     with pytest.raises(DejavuError, match=message):
-        stage.run(make_params(), "main", "tiny")
+        stage.write_table(make_params(), "main", "tiny")
 
 
 def test_metrics_that_are_not_a_mapping_are_refused(work: Path) -> None:
     Paths("tiny").metrics("paired", 1).write_text("[1]")
     with pytest.raises(DejavuError, match="holds no metrics"):
-        stage.run(make_params(), "main", "tiny")
+        stage.write_table(make_params(), "main", "tiny")
 
 
 def test_a_table_of_which_nothing_was_run_is_still_written(work: Path) -> None:
-    stage.run(make_params(), "again", "tiny")
+    stage.write_table(make_params(), "again", "tiny")
     assert [line["status"] for line in read("again").values()] == ["not run"] * 2
 
 
@@ -265,7 +267,7 @@ def test_a_table_of_which_nothing_was_run_is_still_written(work: Path) -> None:
 
 
 def test_a_row_has_the_metrics_of_its_task_only(work: Path) -> None:
-    stage.run(make_params(), "tasks", "tiny")
+    stage.write_table(make_params(), "tasks", "tiny")
     lines = read("tasks")
     assert list(lines["s"]) == columns(["miou", "depth_aerr"])
     filled = [{key for key in line if key.endswith("_mean") and line[key]} for line in lines.values()]
@@ -277,7 +279,7 @@ def test_a_row_has_the_metrics_of_its_task_only(work: Path) -> None:
 
 
 def test_readable_forms_have_the_columns_that_say_something(work: Path) -> None:
-    stage.run(make_params(), "tasks", "tiny")
+    stage.write_table(make_params(), "tasks", "tiny")
     text = shown("tasks")
     heads = next(line for line in text.splitlines() if line.startswith("| Method"))
     gain = "Gain [95 % interval]"
@@ -294,20 +296,20 @@ def test_readable_forms_have_the_columns_that_say_something(work: Path) -> None:
 def test_costs_that_differ_have_their_columns(work: Path) -> None:
     for seed in DEPTH["deeper"]:
         write_metrics("deeper", seed, {"cost": {"gmacs": 20.0, "params_m": 4.0, "input": [512, 1024]}})
-    stage.run(make_params(), "tasks", "tiny")
+    stage.write_table(make_params(), "tasks", "tiny")
     text = shown("tasks")
     assert "| GMACs, ours | Params (M), ours |" in text and "| 20.00 | 4.00 |" in text
     assert "GMACs, paper" not in text
 
 
 def test_plus_dejavu_stands_behind_the_bases_own_name_only(work: Path) -> None:
-    stage.run(make_params(), "tasks", "tiny")
+    stage.write_table(make_params(), "tasks", "tiny")
     names = [line.split(" | ")[0].strip("| ") for line in shown("tasks").splitlines() if line[:2] == "| "][1:]
     assert names == ["labels: no DejaVu", "labels: low-pass", "HRNet", "HRNet + DejaVu"]
 
 
 def test_caption_tells_different_seeds_and_trainings(work: Path) -> None:
-    stage.run(make_params(), "tasks", "tiny")
+    stage.write_table(make_params(), "tasks", "tiny")
     text = Paths("tiny").table("tasks", "md").read_text()
     assert "1 epoch of batch 1 with SGD or 7 epochs of batch 1 with SGD, 2 or 3 seeds (of 0, 1, 4)" in text
     assert text.endswith("- One network \\| a task.\n")
@@ -315,7 +317,7 @@ def test_caption_tells_different_seeds_and_trainings(work: Path) -> None:
 
 def test_many_intervals_are_said_to_be_many(work: Path) -> None:
     params, path = make_params(), Paths("tiny").table("main", "csv")
-    stage.run(params, "main", "tiny")
+    stage.write_table(params, "main", "tiny")
     assert "by chance" not in Paths("tiny").table("main", "md").read_text()
     lines = path.read_text().splitlines()
     repeated = [line.replace(line[0], f"{line[0]}{i}", 1) for line in lines[2:4] for i in range(4)]
@@ -329,7 +331,7 @@ def test_a_task_that_no_metric_of_the_table_measures_is_refused(work: Path) -> N
     params = make_params()
     tables = params.tables | {"tasks": params.tables["tasks"].model_copy(update={"metrics": ("miou",)})}
     with pytest.raises(DejavuError, match=r"'deep' has the task 'depth', which none of .* \(miou\) measures"):
-        stage.run(params.model_copy(update={"tables": tables}), "tasks", "tiny")
+        stage.write_table(params.model_copy(update={"tables": tables}), "tasks", "tiny")
 
 
 def test_a_csv_of_another_form_is_refused(tmp_path: Path) -> None:
@@ -348,7 +350,7 @@ def numbers(line: dict[str, str]) -> list[float]:
 
 @pytest.mark.parametrize("form", ["md", "tex"])
 def test_readable_forms_hold_exactly_the_numbers_of_the_csv(work: Path, form: str) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     text = shown() if form == "md" else Paths("tiny").table("main", form).read_text()
     if form == "md":
         body = text.split("---:|\n")[1].split("\n\n")[0].splitlines()
@@ -362,7 +364,7 @@ def test_readable_forms_hold_exactly_the_numbers_of_the_csv(work: Path, form: st
 
 
 def test_only_a_gain_whose_interval_excludes_zero_is_marked(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     text = shown()
     assert "| +2.00 [-0.48, +4.48] |" in text
     assert "| **+1.10 [+0.85, +1.35]** |" in text
@@ -371,7 +373,7 @@ def test_only_a_gain_whose_interval_excludes_zero_is_marked(work: Path) -> None:
 
 
 def test_caption_says_what_the_numbers_are(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     text = Paths("tiny").table("main", "md").read_text()
     assert text.startswith("### Semantic segmentation, Cityscapes val\n")
     setting = "CamVid test (stands in for Cityscapes), 96×128, width factor 0.5, "
@@ -381,7 +383,7 @@ def test_caption_says_what_the_numbers_are(work: Path) -> None:
 
 
 def test_caption_at_full_size_on_the_papers_data_warns_of_nothing(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     size, training = (1024, 2048), ("9 epochs", "8 epochs")
     data = ("T", "cityscapes", "cityscapes", "val", "paper", size, (1.0,), (1.0,))
     origin = Origin(*data, seeds=((0, 1, 2, 3),), training=training, input=(512, 1024))
@@ -392,19 +394,19 @@ def test_caption_at_full_size_on_the_papers_data_warns_of_nothing(work: Path) ->
 
 
 def test_markup_characters_are_escaped(work: Path) -> None:
-    stage.run(make_params(), "main", "tiny")
+    stage.write_table(make_params(), "main", "tiny")
     assert r"| H_R&D | N\|18 |" in shown()
     assert r"H\_R\&D & N\textbar{}18 &" in Paths("tiny").table("main", "tex").read_text()
 
 
 def test_markdown_rows_all_have_the_columns_of_the_head(work: Path) -> None:
-    stage.run(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
+    stage.write_table(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
     text = Paths("tiny").table("main", "md").read_text().replace("\\|", "")
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {2 + 5 + 3 + 1}
 
 
 def test_latex_is_balanced_ascii_and_rectangular(work: Path) -> None:
-    stage.run(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
+    stage.write_table(make_params(metrics=("miou", "pixel_accuracy")), "main", "tiny")
     text = Paths("tiny").table("main", "tex").read_text()
     assert text.isascii()
     plain = re.sub(r"\\[\\{}&%$#_]", "", text)
@@ -468,9 +470,9 @@ def test_a_pair_that_was_not_trained_alike_is_said(work: Path, train: dict[str, 
     for experiment in MIOU:
         sidecar = Paths("tiny").sidecar(experiment, 1)
         sidecar.write_text(json.dumps({"train": alike}))
-    stage.run(make_params(), "main", "tiny")  # alike, and the other seeds have no sidecar: no warning
+    stage.write_table(make_params(), "main", "tiny")  # alike, and the other seeds have no sidecar: no warning
     Paths("tiny").sidecar("paired", 1).write_text(json.dumps({"train": alike | train}))
     with pytest.warns(
         UserWarning, match=rf"'paired' and its base 'plain' were not trained alike \({named}\)"
     ):
-        stage.run(make_params(), "main", "tiny")
+        stage.write_table(make_params(), "main", "tiny")

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dejavu import config
-from dejavu.commands import tables as stage
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
 from dejavu.metrics import main_metric
 from dejavu.reports.tables import columns
+from dejavu.reports.tables import write as stage
 from dejavu.reports.tables.best_epoch import choose, read_epochs
 from dejavu.reports.tables.delta_mtl import score
 
@@ -158,7 +158,7 @@ def test_a_tenth_better_in_one_task_is_a_tenth_of_its_share(metric: str) -> None
 
 
 def test_rows_of_several_tasks_have_all_metrics_and_the_score_by_seed(work: Path) -> None:
-    stage.run(make_params(), "nyud", "tiny")
+    stage.write_table(make_params(), "nyud", "tiny")
     lines = read()
     assert list(lines["mtl"]) == columns([*METRICS, "delta_mtl"])
     for name in ("mtl", "mtl_dejavu"):
@@ -175,7 +175,7 @@ def test_rows_of_several_tasks_have_all_metrics_and_the_score_by_seed(work: Path
 
 
 def test_the_gain_of_the_score_is_paired(work: Path) -> None:
-    stage.run(make_params(), "nyud", "tiny")
+    stage.write_table(make_params(), "nyud", "tiny")
     ours, base = by_seed("mtl_dejavu"), by_seed("mtl")
     differences = [ours[seed] - base[seed] for seed in SEEDS]
     half = 4.302652729911275 * statistics.stdev(differences) / 3**0.5  # t with two degrees of freedom
@@ -185,7 +185,7 @@ def test_the_gain_of_the_score_is_paired(work: Path) -> None:
 
 
 def test_rows_of_one_task_have_neither_the_score_nor_other_metrics(work: Path) -> None:
-    stage.run(make_params(), "nyud", "tiny")
+    stage.write_table(make_params(), "nyud", "tiny")
     for name, task in LEARNS.items():
         filled = {key for key, value in read()[name].items() if key.endswith("_mean") and value}
         assert filled == {f"{main_metric(task)}_mean"}
@@ -194,27 +194,27 @@ def test_rows_of_one_task_have_neither_the_score_nor_other_metrics(work: Path) -
 
 def test_the_score_is_of_the_seeds_that_there_are_alone(work: Path) -> None:
     Paths("tiny").metrics("alone_d", 4).unlink()
-    stage.run(make_params(), "nyud", "tiny", partial=True)
+    stage.write_table(make_params(), "nyud", "tiny", partial=True)
     scores = by_seed("mtl")
     assert float(read()["mtl"]["delta_mtl_mean"]) == pytest.approx((scores[0] + scores[1]) / 2, abs=5e-5)
     assert (read()["mtl"]["seeds"], read()["mtl"]["miou_mean"]) == ("3", "40.166667")
     assert "Seeds that these lack do not count there." in text()
     for seed in (0, 1):
         Paths("tiny").metrics("alone_d", seed).unlink()
-    stage.run(make_params(), "nyud", "tiny", partial=True)
+    stage.write_table(make_params(), "nyud", "tiny", partial=True)
     assert (read()["mtl"]["status"], read()["mtl"]["delta_mtl_mean"]) == ("run", "")
     assert "relative changes" not in text()
 
 
 def test_nothing_is_a_share_of_zero(work: Path) -> None:
     write_metrics("alone_s", 1, (0.0,))  # a network that has learnt nothing
-    stage.run(make_params(), "nyud", "tiny")
+    stage.write_table(make_params(), "nyud", "tiny")
     scores = by_seed("mtl")
     assert float(read()["mtl"]["delta_mtl_mean"]) == pytest.approx((scores[0] + scores[4]) / 2, abs=5e-5)
 
 
 def test_the_column_has_its_head_and_says_what_it_is_relative_to(work: Path) -> None:
-    stage.run(make_params(), "nyud", "tiny")
+    stage.write_table(make_params(), "nyud", "tiny")
     heads = next(line for line in text().splitlines() if line.startswith("| Method"))
     assert heads.split(" | ")[-2:] == ["ΔMTL (%) ↑", "Gain [95 % interval] |"]
     assert "ΔMTL: the mean of the relative changes of mIoU, depth error and normals error" in text()
@@ -229,7 +229,7 @@ def test_the_column_has_its_head_and_says_what_it_is_relative_to(work: Path) -> 
 
 def test_single_task_experiments_without_a_line_are_read_and_named(work: Path) -> None:
     rows = [{"id": "mtl", "method": "MTL", "experiment": "mtl"}]
-    stage.run(make_params(rows=rows), "nyud", "tiny")
+    stage.write_table(make_params(rows=rows), "nyud", "tiny")
     mean = statistics.fmean(by_seed("mtl").values())
     assert float(read()["mtl"]["delta_mtl_mean"]) == pytest.approx(mean, abs=5e-5)
     assert "(alone_s, alone_d and alone_n; same seed, last epoch)" in text()
@@ -248,14 +248,14 @@ def test_what_the_score_is_against_must_be_named(
     work: Path, single: dict[str, str], message: str, epoch: str
 ) -> None:
     with pytest.raises(DejavuError, match=message):
-        stage.run(make_params(single=single, epoch=epoch), "nyud", "tiny")
+        stage.write_table(make_params(single=single, epoch=epoch), "nyud", "tiny")
 
 
 # ------------------------------------------------ the best epoch
 
 
 def best(**table: Any) -> dict[str, dict[str, str]]:
-    stage.run(make_params(epoch="best", **table), "nyud", "tiny")
+    stage.write_table(make_params(epoch="best", **table), "nyud", "tiny")
     return read()
 
 
@@ -321,10 +321,10 @@ def test_different_numbers_of_measured_epochs_are_all_said(work: Path) -> None:
 def test_a_seed_that_cannot_be_scored_has_no_best_epoch(work: Path) -> None:
     for seed in (0, 1):
         Paths("tiny").metrics("alone_d", seed).unlink()
-    stage.run(make_params(epoch="best"), "nyud", "tiny", partial=True)
+    stage.write_table(make_params(epoch="best"), "nyud", "tiny", partial=True)
     assert (read()["mtl"]["seeds"], read()["alone_s"]["seeds"]) == ("1", "3")
     Paths("tiny").metrics("alone_d", 4).unlink()
-    stage.run(make_params(epoch="best"), "nyud", "tiny", partial=True)
+    stage.write_table(make_params(epoch="best"), "nyud", "tiny", partial=True)
     assert (read()["mtl"]["status"], read()["alone_s"]["status"]) == ("not run", "run")
 
 

@@ -1,0 +1,163 @@
+"""`dejavu COMMAND ...`: which commands there are, and how one of them is run and ends.
+
+Only the file of the command that was typed is imported, and its `run` makes every import that costs time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ..errors import DejavuError, lacks_memory
+from ..system import extras
+from ..system.signals import Stopped
+
+COMMANDS = {
+    "download": "get a dataset's raw files (or render the synthetic scenes that stand in for it)",
+    "prepare": "check the raw files and write the compact form that training reads",
+    "train": "train every seed of an experiment; a killed run goes on where it was",
+    "evaluate": "measure the trained seeds of an experiment",
+    "predict": "write what trained seeds predict, as files for `dejavu score` and other tools",
+    "tables": "write a table as CSV, Markdown and LaTeX",
+    "figures": "draw the figures that params.yaml lists for a table",
+    "cost": "count parameters and GMACs of full-size networks, beside the paper's",
+    "plan": "say what trainings will take: steps, memory, disk and hours",
+    "list": "list experiments, networks, datasets and tables",
+    "show": "print an experiment's resolved configuration",
+    "score": "score predictions in files against ground truth",
+}
+"""Each file of this package that is a command, with its line in `dejavu --help`."""
+MOST_THREADS = 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status.
+
+    0; 2 for bad input; 75 where another process of the training has gone; 128 + its number for a signal.
+    """
+    _streams()
+    warnings.formatwarning = lambda message, *_, **__: f"dejavu: {message}\n"
+    try:
+        _threads()
+        line = sys.argv[1:] if arguments is None else list(arguments)
+        args = _parser(line).parse_args(line)
+        args.line = line
+        status: int | None = _run(args)
+        sys.stdout.flush()
+    except DejavuError as error:
+        return _say(str(error), error.status)
+    except Stopped as error:
+        status = _say(str(error), 128 + error.number)
+        return _again(status) if error.again else status
+    except BrokenPipeError:
+        # The reader (`| head`) has gone: nothing is left to say, and Python must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _say("interrupted: type the same command again", 130)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        return _say(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        reason = str(error).partition("DefaultCPUAllocator: ")[2] or str(error) or "Python found none"
+        return _say(
+            f"the memory does not suffice ({reason.partition('. ')[0]}): take a machine with more, or where "
+            "a network is at work lower crop, batch_size or width in params.yaml",
+            2,
+        )
+    return _again(status or 0)
+
+
+def _run(args: argparse.Namespace) -> int | None:
+    """Run the command. Raises DejavuError where a package of the pipeline is missing."""
+    clone = ", and run it in a clone of the repository, which has params.yaml"
+    with extras.extra("pipeline", "this command", clone if hasattr(args, "params") else ""):
+        status: int | None = args.run(args)
+    return status
+
+
+def _again(status: int) -> int:
+    """The same status; where it is that of an early word from Slurm, the job is to be run again."""
+    if status > 128:
+        from ..engines.slurm_requeue import requeue
+
+        told = requeue(status - 128)
+        if told:
+            _say(told, status)
+    return status
+
+
+def _say(sentence: str, status: int) -> int:
+    # What came from outside (names, a server's answer) may hold what a terminal would obey.
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(sentence.split()))
+    print(f"dejavu: {plain}", file=sys.stderr)
+    return status
+
+
+def _streams() -> None:
+    """Have no output fail: of a name that the terminal cannot show, or where nobody listens at all."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _threads() -> None:
+    """One thread a job that sleeps when it waits, before torch reads these.
+
+    Results are the same to the bit at a fixed number of threads only, and two jobs of one thread are faster
+    than one of two on small networks. DEJAVU_THREADS sets another number.
+
+    Raises DejavuError where that is none: OpenMP would take as many threads as it likes.
+    """
+    threads = os.environ.get("DEJAVU_THREADS", "1")
+    if not (re.fullmatch("0{0,9}[1-9][0-9]{0,3}", threads) and int(threads) <= MOST_THREADS):
+        raise DejavuError(
+            f"the environment variable DEJAVU_THREADS is '{threads[:40]}': a number from 1 to {MOST_THREADS} "
+            "is needed"
+        )
+    os.environ["OMP_NUM_THREADS"] = threads
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # cuBLAS is deterministic only with a fixed workspace.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a wrong command line, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise DejavuError(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line: all commands by name, and the arguments of the one in the line."""
+    parser = _Parser(prog="dejavu", description="DejaVu (CVPR 2023), reproduced: train, measure, compare.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    typed = next((word for word in line if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary}.")
+        if name == typed:
+            module = importlib.import_module(f".{name}", __package__)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from .. import __version__
+
+        print(__version__)
+        parser.exit()

@@ -1,0 +1,61 @@
+"""What commands have in common: the arguments that name a configuration, and reading it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..config import Params
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Add `--params` and `--scale`."""
+    parser.add_argument("--params", default="params.yaml", metavar="FILE", help="default: params.yaml")
+    parser.add_argument("--scale", metavar="SCALE", help="smoke, demo, open or paper; default: params.yaml's")
+
+
+def add_name(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add `--params`, `--scale` and the name of a dataset, experiment or table, as `args.name`."""
+    add_configuration(parser)
+    parser.add_argument("name", metavar=kind.upper())
+
+
+def add_partial(parser: argparse.ArgumentParser) -> None:
+    """Add `--partial`, for commands that read the results of a table."""
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="rows and seeds that are not there yet are 'not run', and no error",
+    )
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the rows that a command counts, as `args.names`, and `--json`."""
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="ROW",
+        help="a row of a table, an experiment or a network; default: every row that has an experiment",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def read_configuration(args: argparse.Namespace) -> tuple[Params, str]:
+    """params.yaml and the name of the chosen scale. Raises DejavuError where either cannot be used."""
+    from ..config.loading import load
+
+    params = load(args.params)
+    return params, params.get_scale(args.scale).name
+
+
+@contextmanager
+def job(args: argparse.Namespace) -> Iterator[tuple[Params, str]]:
+    """The same for a command that an engine runs: a job of DVC keeps Snakemake out while it runs."""
+    from ..engines.one_at_a_time import job_of_dvc
+
+    params, scale = read_configuration(args)
+    with job_of_dvc():
+        yield params, scale

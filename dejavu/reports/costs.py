@@ -1,0 +1,153 @@
+"""Full-size parameters and GMACs of rows, counted, beside the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config import Params, Row, Run
+from ..errors import DejavuError, nearest
+from .tables.cells import TOLERANCE, near
+
+COSTS = {"params_m": "params (M)", "gmacs": "GMACs"}
+
+
+@dataclass
+class Counted:
+    """One network at one size, and the rows that it is the network of."""
+
+    network: str
+    run: Run
+    rows: list[str] = field(default_factory=list)
+    paper: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    ours: dict[str, Any] = field(default_factory=dict)
+    fault: str = ""
+
+    def ratio(self, key: str) -> float | None:
+        """Ours to the paper's."""
+        return self.ours[key] / self.paper[key] if key in self.paper and key in self.ours else None
+
+    @property
+    def off(self) -> bool:
+        """Whether a cost is further from the paper's than its rounding explains."""
+        return any(not near(self.ours[key], self.paper[key]) for key in self.paper if key in self.ours)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        told: dict[str, Any] = {"network": self.network, "rows": self.rows, "input": self.ours.get("input")}
+        for key in COSTS:
+            told |= {key: self.ours.get(key), f"paper_{key}": self.paper.get(key)}
+            told[f"ratio_{key}"] = self.ratio(key)
+        return told | {"within_tolerance": not self.off, "notes": self.notes, "fault": self.fault or None}
+
+
+def count(params: Params, names: Sequence[str], scale: str) -> list[Counted]:
+    """Each network of the named rows at its dataset's size, counted once."""
+    from ..evaluation.measure import cost
+
+    found: dict[tuple[str, str, tuple[str, ...]], Counted] = {}
+    for name, row in chosen(params, names):
+        run = params.run(name, scale)
+        one = found.setdefault((run.network.name, run.dataset, run.tasks), Counted(run.network.name, run))
+        one.rows += [row.id if row else name] if (row.id if row else name) not in one.rows else []
+        if row is not None:
+            one.paper = {key: value for key, value in row.paper.items() if value and key in COSTS} | one.paper
+            one.notes += [row.note] if row.note and row.note not in one.notes else []
+    for one in found.values():
+        try:
+            one.ours = cost(params, one.run)
+        except DejavuError as error:
+            one.fault = str(error)
+        except (NotImplementedError, RuntimeError, TypeError, ValueError, ImportError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            one.fault = f"on the meta device it fails: {reason}"
+    return list(found.values())
+
+
+def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]:
+    """Experiments, each with the row that it fills: those of named rows, experiments or networks, or all.
+
+    Raises DejavuError for a name that is none of them, or a network that no experiment has.
+    """
+    rows = [(row.experiment, row) for table in params.tables.values() for row in table.rows if row.experiment]
+    filled = {experiment for experiment, _ in rows}
+    every: list[tuple[str, Row | None]] = [*rows, *((name, None) for name in params.experiments)]
+    if not names:
+        return [*rows]
+    known = {row.id for table in params.tables.values() for row in table.rows}
+    found: list[tuple[str, Row | None]] = []
+    for name in names:
+        if name not in known | params.experiments.keys() | params.networks.keys():
+            hint = nearest(name, known | params.experiments.keys() | params.networks.keys())
+            raise DejavuError(f"there is no row, experiment or network '{name}', {hint}")
+        # An experiment may be called as its network is: then it is meant, and not all that have the network.
+        called = name in known or name in params.experiments
+        fits = [
+            (experiment, row)
+            for experiment, row in every
+            if (row is not None or experiment not in filled)
+            and (
+                name in (experiment, row and row.id)
+                if called
+                else name == params.experiments[experiment].network
+            )
+        ]
+        if not fits:
+            what = "row" if name in known else "network"
+            raise DejavuError(f"{what} '{name}' has no experiment, which says on what data it is used")
+        found += [fit for fit in fits if fit not in found]
+    return found
+
+
+def text(found: Sequence[Counted]) -> str:
+    """Aligned columns, and below them why costs differ."""
+    heads = ["network", "input", *(f"{name}|paper|ratio" for name in COSTS.values()), "rows"]
+    lines = ["|".join(heads).split("|")]
+    for one in found:
+        cells = [one.network, "x".join(map(str, one.ours.get("input", ["-"])))]
+        for key in COSTS:
+            ratio = one.ratio(key)
+            cells.append(f"{one.ours[key]:.2f}" if key in one.ours else "-")
+            cells.append(f"{one.paper[key]:g}" if key in one.paper else "")
+            mark = "*" if ratio is not None and not near(one.ours[key], one.paper[key]) else ""
+            cells.append("" if ratio is None else f"{ratio:.3f}{mark}")
+        lines.append([*cells, _listed(one.rows)])
+    told = [aligned(lines), ""]
+    told.append(
+        "Of the full-size network that is deployed, for one image of the input's size. GMACs: 1e9 "
+        "multiply-accumulates of convolutions and matrix products."
+    )
+    if any(one.off for one in found):
+        told.append(f"* more than {100 * TOLERANCE:g} % off the paper's:")
+    for one in found:
+        if one.off:
+            told.append(f"  {one.network}: {' '.join(one.notes) or 'no note of its row says why'}")
+    told += [f"{one.network} could not be counted: {one.fault}" for one in found if one.fault]
+    return "\n".join(told)
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns as wide as they must be, numbers to the right: all but the first `left` and the last.
+
+    >>> print(aligned([["a", "bb", "c"], ["aaa", "b", "c"]]))
+    a    bb  c
+    aaa   b  c
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    last = len(widths) - 1
+    shown = []
+    for line in lines:
+        cells = [
+            cell.ljust(width) if place < left or place == last else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        shown.append("  ".join(cells).rstrip())
+    return "\n".join(shown)
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    """A few names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -45,10 +45,10 @@ def predict(
     Class maps (H, W) uint8, panoptic codes (H, W) uint16 (tasks/segments.py), depth (H, W) float32 in metres,
     or normals (H, W, 3) float32 of unit length, or of several tasks, which are seen whole, a mapping of these
     by their names: at the image's size, or at the height and width that `sizes` (N, 2) has for it, where
-    labels have others. `crop` is the window of sliding protocols; `align_corners` says how the network's maps are
-    enlarged, `things` which classes of a panoptic network are of things. Whole images of one size are shown
-    in batches, all others one by one (and windows in batches). The network's mode is left as it is: give it
-    in evaluation mode.
+    labels have others. `crop` is the window of sliding protocols; `align_corners` says how the network's
+    maps are enlarged, `things` which classes of a panoptic network are of things. Whole images of one size
+    are shown in batches, all others one by one (and windows in batches). The network's mode is left as it
+    is: give it in evaluation mode.
 
     Raises DejavuError where the protocol is not made for the task or lacks its crop.
     """

@@ -17,7 +17,7 @@ from dejavu.compute import gpus
 NAMES = ["GPU-a", "GPU-b", "GPU-c"]
 CLAIMS = """
 import sys
-from dejavu.parallel import gpus
+from dejavu.compute import gpus
 print(gpus.claim(sys.argv[1:]), flush=True)
 input()
 """

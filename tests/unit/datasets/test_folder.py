@@ -243,8 +243,8 @@ def test_one_entry_is_enough_for_both_stages(
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "mine", **SUBFOLDERS)
     params = loading.load(write_params(root, Path("mine"), categories=["x", "y", "y"]))
-    for stage in (download, prepare):
-        stage.run(params, "cityscapes", "smoke")
+    download.download_dataset(params, "cityscapes", "smoke")
+    prepare.prepare_dataset(params, "cityscapes", "smoke")
     prepared = Path("data/smoke/prepared/cityscapes")
     report = store.read_report(prepared, params.part("cityscapes", "smoke"))
     assert (report["source"], report["stands_in_for"], report["licence"]) == ("mine", "cityscapes", "my own")

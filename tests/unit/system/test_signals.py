@@ -137,7 +137,7 @@ def test_a_job_that_only_measured_asks_for_no_other(
 HOLDS = """
 import sys
 from pathlib import Path
-from dejavu.lock import locked
+from dejavu.system.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     input()

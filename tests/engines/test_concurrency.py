@@ -78,7 +78,9 @@ def test_a_lock_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:
         locks.hold(path, alone=True)
     # A job that such a process started, and that goes on, has nothing of its lock.
     child = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
-    code = f"from dejavu import lock; sign = lock.hold(lock.Path({str(path)!r}), alone=True); {child}"
+    code = (
+        f"from dejavu.system import locks; sign = locks.hold(locks.Path({str(path)!r}), alone=True); {child}"
+    )
     job = begin(sys.executable, "-c", f"{code}; import os; os.kill(os.getpid(), 9)", folder=ROOT)
     assert job.stdout is not None
     orphan = int(job.stdout.readline())

@@ -95,7 +95,7 @@ def test_a_look_at_a_lock_refuses_nobody(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     looks = begin(
         *(sys.executable, "-c"),
-        f"from dejavu import lock\nprint(flush=True)\nwhile True: lock.is_held(lock.Path({str(path)!r}))",
+        f"from dejavu.system import locks\nprint(flush=True)\nwhile True: locks.is_held(locks.Path({str(path)!r}))",
         folder=ROOT,
     )
     try:

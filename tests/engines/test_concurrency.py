@@ -93,11 +93,9 @@ def test_a_lock_is_free_when_its_holder_is_gone(tmp_path: Path) -> None:
 
 def test_a_look_at_a_lock_refuses_nobody(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    looks = begin(
-        *(sys.executable, "-c"),
-        f"from dejavu.system import locks\nprint(flush=True)\nwhile True: locks.is_held(locks.Path({str(path)!r}))",
-        folder=ROOT,
-    )
+    look = f"while True: locks.is_held(locks.Path({str(path)!r}))"
+    code = f"from dejavu.system import locks\nprint(flush=True)\n{look}"
+    looks = begin(sys.executable, "-c", code, folder=ROOT)
     try:
         assert looks.stdout is not None and looks.stdout.readline() == "\n"
         for alone in (True, False) * 200:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..config import Params
 from ..config.paths import Paths
 from ..errors import DejavuError, nearest
-from ..system.files import read_json
+from ..system.files import read_json, read_text
 from .tables.markdown import escaped
 
 READING = """\
@@ -64,7 +64,7 @@ def read_remarks(params: Params, path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    first, *rest = re.split(r"^## (.*)\n", path.read_text(encoding="utf-8"), flags=re.M)
+    first, *rest = re.split(r"^## (.*)\n", read_text(path), flags=re.M)
     remarks = {"": first.strip()}
     for name, text in zip(rest[::2], rest[1::2], strict=True):
         if name not in params.tables:
@@ -77,7 +77,7 @@ def read_remarks(params: Params, path: Path) -> dict[str, str]:
 
 def _section(params: Params, paths: Paths, name: str, remark: str) -> str:
     """A table with its remark, its figures and its files; Markdown's title is one level higher here."""
-    table = paths.table(name, "md").read_text(encoding="utf-8").strip().replace("### ", "## ", 1)
+    table = read_text(paths.table(name, "md")).strip().replace("### ", "## ", 1)
     title = escaped(params.tables[name].title)
     kinds = [kind for kind in params.tables[name].figures if paths.figure(name, kind).exists()]
     figures = [f"![{title}: {kind}](figures/{paths.figure(name, kind).name})" for kind in kinds]

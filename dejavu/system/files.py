@@ -64,6 +64,14 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A file's text. Raises DejavuError where it is not UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except ValueError as error:
+        raise DejavuError(f"{path} is no text in UTF-8 ({error})") from None
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` atomically with sorted keys, so that equal values are equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.commands import tables
-from dejavu.config import Params
+from dejavu.commands import main
+from dejavu.config import Params, loading
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
 from dejavu.reports.results_page import READING, results_page
 from dejavu.reports.short_table import BEGIN, END, fill, short_table
+from dejavu.reports.tables.write import write_table
 from unit.reports.tables import test_tables
 from unit.reports.tables.test_tables import make_params, work
 
@@ -23,7 +24,7 @@ __all__ = ["work"]  # a fixture
 def params(work: Path) -> Params:
     """The table 'main' is written, the other two are not; its row 'b' has its base's name."""
     params = make_params()
-    tables.run(params, "main", "tiny")
+    write_table(params, "main", "tiny")
     return params
 
 
@@ -78,14 +79,19 @@ def test_a_scale_without_tables_has_no_page(work: Path) -> None:
         results_page(make_params(), "tiny")
 
 
-def test_the_short_table_has_pairs_of_one_network_with_the_papers_values(work: Path) -> None:
+def pairs_of_one_network() -> Params:
+    """Rows 'b' and 'c' of the table are DejaVu rows of row 'a', the same network."""
     rows = [row | {} for row in test_tables.ROWS]
     rows[0] |= {"method": "HRNet", "backbone": "HRNet18"}
     params = make_params()
     table = type(params.tables["main"]).model_validate(params.tables["main"].model_dump() | {"rows": rows})
-    params = params.model_copy(update={"tables": {"main": table, "again": table}})
+    return params.model_copy(update={"tables": {"main": table, "again": table}})
+
+
+def test_the_short_table_has_pairs_of_one_network_with_the_papers_values(work: Path) -> None:
+    params = pairs_of_one_network()
     for name in params.tables:
-        tables.run(params, name, "tiny")
+        write_table(params, name, "tiny")
     _, _, *lines = short_table(params, "tiny").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:2]]
     assert cells == [
@@ -100,6 +106,25 @@ def test_the_short_table_has_pairs_of_one_network_with_the_papers_values(work: P
 def test_there_is_no_short_table_without_pairs(params: Params) -> None:
     with pytest.raises(DejavuError, match="no pair with values of the paper was run at scale tiny"):
         short_table(params, "tiny")
+
+
+def test_the_command_writes_the_page_and_fills_a_file(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loading, "load", lambda file: pairs_of_one_network())
+    write_table(pairs_of_one_network(), "main", "tiny")
+    readme = work / "README.md"
+    readme.write_text(f"# A\n\n{BEGIN}old\n{END}\nmore\n")
+    assert main(["index", "--scale", "tiny", "--readme", "README.md"]) == 0
+    assert capsys.readouterr().out == "results/tiny/README.md\nREADME.md\n"
+    assert Paths("tiny").page.read_text() == results_page(pairs_of_one_network(), "tiny")
+    short = short_table(pairs_of_one_network(), "tiny")
+    assert readme.read_text() == f"# A\n\n{BEGIN}{short}{END}\nmore\n"
+    for fault, named in ((b"\xff", "README.md is no text in UTF-8"), (b"a", "README.md has no lines '<!--")):
+        readme.write_bytes(fault)
+        Paths("tiny").page.unlink(missing_ok=True)
+        assert main(["index", "--scale", "tiny", "--readme", "README.md"]) == 2
+        assert named in capsys.readouterr().err and not Paths("tiny").page.exists()
 
 
 def test_a_block_is_filled_between_its_marks() -> None:

@@ -1,6 +1,6 @@
 """Numbers of the best epoch, chosen on the test split, as much public code reports them.
 
-The rule is that of MTPSL (nyu_mtl_xtc.py): of a network of several tasks the epoch with the highest delta-MTL
+The rule is that of MTPSL (nyu_mtl_xtc.py): for a multi-task network the epoch with the highest delta-MTL
 on the test split, against single-task networks; of one task that of its best metric. The first one counts
 where two are the same. Here the single-task networks are ours, of the same seed, at their last epoch.
 
@@ -40,7 +40,7 @@ class Best:
 def best(params: Params, name: str, scale: str, results: Mapping[str, Result], validate: str) -> Best:
     """The results of a table's rows with the numbers of each seed's best epoch instead of the last one's.
 
-    `validate` is the split that the logs' numbers are of. A row of several tasks keeps those seeds for which
+    `validate` is the split that the logs' numbers are of. A multi-task row keeps those seeds for which
     there is something to compare with, and is left out where there is none. Raises DejavuError where the
     numbers in the logs are of another split than the rows', or the table shows what the logs do not have.
     """

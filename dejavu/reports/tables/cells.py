@@ -80,7 +80,7 @@ class Content:
         return base["note"] if base["gmacs"] == line["gmacs"] else ""
 
     def name(self, line: Mapping[str, str]) -> str:
-        """How a line is called: 'HRNet', and 'HRNet + DejaVu' of a line that names its base's method again.
+        """The name of a line: 'HRNet', or 'HRNet + DejaVu' for a line with the same method as its base.
 
         A line with a text of its own, 'redaction: low-pass', keeps that.
         """

@@ -1,4 +1,4 @@
-"""How metrics and datasets are named for readers."""
+"""Names of metrics, costs and datasets for readers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def find(metric: str) -> Metric:
 
 
 def of_tasks(metrics: Iterable[str], *tasks: str) -> tuple[str, ...]:
-    """Those metrics that measure one of the tasks.
+    """The metrics that measure one of the tasks.
 
     >>> of_tasks(["miou", "rmse", "normal_merr"], "semantic", "depth"), of_tasks(["miou"], "depth")
     (('miou', 'rmse'), ())

@@ -31,7 +31,7 @@ class Result:
 
 
 def measured_seeds(paths: Paths, run: Run) -> tuple[int, ...]:
-    """Those of the run's seeds of which there are metrics."""
+    """The seeds of the run that have metrics."""
     return tuple(seed for seed in run.seeds if paths.metrics(run.experiment, seed).exists())
 
 

@@ -1,4 +1,4 @@
-"""Whether the two rows of a pair were trained alike: a gain is DejaVu's only if they were."""
+"""Checks that the two rows of a pair were trained alike: only then is a gain DejaVu's alone."""
 
 from __future__ import annotations
 

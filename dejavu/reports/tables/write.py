@@ -63,7 +63,7 @@ def write_table(params: Params, name: str, scale: str, partial: bool = False) ->
 
 
 def _check_characters(name: str, forms: dict[str, str]) -> None:
-    """Before any is written: metrics may hold what JSON can spell and UTF-8 cannot."""
+    """Refuse characters that JSON can hold and UTF-8 cannot, before any file is written."""
     for text in forms.values():
         try:
             text.encode()

@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup all results test test-wheel test-slurm test-faults lint bench docs lock clean
+.PHONY: help setup all results dvc.yaml test test-wheel test-slurm test-faults lint bench docs lock clean
 
 READY := .venv/.ready
 OURS := .venv/.made-by-make
@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## set up .venv from requirements.lock; the other targets do so by themselves
 
@@ -30,6 +30,9 @@ results: $(READY)  ## take over results that were shared: fetch the checkpoints;
 	fi
 	@snakemake all --touch --forceall --quiet all
 	@echo "results/ and checkpoints/ are complete: snakemake and dvc repro --allow-missing find nothing to do."
+
+dvc.yaml: $(READY)  ## write it again, after a change of params.yaml's tables: the pipeline for `dvc repro`
+	@dejavu dvc
 
 test: $(READY)  ## run the tests (ARGS=... goes to pytest)
 	@$(ONE_THREAD) python -m pytest -n 2 $(ARGS)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ..datasets.prepared.store import Split
     from ..evaluation.files import Files
 
-ROOT = Path("predictions")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's name, a seed and the folder to write to."""
@@ -67,7 +65,7 @@ def write_predictions(
             raise DejavuError(f"{weights} is missing: run `dejavu train {name} --scale {scale}`")
         training_of(run, chosen, report)  # that these weights are the configuration's
     split = open_split(Paths(scale).prepared(run.dataset), report["evaluate"])
-    out = ROOT / scale / name if out is None else out
+    out = Paths(scale).predictions(name) if out is None else out
     truths = truth(run, split)
     _write(params, run, report, out, "truth", split.names, _rows(run, truths, len(split.names)))
     for chosen in seeds:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..system.locks import Sign, hold
+from ..system.locks import HeldLock, hold
 
 if TYPE_CHECKING:
     import torch
 
-_taken: Sign | None = None  # until the process ends, however it ends
+_taken: HeldLock | None = None  # until the process ends, however it ends
 _settled = False
 
 

@@ -1,4 +1,8 @@
-"""Where everything lies, relative to the repository root: the one place that spells a path."""
+"""Where everything lies, relative to the repository root: the one place that spells a path.
+
+Both engines use it, with wildcards in place of names: `Paths("{scale}").weights("{experiment}", "{seed}")` is
+what Snakemake calls a pattern, and `Paths("${scale.name}").prepared("${key}")` is a path of dvc.yaml.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,13 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+FORMS = ("csv", "md", "tex")
+"""a table's files"""
+NETWORK_COSTS = Path("runs/costs")
+"""undeclared: parameters and GMACs of networks that were counted once, by a hash of what they depend on"""
+STEP_COSTS = Path("runs/plan")
+"""undeclared: memory and operations of training steps, in the same way"""
 
 
 @dataclass(frozen=True)
@@ -29,15 +40,15 @@ class Paths:
         return self.prepared(dataset) / "report.json"
 
     # checkpoints/ and runs/: what train makes
-    def weights(self, experiment: str, seed: int) -> Path:
+    def weights(self, experiment: str, seed: int | str) -> Path:
         """The plain base network's weights: what is deployed."""
         return self.root / "checkpoints" / self.scale / experiment / f"seed{seed}.safetensors"
 
-    def regenerator(self, experiment: str, seed: int) -> Path:
+    def regenerator(self, experiment: str, seed: int | str) -> Path:
         """The regenerator's weights (DejaVu rows only): used by the figures, never deployed."""
         return self.weights(experiment, seed).with_name(f"seed{seed}.regenerator.safetensors")
 
-    def run(self, experiment: str, seed: int) -> Path:
+    def run(self, experiment: str, seed: int | str) -> Path:
         """Undeclared: what a killed training needs to go on."""
         return self.root / "runs" / self.scale / experiment / f"seed{seed}"
 
@@ -56,13 +67,13 @@ class Paths:
         """Written by people: what they remark on the scale's tables."""
         return self.results / "remarks.md"
 
-    def log(self, experiment: str, seed: int) -> Path:
+    def log(self, experiment: str, seed: int | str) -> Path:
         return self.results / "logs" / experiment / f"seed{seed}.csv"
 
-    def metrics(self, experiment: str, seed: int) -> Path:
+    def metrics(self, experiment: str, seed: int | str) -> Path:
         return self.results / "metrics" / experiment / f"seed{seed}.json"
 
-    def sidecar(self, experiment: str, seed: int) -> Path:
+    def sidecar(self, experiment: str, seed: int | str) -> Path:
         """Beside the metrics: what differs between identical runs."""
         return self.metrics(experiment, seed).with_suffix(".run.json")
 
@@ -72,9 +83,17 @@ class Paths:
     def figure(self, table: str, kind: str) -> Path:
         return self.results / "figures" / f"{table}_{kind}.png"
 
+    def speed(self) -> Path:
+        """Seconds of training steps that `dejavu plan --measure` timed. No job reads or writes it."""
+        return self.results / "speed.json"
+
+    # predictions/: what predict writes for other tools
+    def predictions(self, experiment: str) -> Path:
+        return self.root / "predictions" / self.scale / experiment
+
 
 def drop_other_seeds(folder: Path, seeds: Collection[int]) -> None:
-    """Remove the files of seeds that params.yaml no longer lists: none may be found beside the others."""
+    """Remove the files of seeds that params.yaml no longer lists, so that none lies beside the others."""
     for file in folder.glob("seed*"):
         number = re.match(r"seed(\d+)\.", file.name)
         if number and int(number[1]) not in seeds:

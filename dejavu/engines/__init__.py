@@ -1,1 +1,1 @@
-"""What keeps Snakemake, DVC and Slurm from spoiling each other's work."""
+"""Snakemake, DVC and Slurm: the pipeline as they need it, and what keeps each from spoiling the others' work."""

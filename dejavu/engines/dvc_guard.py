@@ -1,9 +1,10 @@
-"""Has DVC refuse, before it touches anything, to work where Snakemake does.
+"""Makes DVC refuse to run where Snakemake is at work, before it removes any file.
 
-DVC removes a stage's outputs before it starts the command, whose refusal would come too late. What a running
-DVC works on stands in `.dvc/tmp/rwlock`, and a second one that wants the same says so and stops; there
-Snakemake says that it works on the whole clone. An entry of a process that has gone DVC drops by itself; so
-it does with one of another machine, whose processes it cannot see: one_at_a_time.py still refuses.
+DVC removes a stage's outputs before it starts the command, so a refusal by the command itself
+(one_at_a_time.py) comes too late. A running DVC lists the paths that it works on in `.dvc/tmp/rwlock`, and a
+second DVC that needs one of them stops with an error. Snakemake's entry there names the whole clone. DVC
+drops entries of processes that have ended, and those of another machine, whose processes it cannot see: there
+one_at_a_time.py still refuses.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ from ..system.locks import hold
 
 FILE = Path(".dvc/tmp/rwlock")
 GUARD = Path(".dvc/tmp/rwlock.lock")
-"""held by who reads or writes that file"""
-SAID = "Snakemake, which is at work in this clone"
+"""locked by the process that reads or writes that file"""
+COMMAND = "Snakemake, which is at work in this clone"
 
 
-def occupy() -> None:
-    """Say that this process works on all of the clone, as long as it lives; nothing where there is no DVC."""
-    here = {"pid": os.getpid(), "cmd": SAID}
+def announce() -> None:
+    """Enter this process as one that works on the whole clone. Does nothing where DVC is not set up."""
+    here = {"pid": os.getpid(), "cmd": COMMAND}
     _edit(lambda write: write | {str(Path.cwd()): here})
 
 
-def leave() -> None:
-    """Take that back."""
+def withdraw() -> None:
+    """Remove the entry of `announce`."""
     own = os.getpid()
-    _edit(lambda write: {path: who for path, who in write.items() if who != {"pid": own, "cmd": SAID}})
+    _edit(lambda write: {path: who for path, who in write.items() if who != {"pid": own, "cmd": COMMAND}})
 
 
 def _edit(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Change what is being written to. A file of another form is DVC's affair: it is left as it is."""
+    """Change the entries of paths that are written to. A file of another form is left as it is."""
     if not FILE.parents[1].is_dir():
         return
     with suppress(OSError), hold(GUARD, alone=True):
         try:
-            found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-            found["write"] = change(found.get("write", {}))
+            entries = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+            entries["write"] = change(entries.get("write", {}))
         except (ValueError, TypeError, AttributeError):
             return
-        write_text(FILE, json.dumps({"read": {}} | found))
+        write_text(FILE, json.dumps({"read": {}} | entries))

@@ -8,39 +8,40 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DejavuError
-from ..system.locks import Sign, hold, is_held
+from ..system.locks import HeldLock, hold, is_held
 from . import dvc_guard
 
 SNAKEMAKE = Path(".snakemake/dejavu.lock")
-"""held by the Snakemake that runs jobs here; a job of DVC looks at it"""
+"""held by the Snakemake that runs jobs here"""
 DVC = Path(".dvc/tmp/dejavu.lock")
-"""held by every job that DVC runs here; between its jobs DVC holds a lock of its own"""
+"""held by every job that DVC runs here"""
 DVC_ITSELF = Path(".dvc/tmp/lock")
+"""held by DVC between its jobs"""
 _AT_WORK = "is at work in this clone: wait for its end, since each engine removes what it is about to make"
 
 
-def become_snakemake() -> Sign:
-    """Keep DVC and every other Snakemake out of this clone until the sign that is returned is closed.
+def lock_for_snakemake() -> HeldLock:
+    """Keep DVC and every other Snakemake out of this clone until the returned lock is closed.
 
-    Raises DejavuError where one is at work here. Each engine first says that it is there and then looks for
-    the other, so that of two that start together one stops at least.
+    Raises DejavuError where one is at work here. Each engine first takes its own lock and then looks at the
+    other's, so that of two that start together at least one stops.
     """
     try:
-        sign = hold(SNAKEMAKE, alone=True)
+        lock = hold(SNAKEMAKE, alone=True)
     except BlockingIOError:
         raise DejavuError(f"another Snakemake {_AT_WORK}") from None
-    sign.put_name()
+    lock.write_host_name()
     if is_held(DVC) or is_held(DVC_ITSELF):
-        sign.close()
+        lock.close()
         raise DejavuError(f"DVC {_AT_WORK}")
-    dvc_guard.occupy()
-    sign.at_close.append(dvc_guard.leave)
-    return sign
+    dvc_guard.announce()
+    lock.at_close.append(dvc_guard.withdraw)
+    return lock
 
 
 @contextmanager
 def job_of_dvc() -> Iterator[None]:
-    """Keep Snakemake out of this clone while a job of DVC runs; of other jobs nothing is asked.
+    """Keep Snakemake out of this clone while a job of DVC runs. Outside DVC this does nothing.
 
     Raises DejavuError where Snakemake is at work here.
     """

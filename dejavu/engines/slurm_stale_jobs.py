@@ -1,7 +1,7 @@
 """Slurm jobs that a killed Snakemake left behind.
 
-Nobody waits for them any more, yet they go on, or start later, and remove and make files that the next run
-makes, too. What they have trained is not lost: asked to stop, a training saves its step (system/signals.py).
+No process waits for them any more, yet they go on, or start later, and remove and write files of the next
+run. No training is lost when they are cancelled: it saves its step when Slurm stops it (system/signals.py).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import time
 from pathlib import Path
 
 from ..errors import DejavuError
-from ..system.locks import Sign
+from ..system.locks import HeldLock
 
 # Snakemake's plugin names all jobs of a run by the run's UUID, behind a prefix if the user wants one.
 RUN = re.compile(r"(.*_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def cancel(sign: Sign, seconds: float = 180.0) -> None:
+def cancel(lock: HeldLock, seconds: float = 180.0) -> None:
     """Cancel jobs that Snakemake once sent from this folder, and wait until they are gone.
 
-    `sign` must be the one of `become_snakemake`: as long as this process alone holds it, no such job has a
-    Snakemake that waits for it. Where that is not sure, nothing is cancelled.
+    `lock` must be the one of `lock_for_snakemake`: as long as this process alone holds it, no other Snakemake
+    waits for such a job. Where that is not sure, nothing is cancelled.
 
     Raises DejavuError where Slurm does not answer, or jobs are still there after so many seconds.
     """
@@ -31,7 +31,7 @@ def cancel(sign: Sign, seconds: float = 180.0) -> None:
     if not jobs:
         return
     which = f"Slurm job{'s' * (len(jobs) > 1)} {', '.join(jobs)} of an earlier run"
-    if not sign.sure:
+    if not lock.sure:
         raise DejavuError(
             f"{which} may still write here, and nobody can tell from this machine whether its Snakemake "
             f"lives: wait for its end, or `scancel {' '.join(jobs)}`"
@@ -50,23 +50,26 @@ def cancel(sign: Sign, seconds: float = 180.0) -> None:
 
 
 def _find() -> list[str]:
-    """Ids of this user's jobs, waiting, running or ending, that a Snakemake sent from this folder."""
+    """Return the ids of this user's jobs, also ending ones, that a Snakemake sent from this folder."""
     here = Path.cwd().resolve()
-    found = []
-    for line in _ask("squeue", "--me", "--noheader", "--format=%A|%j|%Z").splitlines():
+    ids = []
+    for line in _output("squeue", "--me", "--noheader", "--format=%A|%j|%Z").splitlines():
         number, name, folder = line.split("|", 2)
         if RUN.fullmatch(name) and Path(folder).resolve() == here:
-            found.append(number)
-    return list(dict.fromkeys(found))
+            ids.append(number)
+    return list(dict.fromkeys(ids))
 
 
-def _ask(*command: str) -> str:
-    """What a command of Slurm prints. Raises DejavuError with its last word where it fails."""
+def _output(*command: str) -> str:
+    """Return what a command of Slurm prints.
+
+    Raises DejavuError with the last line of its error where it fails.
+    """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DejavuError(f"{command[0]} does not answer ({error}): is this a node of a cluster?") from None
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise DejavuError(f"Slurm does not answer ({said}): run this again when `squeue --me` does")
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise DejavuError(f"Slurm does not answer ({reason}): run this again when `squeue --me` does")
     return done.stdout

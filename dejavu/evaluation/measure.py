@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..config import Params, Run
-from ..config.paths import Paths
+from ..config.paths import NETWORK_COSTS, Paths
 from ..errors import DejavuError
 from ..metrics import collect
 from ..system.files import read_json, write_json
@@ -116,7 +115,7 @@ def cost(params: Params, run: Run) -> dict[str, Any]:
     size, network = params.cost_input(run.dataset), run.network
     code = code_hash(["networks.cost", f"networks.{network.module}"])
     asked = [network.module, network.options, outputs, size, code]
-    path = Path("runs/costs") / f"{json_hash(asked)[:16]}.json"
+    path = NETWORK_COSTS / f"{json_hash(asked)[:16]}.json"
     try:
         found = read_json(path)
         if found["asked"] == json_hash(asked):

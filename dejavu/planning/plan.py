@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..config import Params, Run
+from ..config.paths import STEP_COSTS
 from ..errors import DejavuError
 from ..system.files import read_json, write_json
 from ..system.fingerprint import code_hash, json_hash
@@ -196,7 +197,7 @@ class Planner:
 
 
 def _file(key: str) -> Path:
-    return Path("runs/plan") / f"{key}.json"
+    return STEP_COSTS / f"{key}.json"
 
 
 def _kept(key: str) -> Work | None:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.paths import Paths
@@ -53,17 +52,12 @@ class Speed:
         return self.flops / self.seconds
 
 
-def store(scale: str) -> Path:
-    """Where a scale's measurements are kept."""
-    return Paths(scale).root / "results" / scale / "speed.json"
-
-
 def read_speeds(scale: str) -> list[Speed]:
     """What was measured at a scale, on any device; nothing where there is no file.
 
     Raises DejavuError for a file of another form.
     """
-    path = store(scale)
+    path = Paths(scale).speed()
     if not path.exists():
         return []
     content = read_json(path)
@@ -83,7 +77,7 @@ def keep(scale: str, found: Speed) -> None:
         if (speed.experiment, speed.device) != (found.experiment, found.device)
     ]
     entries = sorted([*kept, found], key=lambda speed: (speed.device, speed.experiment))
-    write_json(store(scale), {"measurements": [asdict(speed) for speed in entries]})
+    write_json(Paths(scale).speed(), {"measurements": [asdict(speed) for speed in entries]})
 
 
 def device_name() -> str:

@@ -1,4 +1,4 @@
-"""One process at a time for what two would spoil for each other."""
+"""Locks: one process at a time where two would overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-class Sign:
-    """A lock by which others see that somebody is at work; it goes with the process that holds it.
+class HeldLock:
+    """A lock that shows other processes that this one is at work. It is released when the process ends.
 
     `sure` is False where the file system has no locks, or none that another machine sees.
     """
@@ -51,8 +51,8 @@ class Sign:
             call()
         self._file.close()
 
-    def put_name(self) -> None:
-        """Write this machine's name into the file. Where another one's stands there, nothing is sure.
+    def write_host_name(self) -> None:
+        """Write this machine's name into the file. Where another machine's name is there, nothing is sure.
 
         Some file systems of clusters give each machine a lock of its own.
         """
@@ -63,7 +63,7 @@ class Sign:
         self._file.write(name)
         self._file.flush()
 
-    def __enter__(self) -> Sign:
+    def __enter__(self) -> HeldLock:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,17 +72,18 @@ class Sign:
 
 def hold(
     path: Path, alone: bool = False, seconds: float = 1.0, advice: str = "run one engine at a time"
-) -> Sign:
-    """Take the lock `path` (a file, made when missing and left behind) until the sign is closed.
+) -> HeldLock:
+    """Take the lock `path` (a file, made when missing and left behind) until the result is closed.
 
-    It is shared with others of the kind, or held `alone`: then BlockingIOError is raised where somebody else
-    keeps it for so many seconds. Where there are no locks, `advice` is said.
+    It is shared with other processes that do not ask to hold it `alone`. Raises BlockingIOError where it is
+    asked for `alone` and another process keeps it for so many seconds. Where there are no locks, `advice` is
+    printed.
     """
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # Open for both: over NFS a shared lock wants to read, and one alone to write.
-    file = open(path, "a+")  # noqa: SIM115 (closed with the sign)
+    file = open(path, "a+")  # noqa: SIM115 (closed with the lock)
     try:
         if alone:
             _insist(file, seconds)
@@ -93,15 +94,15 @@ def hold(
         raise
     except OSError as error:
         print(f"{path} cannot be locked ({error.strerror}): {advice}", file=sys.stderr)
-        return Sign(file, sure=False)
-    return Sign(file, sure=True)
+        return HeldLock(file, sure=False)
+    return HeldLock(file, sure=True)
 
 
 def _insist(file: IO[Any], seconds: float, doing: str = "while it waited") -> None:
-    """Lock a file, or raise BlockingIOError where somebody else keeps it for so long.
+    """Lock a file, or raise BlockingIOError where another process keeps it for so long.
 
-    Who asks `is_held` has it, too, but for no longer than that takes. Raises Stopped, `doing` that, where a
-    signal asks for it.
+    A process that calls `is_held` keeps it for an instant only. Raises Stopped, `doing` that, where a signal
+    asks for it.
     """
     import fcntl
 
@@ -117,7 +118,7 @@ def _insist(file: IO[Any], seconds: float, doing: str = "while it waited") -> No
 
 
 def is_held(path: Path) -> bool:
-    """Whether anybody holds the lock `path`."""
+    """Return whether any process holds the lock `path`."""
     import fcntl
 
     try:

@@ -109,9 +109,9 @@ def test_a_job_of_dvc_is_refused_while_snakemake_is_at_work(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / ".dvc" / "tmp").mkdir(parents=True)
-    one_at_a_time.become_snakemake().close()  # locks, whose files stay
+    one_at_a_time.lock_for_snakemake().close()  # locks, whose files stay
     before = tree(here)
-    with one_at_a_time.become_snakemake():
+    with one_at_a_time.lock_for_snakemake():
         assert main(["prepare", "cityscapes"]) == 0  # its own jobs, and those of a user, run
         monkeypatch.setenv("DVC_STAGE", "prepare@cityscapes")
         capsys.readouterr()
@@ -129,11 +129,11 @@ def test_a_job_of_dvc_is_refused_while_snakemake_is_at_work(
 @pytest.mark.parametrize("held", [one_at_a_time.DVC, one_at_a_time.DVC_ITSELF])
 def test_snakemake_does_not_start_while_dvc_is_at_work(here: Path, held: Path) -> None:
     with locks.hold(held), pytest.raises(DejavuError, match="DVC is at work"):
-        one_at_a_time.become_snakemake()
+        one_at_a_time.lock_for_snakemake()
     assert not locks.is_held(one_at_a_time.SNAKEMAKE)  # it has let go again
-    with one_at_a_time.become_snakemake(), pytest.raises(DejavuError, match="another Snakemake is at work"):
-        one_at_a_time.become_snakemake()
-    one_at_a_time.become_snakemake().close()
+    with one_at_a_time.lock_for_snakemake(), pytest.raises(DejavuError, match="another Snakemake is at work"):
+        one_at_a_time.lock_for_snakemake()
+    one_at_a_time.lock_for_snakemake().close()
 
 
 # The engines themselves. The first is kept at its job by a lock that the job waits for.
@@ -233,7 +233,7 @@ def test_dvc_removes_nothing_that_snakemake_reads(here: Path, begun: list[subpro
     samples.write(here, samples.params())
     made = [here / folder for folder in ("data", "checkpoints", "results")]
     before = [tree(folder) for folder in made]
-    with one_at_a_time.become_snakemake():
+    with one_at_a_time.lock_for_snakemake():
         for stage in ("train@hrnet18", "evaluate@hrnet18", "prepare@cityscapes"):
             refused = begin("dvc", "repro", "--force", "--single-item", stage, folder=here)
             begun.append(refused)

@@ -65,8 +65,8 @@ def test_only_jobs_of_a_snakemake_in_this_folder_are_cancelled(
     others = [f"11|bash|{here}", f"12|{RUN}|{here}/deeper", f"13|{RUN}|/else|where", f"14|x{RUN}|{here}"]
     ours = [f"15|{RUN}|{here}", f"16|team_{RUN}|{tmp_path}/link"]
     slurm.queue.write_text("\n".join([*others, *ours]) + "\n")
-    with one_at_a_time.become_snakemake() as sign:
-        slurm_stale_jobs.cancel(sign)
+    with one_at_a_time.lock_for_snakemake() as lock:
+        slurm_stale_jobs.cancel(lock)
     assert slurm.told.read_text().splitlines() == ["15 16", "16"]
     assert slurm.queue.read_text().splitlines() == others
     out, err = capsys.readouterr()
@@ -74,8 +74,8 @@ def test_only_jobs_of_a_snakemake_in_this_folder_are_cancelled(
 
 
 def test_where_there_is_none_nothing_is_said(slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
-    with one_at_a_time.become_snakemake() as sign:
-        slurm_stale_jobs.cancel(sign)
+    with one_at_a_time.lock_for_snakemake() as lock:
+        slurm_stale_jobs.cancel(lock)
     assert slurm.told.read_text() == "" and capsys.readouterr() == ("", "")
 
 
@@ -83,10 +83,10 @@ def test_jobs_that_do_not_end_stop_the_run(slurm: Slurm, tmp_path: Path) -> None
     slurm.put("scancel", "pass")
     slurm.queue.write_text(f"15|{RUN}|{tmp_path}/here\n")
     with (
-        one_at_a_time.become_snakemake() as sign,
+        one_at_a_time.lock_for_snakemake() as lock,
         pytest.raises(DejavuError, match="not ended 15 .* in 0.5 seconds: see `squeue --jobs 15`"),
     ):
-        slurm_stale_jobs.cancel(sign, seconds=0.5)
+        slurm_stale_jobs.cancel(lock, seconds=0.5)
 
 
 def test_without_locks_nothing_is_cancelled(
@@ -97,8 +97,8 @@ def test_without_locks_nothing_is_cancelled(
 
     monkeypatch.setattr("fcntl.flock", no_locks)
     slurm.queue.write_text(f"15|{RUN}|{tmp_path}/here\n")
-    with one_at_a_time.become_snakemake() as sign, pytest.raises(DejavuError, match="or `scancel 15`"):
-        slurm_stale_jobs.cancel(sign)
+    with one_at_a_time.lock_for_snakemake() as lock, pytest.raises(DejavuError, match="or `scancel 15`"):
+        slurm_stale_jobs.cancel(lock)
     assert slurm.told.read_text() == ""
     assert "cannot be locked (Function not implemented): run one engine at a time" in capsys.readouterr().err
 
@@ -118,5 +118,5 @@ def test_a_slurm_that_does_not_answer_stops_the_run(
         monkeypatch.setenv("PATH", "/nowhere")
     else:
         slurm.put("squeue", code)
-    with one_at_a_time.become_snakemake() as sign, pytest.raises(DejavuError, match=sentence):
-        slurm_stale_jobs.cancel(sign)
+    with one_at_a_time.lock_for_snakemake() as lock, pytest.raises(DejavuError, match=sentence):
+        slurm_stale_jobs.cancel(lock)

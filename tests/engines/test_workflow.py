@@ -29,6 +29,7 @@ from helpers.engines import (
 from dejavu.config import Scale
 from dejavu.config.loading import load
 from dejavu.config.paths import Paths
+from dejavu.engines.dvc_yaml import pipeline
 
 PARAMS = load(ROOT / "params.yaml")
 ROWS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
@@ -64,6 +65,11 @@ def test_both_engines_have_the_same_jobs(place: Path, scale: str) -> None:
     assert len(jobs) >= 2 + 2 * len(PARAMS.experiments)
     assert differences(jobs, set(stages)) == []
     _check_watched(read_params(place), stages)
+
+
+def test_dvc_yaml_is_what_params_yaml_says() -> None:
+    committed = (ROOT / "dvc.yaml").read_text()
+    assert committed == pipeline(PARAMS), "dvc.yaml is older than params.yaml: run `make dvc.yaml`"
 
 
 def _check_watched(params: dict[str, Any], stages: dict[Job, list[str]]) -> None:

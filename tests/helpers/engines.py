@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from dejavu.config.loading import load
+from dejavu.engines.dvc_yaml import pipeline
 from helpers import ROOT
 
 
@@ -68,18 +69,9 @@ def shorten(folder: Path) -> None:
 
 
 def write_shorter(folder: Path, params: dict[str, Any]) -> None:
-    """Write params.yaml with some tables and rows left out, which leave dvc.yaml, too."""
-    pipeline = (folder / "dvc.yaml").read_text()
-    for gone in _names(folder, "tables") - set(params["tables"]):
-        pipeline = re.sub(rf"(?m)^  (tables|figures)_{gone}:\n(    .*\n)+", "", pipeline)
-    for gone in _names(folder, "experiments") - set(params["experiments"]):
-        pipeline = re.sub(rf"(?m)^      - \S+/{gone}\n", "", pipeline)
-    (folder / "dvc.yaml").write_text(pipeline)
+    """Write params.yaml with some tables and rows left out, and the dvc.yaml that follows from it."""
     write_params(folder, params)
-
-
-def _names(folder: Path, section: str) -> set[str]:
-    return set(read_params(folder)[section])
+    (folder / "dvc.yaml").write_text(pipeline(load(folder / "params.yaml")))
 
 
 class Snakemake:

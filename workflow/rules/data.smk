@@ -7,7 +7,7 @@
 
 rule download:
     output:
-        "data/{scale}/raw/{dataset}.json",
+        MANIFEST,
     log:
         "logs/{scale}/download/{dataset}.log",
     params:
@@ -19,9 +19,9 @@ rule download:
 
 rule prepare:
     input:
-        "data/{scale}/raw/{dataset}.json",
+        MANIFEST,
     output:
-        "data/{scale}/prepared/{dataset}/report.json",
+        REPORT,
     log:
         "logs/{scale}/prepare/{dataset}.log",
     resources:

@@ -14,7 +14,7 @@ for SIZE in PARAMS.scales.values():
                 f"evaluate_{NAME}"
             input:
                 expand(WEIGHTS, seed=SEEDS, allow_missing=True),
-                lambda w: data_of(w.scale, PARAMS.experiments[w.experiment].dataset),
+                prepared,
             output:
                 expand(METRICS, seed=SEEDS, allow_missing=True),
             log:

@@ -13,7 +13,7 @@
 
 rule tables:
     input:
-        made_from,
+        table_inputs,
     output:
         expand(TABLE, form=FORMS, allow_missing=True),
     log:
@@ -34,7 +34,7 @@ for KINDS in dict.fromkeys(FIGURES.values()):
         name:
             "_".join(["figures", *KINDS])
         input:
-            drawn_from,
+            figure_inputs,
         output:
             expand(FIGURE, kind=KINDS, allow_missing=True),
         log:

@@ -22,7 +22,7 @@ for SIZE in PARAMS.scales.values():
                 name:
                     f"train_{KIND}_{NAME}"
                 input:
-                    lambda w: data_of(w.scale, PARAMS.experiments[w.experiment].dataset),
+                    prepared,
                 output:
                     expand(FILES, seed=SEEDS, allow_missing=True),
                 log:

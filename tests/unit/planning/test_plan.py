@@ -18,6 +18,7 @@ from dejavu.commands import main
 from dejavu.commands import plan as stage
 from dejavu.compute.random import generator
 from dejavu.config import loading
+from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
 from dejavu.planning import data, plan, speed
 from dejavu.planning.activation_memory import Saved, tensors_of
@@ -391,7 +392,7 @@ def test_measurements_are_kept_by_row_and_device(work: Path) -> None:
         ("a", "e", 2.0),
     ]
     assert kept[0].crop == (8, 8)
-    speed.store("smoke").write_text('{"measurements": [{"a": 1}]}')
+    Paths("smoke").speed().write_text('{"measurements": [{"a": 1}]}')
     with pytest.raises(DejavuError, match=r"speed.json holds no measurements of `dejavu plan --measure`"):
         speed.read_speeds("smoke")
 
@@ -427,7 +428,7 @@ def test_a_step_that_does_not_fit_is_not_tried(
     stage.print_plan(params, ["hrnet18"], "smoke", measure=True, tflops=1.0)
     said = capsys.readouterr().err
     assert said.startswith("not timed: experiment 'hrnet18': one image of 64 x 64 pixels does not fit")
-    assert not speed.store("smoke").exists()
+    assert not Paths("smoke").speed().exists()
 
 
 def test_without_measurements_a_probe_is_made_and_said(
@@ -438,7 +439,7 @@ def test_without_measurements_a_probe_is_made_and_said(
     assert (
         "nothing was measured at scale smoke" in said.err and "rate of a probe (hrnet18_dejavu)" in said.out
     )
-    assert not speed.store("smoke").exists()  # a probe is no measurement of a row
+    assert not Paths("smoke").speed().exists()  # a probe is no measurement of a row
 
 
 def test_the_table_has_sums_and_counts_shared_rows_once(

@@ -1,0 +1,103 @@
+"""What a table and its figures are made from: one answer for both engines.
+
+Snakemake wants each file by its name, DVC a folder for each experiment, since it cannot list seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import Params
+from ..config.paths import Paths
+
+FIGURE_NEEDS: dict[str, tuple[str, ...]] = {
+    "curves": ("logs",),
+    "panel": ("data", "weights"),
+    "teaser": ("data", "weights"),
+    "classes": ("metrics",),
+    "gains": ("table",),
+    "tradeoff": ("table",),
+    "bands": ("table",),
+}
+"""what each kind of figure is drawn from"""
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What something is made from, by names of params.yaml."""
+
+    params: Params
+    datasets: tuple[str, ...] = ()
+    """whose prepared arrays are read"""
+    weights: tuple[str, ...] = ()
+    """experiments whose weights are read, those of the regenerator too where there is one"""
+    logs: tuple[str, ...] = ()
+    """experiments whose learning curves are read"""
+    metrics: tuple[str, ...] = ()
+    """experiments whose metrics are read"""
+    tables: tuple[str, ...] = ()
+    """tables whose CSV file is read"""
+
+    def files(self, scale: str) -> list[Path]:
+        """Every file at a scale, for each seed of each experiment."""
+        paths = Paths(scale)
+        regenerated = [name for name in self.weights if self.params.experiments[name].dejavu is not None]
+        return [
+            *(paths.report(name) for name in self.datasets),
+            *self._of_seeds(paths.weights, self.weights, scale),
+            *self._of_seeds(paths.regenerator, regenerated, scale),
+            *self._of_seeds(paths.log, self.logs, scale),
+            *self._of_seeds(paths.metrics, self.metrics, scale),
+            *(paths.table(name, "csv") for name in self.tables),
+        ]
+
+    def _of_seeds(
+        self, path: Callable[[str, int], Path], experiments: list[str] | tuple[str, ...], scale: str
+    ) -> list[Path]:
+        return [path(name, seed) for name in experiments for seed in self.params.run(name, scale).seeds]
+
+    def folders(self, scale: str) -> list[Path]:
+        """The folder of each dataset and experiment, and the CSV of each table.
+
+        `scale` may be a variable of DVC.
+        """
+        paths = Paths(scale)
+        return [
+            *(paths.prepared(name) for name in self.datasets),
+            *(paths.weights(name, "").parent for name in self.weights),
+            *(paths.log(name, "").parent for name in self.logs),
+            *(paths.metrics(name, "").parent for name in self.metrics),
+            *(paths.table(name, "csv") for name in self.tables),
+        ]
+
+
+def of_table(params: Params, name: str) -> Dependencies:
+    """A table's dependencies: metrics, and logs where it reports the best epoch instead of the last."""
+    table = params.get_table(name)
+    logs = table.experiments if table.epoch == "best" else ()
+    return Dependencies(params, metrics=table.experiments, logs=logs)
+
+
+def of_figures(params: Params, name: str) -> Dependencies:
+    """The dependencies of all figures of a table, which one job draws."""
+    table = params.get_table(name)
+    needs = {need for kind in table.figures for need in FIGURE_NEEDS[kind]}
+    return Dependencies(
+        params,
+        datasets=(table.dataset,) if "data" in needs else (),
+        weights=table.experiments if "weights" in needs else (),
+        logs=table.experiments if "logs" in needs else (),
+        metrics=table.experiments if "metrics" in needs else (),
+        tables=(name,) if "table" in needs else (),
+    )
+
+
+def figure_kinds(params: Params) -> dict[str, tuple[str, ...]]:
+    """The kinds of figures of each table that has any: figures compare a DejaVu row with its base."""
+    return {
+        name: table.figures
+        for name, table in params.tables.items()
+        if table.figures and any(params.experiments[row].dejavu is not None for row in table.experiments)
+    }

@@ -148,7 +148,7 @@ def test_an_experiment_changes_one_row_and_metrics_diff_shows_it(experimenter: C
     assert params["experiments"]["hrnet18_dejavu"]["dejavu"]["gamma"] == 1.5
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reproduce.md"])
+@pytest.mark.parametrize("page", ["docs/reproduce.md"])
 def test_the_experiment_on_the_page_changes_what_it_says(tmp_path: Path, page: str) -> None:
     """In the real params.yaml, where DVC passes over a mapping that other rows share."""
     from dvc.utils.hydra import apply_overrides

@@ -1,1 +1,1 @@
-"""Snakemake, DVC and Slurm: the pipeline as they need it, and what keeps each from spoiling the others' work."""
+"""Snakemake, DVC and Slurm: the pipeline as they need it, and what keeps each from harming the others."""

@@ -165,6 +165,21 @@ def only_task(module: str) -> str | None:
     return None
 
 
+def keywords(file: Path, name: str) -> dict[str, Any] | None:
+    """The arguments of `NAME = Something(key=literal, ...)` at the top of a file; None where it is not there.
+
+    So facts are read from a module without running it. Raises ValueError where one is no literal.
+    """
+    for node in _tree(file).body:
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
+            and ast.unparse(node.targets[0]) == name
+        ):
+            return {str(item.arg): ast.literal_eval(item.value) for item in node.value.keywords}
+    return None
+
+
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     """Check the options `given` of a named network, redaction, regenerator or balancer.
 

@@ -10,6 +10,7 @@ from .. import registry
 from ..datasets import folder, reader_name
 from ..datasets import names as datasets
 from ..errors import known
+from ..tasks import describe
 from . import cross_checks_tables
 
 if TYPE_CHECKING:
@@ -91,10 +92,11 @@ def _several_tasks(params: Params, where: str, row: Experiment) -> None:
     if len(set(row.tasks)) < len(row.tasks):
         raise ValueError(f"{where}.task: names a task twice")
     module = params.networks[row.network].module
-    if several and "panoptic" in row.tasks:
-        raise ValueError(f"{where}.task: panoptic is learnt alone, and not with {' and '.join(row.tasks)}")
-    if (only := registry.only_task(module)) != ("panoptic" if row.task == "panoptic" else None):
-        able = [name for name, one in params.networks.items() if registry.only_task(one.module) == "panoptic"]
+    alone = next((task for task in row.tasks if describe(task).queries), None)
+    if several and alone:
+        raise ValueError(f"{where}.task: {alone} is learnt alone, and not with {' and '.join(row.tasks)}")
+    if (only := registry.only_task(module)) != alone:
+        able = [name for name, one in params.networks.items() if registry.only_task(one.module) == alone]
         does = f"does {only} segmentation" if only else f"does not: {', '.join(able) or 'no network'} would"
         raise ValueError(f"{where}.network: the task is {row.task}, and '{row.network}' {does}")
     if several and not registry.does_several_tasks(module):
@@ -113,7 +115,7 @@ def _losses(where: str, row: Experiment) -> None:
     assert method is not None
     if method.detach and method.cycle is not None:
         raise ValueError(f"{where}.dejavu.detach: the control has no gradient, and a cycle has one")
-    if method.text is not None and not {"semantic", "panoptic"} & set(row.tasks):
+    if method.text is not None and not any(describe(task).has_classes for task in row.tasks):
         raise ValueError(f"{where}.dejavu.text: prompts are made of classes, which {row.task} has not")
     for redaction in method.redactions:
         for task in redaction.tasks or ():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
+from .. import tasks
 from ..errors import nearest
 
 NO_TEXT = re.compile(
@@ -59,7 +60,10 @@ Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$
 Text = Annotated[str, Strict(), AfterValidator(one_line)]
 Size = tuple[Side, Side]  # height, width in pixels
 Options = dict[str, Any]
-Task = Literal["semantic", "panoptic", "depth", "normals"]
+if TYPE_CHECKING:
+    Task = str
+else:
+    Task = Literal[tasks.names()]
 Tasks = Annotated[
     Annotated[Task, Tag("str")] | Annotated[tuple[Task, ...], Field(min_length=2), Tag("tuple[Task]")],
     Discriminator(lambda value: "tuple[Task]" if isinstance(value, list | tuple) else "str"),

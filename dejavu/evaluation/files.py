@@ -12,10 +12,8 @@ from PIL import Image
 
 from ..datasets.formats.coco import Category, Entry, Extent, Panoptic, extents, write_ids, write_panoptic
 from ..system.files import atomic
+from ..tasks import load
 from ..tasks.segments import CROWD, VOID, Segment
-
-DEPTH_SCALE = 256
-"""of 16-bit depth PNGs: metres = value / 256"""
 
 
 class Files(Protocol):
@@ -29,22 +27,15 @@ class Files(Protocol):
 
 
 class Pngs:
-    """`<folder>/<name>.png`: classes (H, W), depth (H, W) in metres, or normals (H, W, 3)."""
+    """`<folder>/<name>.png`: the arrays (H, W, ...) of a task, as its `to_png` codes them."""
 
     def __init__(self, folder: Path, task: str, predicted: bool) -> None:
         self.folder, self.task, self.predicted = folder, task, predicted
 
     def put(self, name: str, array: np.ndarray) -> None:
         with atomic(self.folder / f"{name}.png") as temporary:
-            Image.fromarray(self._encoded(np.asarray(array))).save(temporary, compress_level=3)
-
-    def _encoded(self, array: np.ndarray) -> np.ndarray:
-        if self.task == "semantic":
-            return array.astype(np.uint8)
-        if self.task == "depth":  # 0 means that there is none, which a prediction never says
-            least = 1 if self.predicted else 0
-            return np.rint(array * DEPTH_SCALE).clip(least, 65535).astype(np.uint16)
-        return np.rint((array.astype(np.float32) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+            pixels = load(self.task).to_png(np.asarray(array), self.predicted)
+            Image.fromarray(pixels).save(temporary, compress_level=3)
 
     def close(self) -> None:
         """There is nothing more to say."""

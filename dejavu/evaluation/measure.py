@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 def measuring_roots(run: Run) -> list[str]:
     """The modules from which everything that a measurement runs is imported.
 
-    The network and the dataset are found by their names; `config` says how a run follows from params.yaml.
+    The network, the dataset and the tasks are found by their names; `config` says how a run follows from
+    params.yaml.
     """
     datasets = set(registry.modules("datasets")) & {run.dataset, run.data.source}
     found = [f"networks.{run.network.module}", *(f"datasets.{name}" for name in sorted(datasets))]
+    found += [f"{package}.{task}" for package in ("tasks", "metrics") for task in run.tasks]
     return ["evaluation.measure", "config", *found]
 
 
@@ -60,12 +62,13 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
     from ..evaluation.protocols import predict
     from ..models.load import load_network
     from ..system.progress import track
-    from ..tasks import channels
+    from ..tasks import channels, describe
 
     classes = report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
-    for name, values in network.state_dict().items() if {"semantic", "panoptic"} & set(run.tasks) else ():
+    hidden = any(describe(task).has_classes for task in run.tasks)  # an argmax shows no NaN
+    for name, values in network.state_dict().items() if hidden else ():
         # load_network refuses what it predicts, if that is not finite; this names the tensor.
         if not torch.isfinite(values).all():
             raise DejavuError(f"{weights} holds what is no number, in '{name}': delete it and train again")
@@ -88,11 +91,11 @@ def truth(run: Run, split: Split) -> dict[str, Array]:
 
     Raises DejavuError where the prepared dataset has none.
     """
-    from ..tasks import TARGETS
+    from ..tasks import describe
 
     found: dict[str, Array] = {}
     for task in run.tasks:
-        array: Array | None = getattr(split, TARGETS[task], None)
+        array: Array | None = getattr(split, describe(task).array, None)
         if array is None:
             raise DejavuError(
                 f"the prepared '{run.dataset}' has no {task}, which '{run.experiment}' is measured against: "

@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Protocol
 from ..datasets.prepared.sizes import fitted
 from ..errors import DejavuError
+from ..tasks import load
 from ..tasks.images import normalise
-from ..tasks.predictions import Queries, as_tensor, part, read
+from ..tasks.predictions import Queries, as_tensor, read, task_output
 from .fusion import DEFAULT, fuse
 from .sliding import Ask, Size, resize, slide
 
 WHOLE = Protocol()
-CLASSES_AT_ONCE = 32  # that are enlarged together: 150 classes of a large photograph would take gigabytes
 
 
 def predict(
@@ -64,13 +63,13 @@ def predict(
         if isinstance(task, str):
             return {task: show(ask, batch, protocol, crop, align_corners, batch_size)}
         answer = network(batch)
-        return {name: as_tensor(part(name, answer, task), name) for name in task}
+        return {name: as_tensor(task_output(name, answer, task), name) for name in task}
 
     def answers(batch: Tensor, wanted: Sequence[Size]) -> list[Any]:
         """What is predicted for each of images (N, 3, H, W)."""
         size = (batch.shape[2], batch.shape[3])
-        if task == "panoptic":
-            return _panoptic(network, resize(batch, _fitted(size, protocol)), wanted, things, protocol)
+        if isinstance(task, str) and load(task).queries:
+            return _fused(task, network, resize(batch, _fitted(size, protocol)), wanted, things, protocol)
         found = {
             name: _finished(name, some, size, wanted, align_corners) for name, some in maps(batch).items()
         }
@@ -91,11 +90,16 @@ def predict(
     return predictions()
 
 
-def _panoptic(
-    network: nn.Module, images: Tensor, wanted: Sequence[Size], things: Sequence[bool], protocol: Protocol
+def _fused(
+    task: str,
+    network: nn.Module,
+    images: Tensor,
+    wanted: Sequence[Size],
+    things: Sequence[bool],
+    protocol: Protocol,
 ) -> list[np.ndarray]:
     """Panoptic maps of images (N, 3, H, W), each at the size that is wanted."""
-    queries = read("panoptic", network(images))
+    queries = read(task, network(images))
     assert isinstance(queries, Queries)
     shown, way = (images.shape[2], images.shape[3]), protocol.panoptic or DEFAULT
     singles = zip(queries.classes.split(1), queries.masks.split(1), strict=True)
@@ -106,10 +110,11 @@ def _finished(
     task: str, maps: Tensor, size: Size, wanted: Sequence[Size], align_corners: bool
 ) -> Sequence[np.ndarray]:
     """A task's predictions of a batch of images of one size, each at the size that is wanted."""
+    finish = load(task).finish
     if all(one == size for one in wanted):
-        return list(finish(task, maps, size, align_corners).cpu().numpy())
+        return list(finish(maps, size, align_corners).cpu().numpy())
     return [  # by the image's size, as in mmseg
-        finish(task, resize(full, size, align_corners), one, align_corners)[0].cpu().numpy()
+        finish(resize(full, size, align_corners), one, align_corners)[0].cpu().numpy()
         for one, full in zip(wanted, maps.split(1), strict=True)
     ]
 
@@ -184,25 +189,3 @@ def sides(size: Size, scale: float, multiple: int | None) -> Size:
     else:
         height, width = (math.ceil(side * scale / multiple) * multiple for side in size)
     return height, width
-
-
-def finish(task: str, maps: Tensor, size: Size, align_corners: bool = False) -> Tensor:
-    """A network's output (N, C, h, w) at full size, as `predict` gives it."""
-    if task == "semantic":
-        return class_maps(maps, size, align_corners)
-    full = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=align_corners)
-    return full[:, 0] if task == "depth" else F.normalize(full, dim=1, eps=1e-6).permute(0, 2, 3, 1)
-
-
-def class_maps(logits: Tensor, size: Size, align_corners: bool = False) -> Tensor:
-    """logits or probabilities (N, K, h, w) -> the most likely class of every pixel (N, H, W), uint8."""
-    best: Tensor | None = None
-    for first in range(0, logits.shape[1], CLASSES_AT_ONCE):
-        some = logits[:, first : first + CLASSES_AT_ONCE]
-        largest, number = F.interpolate(some, size=size, mode="bilinear", align_corners=align_corners).max(1)
-        if best is None:
-            best, classes = largest, number
-        else:  # a tie goes to the first, as in argmax
-            classes = torch.where(largest > best, number + first, classes)
-            best = torch.maximum(best, largest)
-    return classes.to(torch.uint8)

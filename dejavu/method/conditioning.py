@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import DejavuError, check_number, nearest, number_fault
-from ..tasks.predictions import TASKS, Prediction, Queries, check, read_all
+from ..tasks import describe, load
+from ..tasks.predictions import Prediction, Queries, check, read_all
 from .regeneration import resize
 
 FORMS = ("probabilities", "logits")
@@ -25,7 +25,7 @@ class Conditioning:
     """Predictions of one or several tasks -> the CRM's condition.
 
     Args:
-        tasks: of "semantic", "panoptic", "depth" and "normals".
+        tasks: names of `dejavu.tasks`, such as "semantic" and "depth".
         num_classes: K of the semantic and panoptic classes, or a mapping from task to K.
         form: "probabilities" (depth scaled to [0, 1], unit normals), or "logits": as predicted, and of a
             panoptic prediction without the masks' sigmoid.
@@ -48,8 +48,7 @@ class Conditioning:
         depth_range: tuple[float, float] = DEPTH_RANGE,
     ) -> None:
         for task in tasks:
-            if task not in TASKS:
-                raise DejavuError(f"unknown task {task!r}, {nearest(str(task), TASKS)}")
+            describe(task)
         if not tasks or len(set(tasks)) != len(tasks):
             raise DejavuError(f"task must be one task or several different ones, not {list(tasks)}")
         if form not in FORMS:
@@ -77,8 +76,12 @@ class Conditioning:
 
     def __call__(self, predictions: Mapping[str, Prediction], grid: tuple[int, int]) -> Tensor:
         """The condition (N, C, *grid) of what `read` found."""
-        parts = [self._of(task, predictions[task], grid) for task in self.tasks]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        plain = self.form == "logits"
+        conditions = [
+            load(task).condition(on_grid(predictions[task], grid), plain, self.depth_range)
+            for task in self.tasks
+        ]
+        return conditions[0] if len(conditions) == 1 else torch.cat(conditions, 1)
 
     def only(self, condition: Tensor, tasks: Sequence[str]) -> Tensor:
         """A condition (N, C, h, w) with zeros in place of all but some tasks' channels."""
@@ -91,30 +94,15 @@ class Conditioning:
         ]
         return torch.cat(kept, 1)
 
-    def _of(self, task: str, prediction: Prediction, grid: tuple[int, int]) -> Tensor:
-        plain = self.form == "logits"
-        if isinstance(prediction, Queries):
-            return panoptic(prediction, grid, plain)
-        # To the CRM's grid first: a softmax of upsampled logits would be the dearest part of all.
-        maps = resize(prediction, grid)
-        if plain:
-            return maps
-        if task == "semantic":
-            return maps.softmax(1)
-        if task == "depth":
-            low, high = self.depth_range
-            return (maps - low) / (high - low)  # not clamped: there is a gradient beyond the range, too
-        return F.normalize(maps, dim=1, eps=1e-6)
 
+def on_grid(prediction: Prediction, grid: tuple[int, int]) -> Prediction:
+    """A prediction's maps on another grid.
 
-def panoptic(prediction: Queries, grid: tuple[int, int], plain: bool = False) -> Tensor:
-    """Per-class masks (N, K, *grid): the sum over queries of class probability x sigmoid(mask).
-
-    `plain` leaves the masks' sigmoid out.
+    It comes before all else: a softmax of upsampled logits would cost more than all the rest.
     """
-    masks = resize(prediction.masks, grid)  # (N, Q, H/s, W/s)
-    classes = prediction.classes.softmax(-1)[..., :-1]  # (N, Q, K): "no object" regenerates nothing
-    return torch.einsum("nqk,nqhw->nkhw", classes, masks if plain else masks.sigmoid())
+    if isinstance(prediction, Queries):
+        return Queries(prediction.classes, resize(prediction.masks, grid))
+    return resize(prediction, grid)
 
 
 def _is_range(value: Any) -> bool:
@@ -124,8 +112,9 @@ def _is_range(value: Any) -> bool:
 
 
 def _channels(task: str, num_classes: int | Mapping[str, int] | None) -> int:
-    if task in ("depth", "normals"):
-        return {"depth": 1, "normals": 3}[task]
+    fixed = describe(task).channels
+    if fixed is not None:
+        return fixed
     count = num_classes.get(task) if isinstance(num_classes, Mapping) else num_classes
     if count is None:
         raise DejavuError(f"num_classes is missing: the task {task} needs it")

@@ -9,16 +9,17 @@ those of real images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import DejavuError, check_number, nearest
-from ..tasks.predictions import TASKS, Prediction, Queries, read_all
-from .conditioning import panoptic
+from ..tasks import describe, load
+from ..tasks.panoptic import class_masks
+from ..tasks.predictions import Prediction, Queries, read_all
+from .conditioning import on_grid
 
 Criterion = Callable[[Any, Any], Tensor]
 TARGETS = ("labels", "prediction")
@@ -77,15 +78,14 @@ class CyclicConsistency:
             criterion: the task's loss, (prediction, labels) -> scalar. It is given the task's tensor out of
                 what the network returns, `Queries` of a panoptic network, and a mapping from task to these
                 of several tasks.
-            task: a task of `predictions.TASKS`, or several.
+            task: a task of `dejavu.tasks`, or several.
 
         Raises:
             DejavuError: labels or criterion are missing, an unknown task, a prediction that cannot be read.
         """
         tasks = (task,) if isinstance(task, str) else tuple(task)
         for name in tasks:
-            if name not in TASKS:
-                raise DejavuError(f"unknown task {name!r}, {nearest(str(name), TASKS)}")
+            describe(name)
         self._check(labels, criterion)
         if self.gradient == "network":
             regenerated = regenerated.detach()
@@ -95,7 +95,8 @@ class CyclicConsistency:
             return self.weight * _scalar(criterion(seen[tasks[0]] if len(tasks) == 1 else seen, labels))
         expected = read_all(tasks, prediction)
         return (
-            self.weight * torch.stack([_agreement(name, seen[name], expected[name]) for name in tasks]).sum()
+            self.weight
+            * torch.stack([_disagreement(name, seen[name], expected[name]) for name in tasks]).sum()
         )
 
     def _check(self, labels: Any, criterion: Criterion | None) -> None:
@@ -128,37 +129,16 @@ def _scalar(loss: Any) -> Tensor:
     return loss
 
 
-# How far a prediction is from the expected one, which gets no gradient: one function a task.
-
-
-def _semantic(logits: Tensor, expected: Tensor) -> Tensor:
-    """Mean over pixels of KL(expected || seen) of class logits (N, K, h, w)."""
-    target = expected.log_softmax(1)
-    return (target.exp() * (target - logits.log_softmax(1))).sum(1).mean()
-
-
-def _normals(normals: Tensor, expected: Tensor) -> Tensor:
-    """Mean over pixels of 1 - cosine between vectors (N, 3, h, w) of any length."""
-    return (1 - F.cosine_similarity(normals, expected, dim=1, eps=1e-6)).mean()
-
-
-AGREEMENT: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "semantic": _semantic,
-    "panoptic": F.l1_loss,
-    "depth": F.l1_loss,
-    "normals": _normals,
-}
-
-
-def _agreement(task: str, seen: Prediction, expected: Prediction) -> Tensor:
+def _disagreement(task: str, seen: Prediction, expected: Prediction) -> Tensor:
+    """How far a prediction is from the expected one, which gets no gradient."""
     if isinstance(seen, Queries) and isinstance(expected, Queries):
         # Per class: a query may stand for another object in the other image.
         grid = (expected.masks.shape[-2], expected.masks.shape[-1])
-        seen, expected = panoptic(seen, grid), panoptic(expected, grid)
+        seen, expected = (class_masks(on_grid(one, grid)) for one in (seen, expected))  # type: ignore[arg-type]
     assert isinstance(seen, Tensor) and isinstance(expected, Tensor)
     if seen.shape != expected.shape:
         raise DejavuError(
             f"the {task} predictions of an image and of its regeneration must have one shape, not "
             f"{tuple(expected.shape)} and {tuple(seen.shape)}"
         )
-    return AGREEMENT[task](seen.float(), expected.detach().float())
+    return load(task).disagreement(seen.float(), expected.detach().float())

@@ -21,6 +21,7 @@ from ..compute.processes import across
 from ..compute.random import generator as make_generator
 from ..compute.random import seeded
 from ..errors import DejavuError, check_number
+from ..tasks import describe, load
 from ..tasks.predictions import Prediction, Queries
 from . import batch_checks
 from .attention import Shared, SharedAttention, SharedRegeneration
@@ -272,14 +273,15 @@ class DejaVu(nn.Module):
         assert self.text is not None
         if captions is not None:
             return list(captions)
+        task = next((task for task in self.tasks if describe(task).has_classes), None)
         if isinstance(labels, Mapping):  # of several tasks
-            labels = labels.get("semantic")
+            labels = labels.get(task)
         if not isinstance(labels, Tensor):
             raise DejavuError(
                 "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
                 "regeneration_loss one of them"
             )
-        return self.text.prompts(labels >> 8 if self.tasks == ("panoptic",) else labels)
+        return self.text.prompts(labels if task is None else load(task).class_ids(labels))
 
     def _attention(self, prediction: Any) -> Shared | None:
         if self.shared is None:

@@ -1,16 +1,20 @@
 """Metrics, on numpy arrays: one file a task, used by `dejavu evaluate` and by `dejavu score` alike.
 
 `METRICS` says of every number that a table may show what it is called, in which unit it is, which
-way is better, and which task has it. This package imports numpy only, and that late.
+way is better, and which task has it; the rows stand in the tasks' files. `metrics/<task>.py` counts: its
+`collector` makes what is fed with arrays. This package imports numpy only, and that late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DejavuError, nearest
+from ..tasks import describe, names
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,8 +27,8 @@ class Metric:
     name: str
     unit: str
     higher_is_better: bool
-    digits: int = 2
-    task: str = "semantic"
+    digits: int
+    task: str
 
     @property
     def arrow(self) -> str:
@@ -36,52 +40,21 @@ class Metric:
         return "↑" if self.higher_is_better else "↓"
 
 
+DELTA = "delta_mtl"  # is not measured of a row, but made of the numbers of other rows: tables/delta_mtl.py
+
 METRICS: dict[str, Metric] = {
-    "miou": Metric("mIoU", "%", True),
-    "boundary_miou": Metric("boundary mIoU", "%", True),
-    "pixel_accuracy": Metric("pixel accuracy", "%", True),
-    "mean_accuracy": Metric("mean class accuracy", "%", True),
-    "depth_aerr": Metric("depth error", "m", False, 4, "depth"),
-    "abs_rel": Metric("depth abs rel", "", False, 3, "depth"),
-    "sq_rel": Metric("depth sq rel", "m", False, 3, "depth"),
-    "rmse": Metric("depth RMSE", "m", False, 3, "depth"),
-    "rmse_log": Metric("depth RMSE log", "", False, 3, "depth"),
-    "log10": Metric("depth log10", "", False, 3, "depth"),
-    "delta1": Metric("delta 1", "", True, 3, "depth"),
-    "delta2": Metric("delta 2", "", True, 3, "depth"),
-    "delta3": Metric("delta 3", "", True, 3, "depth"),
-    "normal_merr": Metric("normals error", "°", False, 2, "normals"),
-    "normal_median": Metric("median normals error", "°", False, 2, "normals"),
-    "normal_within_11": Metric("normals within 11.25°", "%", True, 2, "normals"),
-    "normal_within_22": Metric("normals within 22.5°", "%", True, 2, "normals"),
-    "normal_within_30": Metric("normals within 30°", "%", True, 2, "normals"),
-    "pq": Metric("PQ", "%", True, 2, "panoptic"),
-    "sq": Metric("SQ", "%", True, 2, "panoptic"),
-    "rq": Metric("RQ", "%", True, 2, "panoptic"),
-    "pq_th": Metric("PQ of things", "%", True, 2, "panoptic"),
-    "sq_th": Metric("SQ of things", "%", True, 2, "panoptic"),
-    "rq_th": Metric("RQ of things", "%", True, 2, "panoptic"),
-    "pq_st": Metric("PQ of stuff", "%", True, 2, "panoptic"),
-    "sq_st": Metric("SQ of stuff", "%", True, 2, "panoptic"),
-    "rq_st": Metric("RQ of stuff", "%", True, 2, "panoptic"),
-    "delta_mtl": Metric("ΔMTL", "%", True, 2, "multi"),
-}
+    key: Metric(*row, task) for task in names() for key, row in describe(task).metrics.items()
+} | {DELTA: Metric("ΔMTL", "%", True, 2, "multi")}
 """Keys are those of `metrics` in a results file and of `tables.<table>.metrics` in params.yaml."""
-
-TASKS = ("semantic", "panoptic", "depth", "normals")
-"""The tasks that are measured; what `METRICS` has of others is made of their numbers."""
-
-
-DELTA = "delta_mtl"  # is not measured of a row, but made of the numbers of several: tables/delta.py
 
 
 def main_metric(task: str) -> str:
-    """The metric that learning curves show of a task: the first of it in `METRICS`.
+    """The metric that learning curves show of a task: the first in its file.
 
     >>> main_metric("semantic"), main_metric("normals")
     ('miou', 'normal_merr')
     """
-    return next(name for name, metric in METRICS.items() if metric.task == task)
+    return next(iter(describe(task).metrics))
 
 
 class Collector(Protocol):
@@ -126,6 +99,18 @@ class Several:
         return found
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """What the collectors are made from; each task's uses what it needs."""
+
+    classes: Sequence[str] = ()
+    ignore_index: int = 255
+    depth: Mapping[str, Any] | None = None
+    """arguments of `DepthMetrics` other than NYUD-v2's"""
+    things: Sequence[bool] = ()
+    """for each class whether it can be counted"""
+
+
 def collect(
     task: str | Sequence[str],
     classes: Sequence[str] = (),
@@ -133,7 +118,7 @@ def collect(
     depth: Mapping[str, Any] | None = None,
     things: Sequence[bool] = (),
 ) -> Collector:
-    """An empty collector for a task, or for several, under the protocol of the tables.
+    """An empty collector for a task, or for a list of tasks, under the protocol of the tables.
 
     Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling; `depth` has other
     arguments of `DepthMetrics`, such as KITTI's. `classes` and `ignore_index` are for semantic segmentation;
@@ -147,20 +132,25 @@ def collect(
     """
     if not isinstance(task, str):
         return Several({one: collect(one, classes, ignore_index, depth, things) for one in task})
-    if task == "semantic":
-        from .semantic import SemanticMetrics
+    made: Collector = _module(task).collector(Scoring(classes, ignore_index, depth, things))
+    return made
 
-        return SemanticMetrics(len(classes), ignore_index, classes)
-    if task == "panoptic":
-        from .panoptic import PanopticQuality
 
-        return PanopticQuality(things, classes)
-    if task == "depth":
-        from .depth import DepthMetrics
+def collect_main(
+    task: str, classes: Sequence[str] = (), ignore_index: int = 255, things: Sequence[bool] = ()
+) -> Collector:
+    """An empty collector of a task's main metric, beside which it may have others.
 
-        return DepthMetrics(**(depth or {}))
-    if task == "normals":
-        from .normals import NormalMetrics
+    It is what a learning curve is drawn from: the boundaries of segmentation, say, would cost too much there.
+    """
+    module = _module(task)
+    make = getattr(module, "main_collector", module.collector)
+    made: Collector = make(Scoring(classes, ignore_index, things=things))
+    return made
 
-        return NormalMetrics()
-    raise DejavuError(f"task '{task}' has no metrics, {nearest(task, TASKS)}")
+
+def _module(task: str) -> ModuleType:
+    """The module with a task's collector."""
+    if task not in names():
+        raise DejavuError(f"task '{task}' has no metrics, {nearest(task, names())}")
+    return import_module(f".{task}", __name__)

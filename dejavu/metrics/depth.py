@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError, nearest
+from . import Scoring
 from .image_pairs import all_finite, images
 
 CROPS: dict[str, tuple[float, float, float, float]] = {
@@ -186,3 +187,8 @@ def _errors(known: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
     )
     deltas = [np.count_nonzero(ratio < RATIO**power) / known.size for power in (1, 2, 3)]
     return absolute, np.array([abs_rel, sq_rel, math.sqrt(squared), math.sqrt(squared_log), log10, *deltas])
+
+
+def collector(scoring: Scoring) -> DepthMetrics:
+    """All metrics of the task."""
+    return DepthMetrics(**(scoring.depth or {}))

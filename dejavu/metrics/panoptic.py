@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
 from ..tasks.segments import VOID, Segment, is_crowd
+from . import Scoring
 from .image_pairs import images
 from .panoptic_matching import Counts, Known, match
 from .ratios import json_number, mean, percent
@@ -146,3 +147,8 @@ class PanopticQuality:
             raise DejavuError(
                 f"the {what} has a segment of class {category.max()}, but a class is 0..{len(self.names) - 1}"
             )
+
+
+def collector(scoring: Scoring) -> PanopticQuality:
+    """All metrics of the task."""
+    return PanopticQuality(scoring.things, scoring.classes)

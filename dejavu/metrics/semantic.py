@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DejavuError
+from . import Scoring
 from .boundary import BoundaryIoU
 from .class_maps import compact, scored, table
 from .ratios import json_number, mean, percent
@@ -121,3 +122,20 @@ class SemanticMetrics:
             "mean_accuracy": json_number(regions.mean_accuracy),
             "iou": dict(zip(self.names, map(json_number, regions.iou_per_class), strict=True)),
         }
+
+
+def collector(scoring: Scoring) -> SemanticMetrics:
+    """All metrics of the task."""
+    return SemanticMetrics(len(scoring.classes), scoring.ignore_index, scoring.classes)
+
+
+class MainMetric(ConfusionMatrix):
+    """mIoU alone."""
+
+    def compute(self) -> dict[str, float]:
+        return {"miou": self.mIoU}
+
+
+def main_collector(scoring: Scoring) -> MainMetric:
+    """mIoU without the boundaries, which cost most of the time."""
+    return MainMetric(len(scoring.classes), scoring.ignore_index)

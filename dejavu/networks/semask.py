@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers.models.swin.modeling_swin import window_partition, window_reverse
 
 from ..registry import PositiveInt, Share
-from ..tasks.losses import semantic_loss
+from ..tasks.semantic import semantic_loss
 from .layers.sizes import cut, scaled
 from .mask2former import SWINS, Mask2Former, assemble
 

@@ -15,6 +15,7 @@ from ..config.paths import STEP_COSTS
 from ..errors import DejavuError
 from ..system.files import read_json, write_json
 from ..system.fingerprint import code_hash, json_hash
+from ..tasks import names
 from . import data
 from .speed import Speed
 
@@ -215,7 +216,8 @@ def _kept(key: str) -> Work | None:
 def _code() -> str:
     """A hash of the code that trains, and of that which counts."""
     networks = [f"networks.{module}" for module in registry.modules("networks")]
-    return code_hash(["training.loop", "config", "planning.step_cost", "planning.plan", *networks])
+    tasks = [f"tasks.{task}" for task in names()]
+    return code_hash(["training.loop", "config", "planning.step_cost", "planning.plan", *networks, *tasks])
 
 
 @dataclass(frozen=True)

@@ -177,27 +177,14 @@ def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch
     """Random images of the run's recipe, and what its tasks learn from them."""
     import torch
 
+    from ..tasks import load
     from .step_cost import batch_of
 
     images = torch.randn(run.train.batch_size, 3, *run.train.crop, generator=numbers).to(device)
     images = images.to(memory_format=torch.channels_last)
-    targets = {task: random_target(run, task, classes, numbers).to(device) for task in run.tasks}
+    drawn = (classes, run.train.batch_size, run.train.crop, numbers)
+    targets = {task: load(task).random_target(*drawn).to(device) for task in run.tasks}
     return batch_of(run, images, targets)
-
-
-def random_target(run: Run, task: str, classes: int, numbers: torch.Generator) -> torch.Tensor:
-    """What a task learns, at random: squares of classes, as large as things are; or values of its range."""
-    import torch
-
-    batch, (height, width) = run.train.batch_size, run.train.crop
-    if task in ("semantic", "panoptic"):
-        squares = torch.randint(classes, (batch, 1, 8, 8), generator=numbers).float()
-        labels = torch.nn.functional.interpolate(squares, (height, width), mode="nearest")[:, 0].long()
-        return labels if task == "semantic" else labels * 256  # all of a class is its segment 0
-    if task == "depth":
-        return 1 + torch.rand(batch, height, width, generator=numbers)
-    normals = torch.randn(batch, 3, height, width, generator=numbers)
-    return torch.nn.functional.normalize(normals, dim=1)
 
 
 def probe(runs: Sequence[tuple[Run, Meaning, int]]) -> Speed:

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from ..compute.random import generator
+from ..tasks import describe
 from ..training.multitask.balancing import MGDA
 from .activation_memory import Saved, Uninitialised, size_of, tensors_of
 
@@ -277,8 +278,9 @@ def empty_batch(run: Run) -> Batch:
     count, crop = run.train.batch_size, run.train.crop
 
     def target(task: str) -> Tensor:
-        shape = (count, 3, *crop) if task == "normals" else (count, *crop)
-        return torch.zeros(shape, dtype=torch.long if task in ("semantic", "panoptic") else torch.float32)
+        facts = describe(task)
+        kind = torch.long if facts.has_classes else torch.float32
+        return torch.zeros(facts.target_shape(count, crop), dtype=kind)
 
     return batch_of(run, torch.zeros(count, 3, *crop), {task: target(task) for task in run.tasks})
 

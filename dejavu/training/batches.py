@@ -15,7 +15,7 @@ from torch import Tensor
 from ..compute.processes import is_lead, place
 from ..compute.random import generator
 from ..errors import DejavuError
-from ..tasks import TARGETS
+from ..tasks import describe, load
 from ..tasks.images import normalise
 from .augment.colour import distort
 from .augment.crops import augment
@@ -50,9 +50,10 @@ class Data:
         """The array that each task learns from. Raises DejavuError where the dataset lacks one."""
         found: dict[str, Array] = {}
         for task in self.tasks:
-            array: Array | None = getattr(split, TARGETS[task])
+            kind = describe(task).array
+            array: Array | None = getattr(split, kind)
             if array is None:
-                raise DejavuError(f"the task {task} needs {TARGETS[task]}, which the dataset lacks")
+                raise DejavuError(f"the task {task} needs {kind}, which the dataset lacks")
             found[task] = array
         return found
 
@@ -145,12 +146,7 @@ class Batches:
     def read(self, step: int) -> Raw:
         """The images and targets of one step."""
         chosen, classes = self.indices(step)
-        targets = {task: _taken(array, chosen) for task, array in self.targets.items()}
-        if "normals" in targets:
-            normals = targets["normals"]
-            targets["normals"] = (
-                [_first(one) for one in normals] if isinstance(normals, list) else _first(normals)
-            )
+        targets = {task: _target(task, _taken(array, chosen)) for task, array in self.targets.items()}
         known = None if self.available is None else self.available[chosen]
         return Raw(_taken(self.split.images, chosen), targets, classes, known)
 
@@ -226,9 +222,10 @@ def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array.astype(np.int32) if array.dtype == np.uint16 else array)
 
 
-def _first(normals: Tensor) -> Tensor:
-    """(..., H, W, 3) -> (..., 3, H, W), float32."""
-    return normals.float().movedim(-1, -3)
+def _target(task: str, stored: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    """Targets as the task has them in training, of one size or each of its own."""
+    read = load(task).from_array
+    return [read(one) for one in stored] if isinstance(stored, list) else read(stored)
 
 
 def _moved(part: Tensor | list[Tensor], device: torch.device) -> Any:

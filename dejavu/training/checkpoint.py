@@ -180,9 +180,10 @@ def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:
 def training_roots(run: Run) -> list[str]:
     """The modules from which everything that a training runs is imported.
 
-    The network is found by its name, and `config` says how a run follows from params.yaml.
+    The network and the tasks are found by their names, and `config` says how a run follows from params.yaml.
     """
-    return ["training.loop", "training.batches", "config", f"networks.{run.network.module}"]
+    tasks = [f"{package}.{task}" for package in ("tasks", "metrics") for task in run.tasks]
+    return ["training.loop", "training.batches", "config", f"networks.{run.network.module}", *tasks]
 
 
 def request_hash(

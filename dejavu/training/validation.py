@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from torch import nn
 
 from ..config import Fusion, Protocol
 from ..evaluation.protocols import predict
-from ..metrics import collect, main_metric
-from ..metrics.semantic import ConfusionMatrix
+from ..metrics import collect_main, main_metric
 from ..system.signals import heed
 from .batches import Data
 
@@ -25,7 +21,7 @@ def validate(
 
     Raises Stopped when a signal asked for it (system/signals.py).
     """
-    scores = {task: _Score(task, data) for task in data.tasks}
+    scores = {task: collect_main(task, data.classes, data.ignore_index, data.things) for task in data.tasks}
     truths = data.targets(data.val)
     first = next(iter(truths.values()))
     network.eval()
@@ -43,27 +39,5 @@ def validate(
         for task, score in scores.items():
             score.update(truths[task][number], prediction[task] if len(data.tasks) > 1 else prediction)
     network.train()
-    return {main_metric(task): score.value for task, score in scores.items()}
-
-
-class _Score:
-    """One task's main metric."""
-
-    def __init__(self, task: str, data: Data) -> None:
-        self.task = task
-        # Of a segmentation mIoU alone: the boundaries, which `collect` measures too, are dear.
-        semantic = task == "semantic"
-        self.metrics: Any = (
-            ConfusionMatrix(data.num_classes, data.ignore_index)
-            if semantic
-            else collect(task, data.classes, data.ignore_index, things=data.things)
-        )
-
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
-        self.metrics.update(truth, prediction)
-
-    @property
-    def value(self) -> float:
-        if isinstance(self.metrics, ConfusionMatrix):
-            return self.metrics.mIoU
-        return float(self.metrics.compute()[main_metric(self.task)])
+    keys = map(main_metric, data.tasks)
+    return {key: float(score.compute()[key]) for key, score in zip(keys, scores.values(), strict=True)}

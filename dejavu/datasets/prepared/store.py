@@ -21,6 +21,7 @@ import numpy as np
 
 from ...errors import DejavuError, nearest
 from ...system.files import read_json
+from ...tasks import describe, names
 from .. import IGNORE
 from .ragged import Ragged, sizes_file
 from .sizes import as_plain, in_words
@@ -59,12 +60,11 @@ class Split(NamedTuple):
     """uint16 (N, H, W), codes of tasks/segments.py; None where the dataset has no segments"""
 
 
+_TARGETS = {task.array: (np.dtype(task.dtype).type, task.item) for task in map(describe, names())}
 KINDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "images": (np.uint8, (3,)),
-    "labels": (np.uint8, ()),
-    "depth": (np.float32, ()),
-    "normals": (np.float16, (3,)),
-    "panoptic": (np.uint16, ()),
+    "labels": (np.uint8, ()),  # which every dataset has
+    **dict(sorted(_TARGETS.items())),
 }
 """The arrays that there may be: their type, and what follows (N, H, W) in their shape."""
 

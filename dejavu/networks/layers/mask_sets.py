@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...compute.processes import across
-from ...tasks.predictions import read
+from ...tasks.panoptic import TASK as PANOPTIC
 from ...tasks.segments import CROWD
 
 Masks = tuple[list[Tensor], list[Tensor]]
@@ -45,7 +45,7 @@ def layers(prediction: Any) -> list[Layer]:
     the `Queries` alone, it has one layer.
     """
     earlier = prediction.get("intermediate", ()) if isinstance(prediction, Mapping) else ()
-    every = [read("panoptic", layer) for layer in (prediction, *earlier)]
+    every = [PANOPTIC.read(layer) for layer in (prediction, *earlier)]
     return [layer_of(classes.float(), masks.float()) for classes, masks in every]
 
 

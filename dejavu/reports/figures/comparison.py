@@ -95,9 +95,9 @@ def _of(task: str, prediction: Any) -> np.ndarray:
 
 def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What a task should be of these images, at their sizes: the nearest pixel of each."""
-    from ...tasks import TARGETS
+    from ...tasks import describe
 
-    array = getattr(split, TARGETS[task])
+    array = getattr(split, describe(task).array)
     if array is None:
         raise DejavuError(
             f"the prepared data have no {task}, which the figure would show: prepare them again"

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ...compute.random import rows
 from ...errors import DejavuError
-from ...tasks.segments import VOID
+from ...tasks import load
+from ...tasks.resampling import Crop, nearest_labels
 from .windows import Windows, anchors, draw_windows
 
 THIN = 0.5  # below this scale bilinear interpolation leaves pixels out, and an image is averaged first
@@ -97,37 +98,16 @@ def _resample(
     ignore_index: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Images (N, 3, H, W) and their targets of one size, seen through their windows."""
-    theta = windows.theta().to(images.device)  # (N, 2, 3)
-    grid = _grid(theta, crop)
-    sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    seen = {}
-    for task, target in targets.items():
-        if task in ("semantic", "panoptic"):
-            seen[task] = _labels(target, grid, ignore_index if task == "semantic" else VOID)
-        elif task == "depth":
-            scale = windows.scale.float().to(images.device)
-            seen[task] = _nearest(target.unsqueeze(1), grid).squeeze(1) / scale[:, None, None]
-        else:
-            normals = _nearest(target, grid)
-            mirrored = theta[:, 0, 0].sign()  # -1 where the image was flipped
-            seen[task] = torch.cat([normals[:, :1] * mirrored[:, None, None, None], normals[:, 1:]], 1)
-    return sampled, seen
+    crops = _crops(windows, crop, images.device)
+    sampled = F.grid_sample(images, crops.grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return sampled, {task: load(task).crop(target, crops, ignore_index) for task, target in targets.items()}
 
 
-def _grid(theta: Tensor, crop: tuple[int, int]) -> Tensor:
-    """Where each pixel of the crop comes from (N, h, w, 2)."""
-    return F.affine_grid(theta, [len(theta), 1, *crop], align_corners=False)
-
-
-def _labels(labels: Tensor, grid: Tensor, ignore_index: int) -> Tensor:
-    """Labels (N, H, W) at the grid's points, (N, h, w) int64; `ignore_index` outside."""
-    shifted = labels.unsqueeze(1).float() - ignore_index  # grid_sample pads with 0: let that mean ignored
-    return (_nearest(shifted, grid).squeeze(1) + ignore_index).long()
-
-
-def _nearest(maps: Tensor, grid: Tensor) -> Tensor:
-    """Targets are never blended: between two depths or classes there is nothing."""
-    return F.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+def _crops(windows: Windows, size: tuple[int, int], device: torch.device) -> Crop:
+    """The windows as crops of a size (h, w), on a device."""
+    theta = windows.theta().to(device)  # (N, 2, 3)
+    grid = F.affine_grid(theta, [len(theta), 1, *size], align_corners=False)  # (N, h, w, 2)
+    return Crop(grid, windows.scale, theta[:, 0, 0].sign())
 
 
 def _vary(
@@ -146,9 +126,9 @@ def _vary(
     draws = rows(len(places), REDRAWS, 2, generator=generator, dtype=torch.float64)
     for number, label in enumerate(labels):
         for place in draws[number]:
-            theta = windows.at(places)[number].theta().to(label.device)
+            shown = _crops(windows.at(places)[number], crop, label.device)
             if (
-                _largest_share(_labels(label[None], _grid(theta, crop), ignore_index), ignore_index)
+                _largest_share(nearest_labels(label[None], shown, ignore_index), ignore_index)
                 <= cat_max_ratio
             ):
                 break

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import DejavuError, nearest
-from ...tasks.losses import cross_entropy, task_loss, upsample
-from ...tasks.predictions import as_tensor, read
+from ...tasks import load
+from ...tasks.predictions import as_tensor
+from ...tasks.resampling import enlarge
+from ...tasks.semantic import cross_entropy
 from .categories import Categories
 from .ohem import ohem_loss
 from .rmi import binary_cross_entropy, rmi_loss
@@ -37,7 +39,7 @@ class Criterion(nn.Module):
 
     Args:
         recipe: of params.yaml.
-        task: "semantic", "panoptic", "depth" or "normals". A panoptic loss is the network's own.
+        task: a task of `dejavu.tasks`. A panoptic loss is the network's own.
         num_classes: K.
         ignore_index: the label of pixels that are not compared.
         categories: for each class the name of its category, or None.
@@ -62,6 +64,7 @@ class Criterion(nn.Module):
         super().__init__()
         _check_options(recipe, task, num_classes)
         self.task, self.ignore_index = task, ignore_index
+        self._task = load(task)
         self.align_corners, self.ohem, self.rmi = recipe.align_corners, recipe.ohem, recipe.rmi
         self.auxiliary, self.coarse = dict(recipe.auxiliary), recipe.coarse
         weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights)
@@ -98,10 +101,10 @@ class Criterion(nn.Module):
         This is what DejaVu-CL asks for: of what the network says of the regenerated image, it hands over the
         task's tensor. A network with its own criterion is asked by plain cross-entropy there.
         """
-        if self.task == "panoptic":
+        if self._task.queries:
             return self._of_queries(prediction, target)
         if self.task != "semantic":
-            return task_loss(self.task, prediction, target)
+            return self._task.loss(prediction, target)
         logits = self._full(as_tensor(prediction), target)
         if self.rmi is not None:
             rmi = self.rmi
@@ -114,15 +117,15 @@ class Criterion(nn.Module):
     def _of_queries(self, prediction: Any, target: Tensor) -> Tensor:
         """The network's own loss of its last queries, as a panoptic cycle asks for it."""
         if not self._own:
-            return task_loss(self.task, prediction, target)  # which says that it has none
-        classes, masks = read("panoptic", prediction)
+            return self._task.loss(prediction, target)  # which says that it has none
+        classes, masks = self._task.read(prediction)
         last = {"class_queries_logits": classes, "masks_queries_logits": masks}
         return self._own[0](last, target, self.ignore_index)
 
     def _secondary(self, name: str, output: Tensor, target: Tensor) -> Tensor:
         """The loss of one auxiliary output, without its weight."""
         if self.task != "semantic":
-            return task_loss(self.task, output, target)
+            return self._task.loss(output, target)
         logits = self._full(output, target)
         if name in self.coarse and self.categories is not None:
             labels = self.categories.labels(target, self.ignore_index)
@@ -134,7 +137,7 @@ class Criterion(nn.Module):
     def _full(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logits at the labels' size, in float32 at least: under autocast they come in bfloat16."""
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return upsample(precise, labels, self.align_corners)
+        return enlarge(precise, labels, self.align_corners)
 
     def _weights(self, logits: Tensor) -> Tensor | None:
         return None if self.class_weights is None else self.class_weights.to(logits.dtype)

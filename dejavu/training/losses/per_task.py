@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...tasks.losses import task_loss
-from ...tasks.predictions import as_tensor, part
+from ...tasks import load
+from ...tasks.predictions import as_tensor, task_output
 
 
 class SeveralCriterion(nn.Module):
@@ -22,7 +22,7 @@ class SeveralCriterion(nn.Module):
     same in every batch.
 
     Args:
-        tasks: of "semantic", "depth" and "normals".
+        tasks: names of `dejavu.tasks`.
         ignore_index: the label of pixels that are not compared.
         by_image: see above.
     """
@@ -40,11 +40,11 @@ class SeveralCriterion(nn.Module):
         return torch.stack(list(self(prediction, target).values())).sum()
 
     def _of(self, task: str, prediction: Any, target: Tensor) -> Tensor:
-        maps = as_tensor(part(task, prediction, self.tasks), task)
+        maps, loss = as_tensor(task_output(task, prediction, self.tasks), task), load(task).loss
         if not self.by_image:
-            return task_loss(task, maps, target, self.ignore_index)
+            return loss(maps, target, self.ignore_index)
         images = [
-            task_loss(task, one, truth, self.ignore_index)
+            loss(one, truth, self.ignore_index)
             for one, truth in zip(maps.split(1), target.split(1), strict=True)
         ]
         return torch.stack(images).mean()

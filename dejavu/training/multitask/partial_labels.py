@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DejavuError, nearest
+from ...tasks import load
 
 SETTINGS = ("full", "onelabel", "randomlabels")
 SEEDS = {"onelabel": 1, "randomlabels": 2}  # any numbers would do; others would be other data sets
@@ -77,7 +78,7 @@ def hide(targets: Mapping[str, Tensor], available: Tensor, ignore_index: int = 2
                 f"{available.dtype}"
             )
         kept = available[:, place].to(target.device).view(-1, *[1] * (target.ndim - 1))
-        found[task] = target.where(kept, ignore_index if task == "semantic" else 0)
+        found[task] = target.where(kept, load(task).unknown_value(ignore_index))
     return found
 
 

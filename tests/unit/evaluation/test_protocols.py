@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from dejavu.config import Protocol
 from dejavu.errors import DejavuError
-from dejavu.evaluation.protocols import CLASSES_AT_ONCE, class_maps, predict, show, sides
+from dejavu.evaluation.protocols import predict, show, sides
 from dejavu.evaluation.sliding import slide, starts, stride
 from dejavu.tasks.images import normalise
+from dejavu.tasks.semantic import CLASSES_AT_ONCE, class_maps
 
 
 class Counting(nn.Module):

@@ -9,8 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from dejavu.errors import DejavuError
-from dejavu.method.conditioning import Conditioning, panoptic
+from dejavu.method.conditioning import Conditioning
 from dejavu.method.regeneration import resize
+from dejavu.tasks.panoptic import class_masks
 from dejavu.tasks.predictions import TASKS, Queries, as_tensor, read
 
 K, GRID = 4, (6, 8)
@@ -81,7 +82,7 @@ def test_panoptic_is_the_sum_over_queries() -> None:
 def test_panoptic_of_one_sure_query_is_its_mask() -> None:
     classes = torch.tensor([[[0.0, 40.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 40.0]]])  # class 1; no object
     masks = torch.where(torch.rand(1, 2, *GRID) < 0.5, -40.0, 40.0)
-    condition = panoptic(Queries(classes, masks), GRID)
+    condition = class_masks(Queries(classes, masks))
     torch.testing.assert_close(condition[:, 1], (masks[:, 0] > 0).float())
     assert condition[:, [0, 2, 3]].abs().max() < 1e-6
 

@@ -14,12 +14,14 @@ from helpers import ROOT
 
 from dejavu.config import loading
 from dejavu.errors import DejavuError
-from dejavu.metrics import METRICS, TASKS, collect, main_metric
+from dejavu.metrics import METRICS, collect, collect_main, main_metric
 from dejavu.metrics.depth import DepthMetrics
+from dejavu.tasks import names
 from dejavu.tasks.segments import VOID
 
 PARAMS = loading.load(ROOT / "params.yaml")
 
+TASKS = names()
 CLASSES = ("sky", "road", "car")
 THINGS = (False, True, True)
 MEASURED = [key for key, metric in METRICS.items() if metric.task in TASKS]  # others are made of these
@@ -144,7 +146,15 @@ def test_several_tasks_name_the_one_at_fault() -> None:
 
 
 def test_the_main_metrics_are_those_of_the_table() -> None:
-    assert [main_metric(task) for task in TASKS] == ["miou", "pq", "depth_aerr", "normal_merr"]
+    expected = {"semantic": "miou", "panoptic": "pq", "depth": "depth_aerr", "normals": "normal_merr"}
+    assert {task: main_metric(task) for task in TASKS} == expected
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_main_metric_counted_alone_is_the_same_number(task: str) -> None:
+    alone = collect_main(task, CLASSES, things=THINGS)
+    alone.update(*pair(task, 0.3))
+    assert alone.compute()[main_metric(task)] == values(task, 0.3)[main_metric(task)]
 
 
 def test_names_in_print_differ() -> None:

@@ -25,7 +25,6 @@ from dejavu.planning.activation_memory import Saved, tensors_of
 from dejavu.planning.plan import Basis, Planner, RowPlan, Speeds, choose
 from dejavu.planning.speed import Speed
 from dejavu.planning.step_cost import Meaning, Operations, Step, Work, build, count, empty_batch
-from dejavu.tasks import segments
 from dejavu.training.batches import Batch
 from dejavu.training.loop import learn
 from dejavu.training.optimizer import build_optimizer
@@ -480,18 +479,6 @@ def test_wrong_arguments_are_refused_in_one_line(
 ) -> None:
     assert main(["plan", *arguments]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
-
-
-def test_random_targets_are_what_the_task_learns(params: config.Params) -> None:
-    numbers = torch.Generator().manual_seed(0)
-    labels = speed.random_target(params.run("hrnet18", "smoke"), "semantic", 19, numbers)
-    assert labels.shape == (4, 64, 64) and set(labels.unique().tolist()) <= set(range(19))
-    codes = speed.random_target(params.run("hrnet18", "smoke"), "panoptic", 19, numbers).numpy()
-    assert set(segments.classes_of(codes).ravel().tolist()) <= set(range(19)) and codes.max() > 256
-    normals = speed.random_target(params.run("normals", "smoke"), "normals", 13, numbers)
-    assert normals.shape == (4, 3, 48, 64) and torch.allclose(normals.norm(dim=1), torch.ones(()))
-    depth = speed.random_target(params.run("depth", "smoke"), "depth", 13, numbers)
-    assert depth.min() >= 1 and math.isfinite(float(depth.max()))
 
 
 def test_gpus_that_share_a_batch_keep_a_part_of_it_each(

@@ -9,11 +9,13 @@ from torch.nn import functional as F
 
 from dejavu.errors import DejavuError
 from dejavu.metrics import METRICS, main_metric
-from dejavu.tasks import TARGETS, channels
-from dejavu.tasks.losses import depth_loss, normals_loss, semantic_loss, task_loss
+from dejavu.tasks import channels, describe, load, names
+from dejavu.tasks.depth import depth_loss
+from dejavu.tasks.normals import normals_loss
+from dejavu.tasks.semantic import semantic_loss
 
 K = 5
-every_task = pytest.mark.parametrize("task", [task for task in TARGETS if task != "panoptic"])
+every_task = pytest.mark.parametrize("task", [task for task in names() if not describe(task).queries])
 
 
 def target(task: str, size: tuple[int, int] = (8, 12)) -> torch.Tensor:
@@ -32,24 +34,24 @@ def prediction(task: str, size: tuple[int, int] = (8, 12)) -> torch.Tensor:
 
 
 def test_every_task_has_a_target_a_metric_and_channels() -> None:
-    assert all(main_metric(task) in METRICS for task in TARGETS)
+    assert all(main_metric(task) in METRICS for task in names())
     assert [channels(task, K) for task in ("semantic", "depth", "normals")] == [K, 1, 3]
 
 
 def test_a_panoptic_loss_is_the_networks_own() -> None:
     assert channels("panoptic", K) == K
     with pytest.raises(DejavuError, match="its network's own"):
-        task_loss("panoptic", prediction("panoptic"), target("semantic"))
+        load("panoptic").loss(prediction("panoptic"), target("semantic"))
 
 
 @every_task
 def test_what_is_unknown_costs_nothing(task: str) -> None:
     truth, maps = target(task), prediction(task).requires_grad_()
-    task_loss(task, maps, truth).backward()
+    load(task).loss(maps, truth).backward()
     unknown = (truth == 0).all(1) if task == "normals" else truth == (255 if task == "semantic" else 0)
     assert (maps.grad.abs().sum(1)[unknown] == 0).all() and (maps.grad.abs().sum(1)[~unknown] > 0).all()
     nothing = torch.full_like(truth, 255) if task == "semantic" else torch.zeros_like(truth)
-    assert task_loss(task, prediction(task), nothing) == 0
+    assert load(task).loss(prediction(task), nothing) == 0
 
 
 @every_task
@@ -57,8 +59,8 @@ def test_what_is_unknown_costs_nothing(task: str) -> None:
 def test_predictions_are_compared_at_the_targets_size(task: str, size: tuple[int, int]) -> None:
     maps = prediction(task, size)
     full = F.interpolate(maps, (8, 12), mode="bilinear", align_corners=False)
-    assert torch.equal(task_loss(task, maps, target(task)), task_loss(task, full, target(task)))
-    assert torch.equal(task_loss(task, {"out": maps}, target(task)), task_loss(task, maps, target(task)))
+    assert torch.equal(load(task).loss(maps, target(task)), load(task).loss(full, target(task)))
+    assert torch.equal(load(task).loss({"out": maps}, target(task)), load(task).loss(maps, target(task)))
 
 
 def test_semantic_is_the_mean_cross_entropy() -> None:

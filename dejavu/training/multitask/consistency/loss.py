@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....errors import DejavuError, nearest
-from ....tasks.losses import upsample
+from ....tasks import describe, load, names
 from ....tasks.predictions import check, read_all
-from .maps import TASKS, of_prediction, of_target
+from ....tasks.resampling import enlarge
 from .network import ConsistencyNetwork
 
 
@@ -44,14 +44,15 @@ class CrossTaskConsistency(nn.Module):
         regularisation: of the distances to the features.
 
     Raises:
-        DejavuError: a task other than semantic, depth and normals; negative weights.
+        DejavuError: a task that is predicted by queries; negative weights.
     """
 
     def __init__(self, network: ConsistencyNetwork, weight: float = 2.0, regularisation: float = 0.5) -> None:
         super().__init__()
+        known = [task for task in names() if not describe(task).queries]
         for task in network.tasks:
-            if task not in TASKS:
-                raise DejavuError(f"consistency: unknown task '{task}', {nearest(task, TASKS)}")
+            if task not in known:
+                raise DejavuError(f"consistency: unknown task '{task}', {nearest(task, known)}")
         for name, value in (("weight", weight), ("regularisation", regularisation)):
             if value < 0:
                 raise DejavuError(f"consistency.{name} must be at least 0, not {value:g}")
@@ -111,10 +112,10 @@ class CrossTaskConsistency(nn.Module):
         for task in self.network.tasks:
             target = targets[task]
             if any(one.source == task for one in comparisons):
-                maps = of_prediction(task, _enlarged(predictions[task], target), generator)
+                maps = load(task).consistency_prediction(_enlarged(predictions[task], target), generator)
                 said[task] = self.network.enter(maps, task).unbind()
             if any(one.target == task for one in comparisons):
-                maps = of_target(task, target, self.network.channels[task])
+                maps = load(task).consistency_target(target, self.network.channels[task])
                 known[task] = self.network.enter(maps, task).unbind()
         return said, known
 
@@ -151,8 +152,8 @@ class CrossTaskConsistency(nn.Module):
             if task not in targets:
                 raise DejavuError(f"consistency needs the target of {task}, {nearest(task, targets)}")
             found[task], target = value, targets[task]
-            size = size or tuple(target.shape[-2:])
-            wanted = (len(features), *((3,) if task == "normals" else ()), *size)
+            size = size or (target.shape[-2], target.shape[-1])
+            wanted = describe(task).target_shape(len(features), size)
             if len(value) != len(features) or tuple(target.shape) != wanted:
                 raise DejavuError(
                     f"consistency: with {len(features)} features, the target of {task} must be {wanted} and "
@@ -174,4 +175,4 @@ def _apart(maps: Tensor, others: Tensor) -> Tensor:
 
 def _enlarged(prediction: Tensor, target: Tensor) -> Tensor:
     """A prediction (N, C, h, w) at its target's size."""
-    return prediction if prediction.shape[-2:] == target.shape[-2:] else upsample(prediction, target)
+    return prediction if prediction.shape[-2:] == target.shape[-2:] else enlarge(prediction, target)

@@ -17,7 +17,7 @@ from dejavu.config import Ohem, Recipe, Rmi
 from dejavu.errors import DejavuError
 from dejavu.method.cycle import CyclicConsistency
 from dejavu.method.wrapper import DejaVu
-from dejavu.tasks.losses import task_loss
+from dejavu.tasks import load
 from dejavu.training.losses import Criterion, check_auxiliary
 from dejavu.training.losses.ohem import ohem_loss
 from dejavu.training.losses.rmi import DIAGONAL, binary_cross_entropy, region_loss, rmi_loss
@@ -161,7 +161,7 @@ def test_without_options_it_is_the_tasks_loss_to_the_bit(task: str) -> None:
     """Committed results depend on it."""
     target = {"semantic": labels(), "depth": random(2, 16, 20).abs(), "normals": random(2, 3, 16, 20)}[task]
     maps = random(2, {"semantic": K, "depth": 1, "normals": 3}[task], 8, 10)
-    assert torch.equal(criterion(task=task)(maps, target), task_loss(task, maps, target))
+    assert torch.equal(criterion(task=task)(maps, target), load(task).loss(maps, target))
 
 
 def test_auxiliary_losses_are_added_by_their_weights() -> None:
@@ -186,7 +186,7 @@ def test_auxiliary_outputs_of_depth_are_compared_as_depth() -> None:
     loss = criterion(task="depth", auxiliary={"early": 0.5})(
         {"out": maps, "auxiliary": {"early": maps}}, depth
     )
-    torch.testing.assert_close(loss, 1.5 * task_loss("depth", maps, depth))
+    torch.testing.assert_close(loss, 1.5 * load("depth").loss(maps, depth))
 
 
 def test_auxiliary_outputs_beside_rmi_have_binary_cross_entropy() -> None:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dejavu.errors import DejavuError
+from dejavu.tasks import load
+from dejavu.tasks.semantic import drawn
 from dejavu.training.multitask.consistency import ConsistencyNetwork, CrossTaskConsistency
-from dejavu.training.multitask.consistency.maps import drawn, of_prediction, of_target
 
 K = 4
 CHANNELS = {"semantic": K, "depth": 1, "normals": 3}
@@ -101,8 +102,8 @@ def looped(
             if row and (row[source] or not row[target]):
                 continue
             one = slice(image, image + 1)
-            said = of_prediction(source, predictions[source][one], seeded())
-            known = of_target(target, targets[target][one], CHANNELS[target])
+            said = load(source).consistency_prediction(predictions[source][one], seeded())
+            known = load(target).consistency_target(targets[target][one], CHANNELS[target])
             said, known = (
                 mapped(loss.network, maps, task, (source, target))
                 for maps, task in ((said, source), (known, target))
@@ -329,13 +330,13 @@ def test_predictions_and_features_may_have_another_size() -> None:
 
 
 def test_maps_are_those_of_the_published_code() -> None:
-    depth = of_target("depth", torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]]), 1)
+    depth = load("depth").consistency_target(torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]]), 1)
     assert depth.flatten().tolist() == [1.0, 0.0, 0.0, 0.0]
-    said = of_prediction("depth", torch.tensor([[[[2.0, 0.5]]], [[[8.0, 2.0]]]]))
+    said = load("depth").consistency_prediction(torch.tensor([[[[2.0, 0.5]]], [[[8.0, 2.0]]]]))
     assert said.flatten().tolist() == [1.0, 0.25, 1.0, 0.25]  # of each image on its own
-    normals = of_prediction("normals", torch.tensor([0.0, 0.0, -7.0]).view(1, 3, 1, 1))
+    normals = load("normals").consistency_prediction(torch.tensor([0.0, 0.0, -7.0]).view(1, 3, 1, 1))
     assert normals.flatten().tolist() == [0.5, 0.5, 0.0]
-    labels = of_target("semantic", torch.tensor([[[1, 255]]]), 3)
+    labels = load("semantic").consistency_target(torch.tensor([[[1, 255]]]), 3)
     assert labels.tolist() == [[[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 0.0]]]]
 
 

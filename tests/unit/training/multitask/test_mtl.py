@@ -16,8 +16,7 @@ from dejavu import config, networks
 from dejavu.config import loading
 from dejavu.errors import DejavuError
 from dejavu.evaluation.protocols import predict
-from dejavu.tasks import channels
-from dejavu.tasks.losses import task_loss
+from dejavu.tasks import channels, load
 from dejavu.training import batches
 from dejavu.training import optimizer as optimisation
 from dejavu.training.augment.crops import augment
@@ -106,7 +105,7 @@ def test_losses_of_several_tasks_are_those_of_each() -> None:
     found = SeveralCriterion(TASKS)(predictions, targets)
     assert list(found) == list(TASKS)
     for task in TASKS:
-        assert torch.equal(found[task], task_loss(task, predictions[task], targets[task]))
+        assert torch.equal(found[task], load(task).loss(predictions[task], targets[task]))
 
 
 def test_an_image_without_labels_takes_its_share_of_the_batch() -> None:
@@ -119,7 +118,7 @@ def test_an_image_without_labels_takes_its_share_of_the_batch() -> None:
     found = SeveralCriterion(TASKS, by_image=True)(predictions, hidden)
     for place, task in enumerate(TASKS):
         alone = [
-            task_loss(task, predictions[task][n : n + 1], targets[task][n : n + 1]) * known[n, place]
+            load(task).loss(predictions[task][n : n + 1], targets[task][n : n + 1]) * known[n, place]
             for n in range(4)
         ]
         assert torch.allclose(found[task], torch.stack(alone).sum() / 4)

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare
 
 from dejavu.errors import DejavuError
-from dejavu.tasks.losses import task_loss
+from dejavu.tasks import load
 from dejavu.training.multitask.partial_labels import SETTINGS, available, hide
 
 TASKS = ("semantic", "depth", "normals")
@@ -111,7 +111,7 @@ def test_a_hidden_label_teaches_nothing(place: int, task: str) -> None:
         assert torch.equal(hidden[name][[0, 2]], value[[0, 2]])
         assert torch.equal(hidden[name][1], value[1]) == (name != task)
     prediction = torch.randn(3, CHANNELS[task], 4, 6, requires_grad=True)
-    task_loss(task, prediction, hidden[task]).backward()
+    load(task).loss(prediction, hidden[task]).backward()
     assert prediction.grad is not None
     learning = prediction.grad.abs().sum((1, 2, 3)) > 0
     assert learning.tolist() == [True, False, True]

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -84,7 +83,7 @@ def load(model: str, pretrained: str | None, width: float, seed: int) -> Clip:
     missing, cannot be read or do not fit.
     """
     with extra("text", "text supervision"):
-        import_module("open_clip")
+        import open_clip  # noqa: F401
     if pretrained is None:
         return _load(model, None, width, seed, None)
     _check_source(model, pretrained, width)

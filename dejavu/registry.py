@@ -130,12 +130,16 @@ Options = dict[str, Option]
 
 def modules(package: str) -> list[str]:
     """Names of the modules of a package that define what `dejavu.<package>` looks up by file name."""
-    marker = {"networks": "build", "datasets": "pairs"}[package]
-    found = []
-    for file in sorted((HERE / package).glob("[a-z]*.py")):
-        if any(isinstance(node, ast.FunctionDef) and node.name == marker for node in _tree(file).body):
-            found.append(file.stem)
-    return found
+    marker = {"networks": "build", "datasets": "DATASET"}[package]
+    files = sorted((HERE / package).glob("[a-z]*.py"))
+    return [file.stem for file in files if any(marker in _defines(node) for node in _tree(file).body)]
+
+
+def _defines(node: ast.stmt) -> list[str]:
+    """The names that a statement defines: a function's, or the targets of an assignment."""
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets]
+    return [node.name] if isinstance(node, ast.FunctionDef) else []
 
 
 def names(kind: str) -> list[str]:

@@ -38,13 +38,13 @@ def download_dataset(params: Params, name: str, scale: str) -> None:
     part = params.part(name, scale)
     source = params.datasets[part.source]
     raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)
-    module = reader(name, part.source, source)
+    dataset = reader(name, part.source, source)
     with locked(raw.with_name(f".{name}.lock")):
         raw.mkdir(parents=True, exist_ok=True)
         manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
         with naming(raw):
-            files = module.download(raw, part, source)
-        content = describe(module, raw, files) | {
+            files = dataset.download(raw, part, source)
+        content = describe(dataset, raw, files) | {
             "dataset": name,
             "stands_in_for": stands_in_for(name, part.source),
             "licence": source.licence,
@@ -62,7 +62,7 @@ def origin(part: Part, source: Source) -> dict[str, Any]:
     return said if folder is None else said | {"folder": folder.model_dump(mode="json")}
 
 
-def describe(module: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
+def describe(dataset: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
     """Counts, bytes and one checksum over all `files` below `raw`.
 
     Files in a linked folder (a data set of many GB that lies elsewhere) count by their size, all
@@ -76,5 +76,5 @@ def describe(module: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
         size += bytes_
         mark = str(bytes_) if file.split("/")[0] in linked else sha256(path)
         digest.update(f"{mark}  {file}\n".encode())
-    splits = {split: len(module.pairs(raw, split)) for split in module.SPLITS}
+    splits = {split: len(dataset.pairs(raw, split)) for split in dataset.splits}
     return {"splits": splits, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}

@@ -118,14 +118,11 @@ def _categories(params: Params, run: Run, report: dict[str, Any]) -> Sequence[An
     from .. import datasets
     from ..datasets.formats.coco import Category
 
-    module = datasets.reader(run.dataset, run.data.source, params.datasets[run.data.source])
-    official: Sequence[Category] | None = getattr(module, "TABLE", None)
-    if official is not None and [category.name for category in official] == report["classes"]:
-        return official
-    rows = zip(report["classes"], report["things"], report["palette"], strict=True)
-    return [
-        Category(number + 1, name, thing, tuple(colour)) for number, (name, thing, colour) in enumerate(rows)
-    ]
+    dataset = datasets.reader(run.dataset, run.data.source, params.datasets[run.data.source])
+    names, official = report["classes"], dataset.classes
+    ids = official.ids if official.ids and list(official.names) == names else range(1, len(names) + 1)
+    rows = zip(ids, names, report["things"], report["palette"], strict=True)
+    return [Category(id_, name, thing, tuple(colour)) for id_, name, thing, colour in rows]
 
 
 def _folder(run: Run, task: str, out: Path) -> Path:

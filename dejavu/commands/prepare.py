@@ -8,17 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..datasets import (
-    IGNORE,
-    Dataset,
-    Pair,
-    categories,
-    meaning,
-    reader,
-    targets,
-    things,
-    validate,
-)
+from ..datasets import IGNORE, Dataset, Pair, reader
 from ..datasets.prepared.sizes import as_plain, in_words
 from ..errors import DejavuError
 from ..system.files import naming, read_json, write_json
@@ -53,23 +43,25 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
 
     part, paths = params.part(name, scale), Paths(scale)
     manifest = _manifest(params, part, paths, name)
-    module = reader(name, part.source, params.datasets[part.source])
+    dataset = reader(name, part.source, params.datasets[part.source])
     target = paths.prepared(name)
     unfinished = target.with_name(f".{name}.partial")
     with locked(target.with_name(f".{name}.lock")):
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
             unfinished.mkdir(parents=True)
-            pairs = {split: _pairs(module, paths.raw(name), split, part, manifest) for split in module.SPLITS}
-            said = _meaning(module, part.source, paths.raw(name))
+            pairs = {
+                split: _pairs(dataset, paths.raw(name), split, part, manifest) for split in dataset.splits
+            }
+            meaning = _meaning(dataset, part.source, paths.raw(name))
             with naming(unfinished):
-                splits = convert(module, pairs, part.size, unfinished, said["classes"])
+                splits = convert(dataset, pairs, part.size, unfinished, meaning["classes"])
             paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
             _publish(unfinished, target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         about = {key: manifest[key] for key in ("dataset", "source", "stands_in_for", "licence")}
-        write_json(paths.report(name), about | said | {"size": as_plain(part.size), "splits": splits})
+        write_json(paths.report(name), about | meaning | {"size": as_plain(part.size), "splits": splits})
     counts = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
     print(f"{name} at scale {scale}: {counts} at {in_words(part.size)} in {target}, none unreadable")
 
@@ -90,11 +82,11 @@ def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, 
     return manifest
 
 
-def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[str, Any]) -> list[Pair]:
+def _pairs(dataset: Dataset, raw: Path, split: str, part: Part, manifest: dict[str, Any]) -> list[Pair]:
     """The split's pairs, or the first ones where the scale limits their number."""
     from ..datasets.prepared.store import command
 
-    pairs = module.pairs(raw, split)
+    pairs = dataset.pairs(raw, split)
     if len(pairs) != manifest["splits"][split]:
         raise DejavuError(
             f"{raw} has {len(pairs)} {split} pairs, and its manifest says {manifest['splits'][split]}: "
@@ -109,28 +101,28 @@ def _pairs(module: Dataset, raw: Path, split: str, part: Part, manifest: dict[st
     return pairs[:limit]
 
 
-def _meaning(module: Dataset, source: str, raw: Path) -> dict[str, Any]:
+def _meaning(dataset: Dataset, source: str, raw: Path) -> dict[str, Any]:
     """What the arrays mean. Keys that only some datasets need are left out by the others."""
-    classes, palette = meaning(module, source)
-    said = {
-        "task": module.TASK,
-        "classes": classes,
-        "palette": palette,
+    classes = dataset.classes_of(source)
+    content: dict[str, Any] = {
+        "task": dataset.task,
+        "classes": list(classes.names),
+        "palette": [list(colour) for colour in classes.palette],
         "ignore_index": IGNORE,
-        "evaluate": module.EVALUATE,
+        "evaluate": dataset.evaluate,
         "unreadable": [],  # a set with unreadable files is refused
     }
-    if targets(module) != ("labels",):
-        said["targets"] = list(targets(module))
-    if validate(module) != "val":
-        said["validate"] = validate(module)
-    if source != "synthetic" and hasattr(module, "remarks"):
-        said["remarks"] = list(module.remarks(raw))
-    if (found := categories(module, source)) is not None:
-        said["categories"] = found
-    if (counted := things(module)) is not None:
-        said["things"] = counted
-    return said
+    if dataset.targets != ("labels",):
+        content["targets"] = list(dataset.targets)
+    if dataset.validate != "val":
+        content["validate"] = dataset.validate
+    if source != "synthetic" and dataset.remarks is not None:
+        content["remarks"] = list(dataset.remarks(raw))
+    if classes.categories is not None:
+        content["categories"] = list(classes.categories)
+    if classes.things is not None:
+        content["things"] = list(classes.things)
+    return content
 
 
 def _publish(unfinished: Path, target: Path) -> None:

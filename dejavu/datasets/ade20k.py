@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
-from . import IGNORE, Pair
+from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats.images import read_indices, relabel
 from .formats.palette import distinct
 from .obtain import mirror
@@ -22,8 +22,7 @@ from .obtain.archive import unpack
 from .obtain.fetch import fetch
 from .scenes import raw_files
 
-TASK = "semantic"
-CLASSES = (
+NAMES = (
     "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass", "cabinet",
     "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair", "car", "water",
     "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair", "seat", "fence",
@@ -41,9 +40,7 @@ CLASSES = (
     "ashcan", "fan", "pier", "crt screen", "plate", "monitor", "bulletin board", "shower", "radiator",
     "glass", "clock", "flag",
 )  # fmt: skip
-PALETTE = distinct(len(CLASSES))
-SPLITS = ("train", "val")
-EVALUATE = "val"
+SPLITS = {"train": 20210, "val": 2000}
 FOLDERS = {"train": "training", "val": "validation"}
 KINDS = ("images", "annotations")
 
@@ -131,9 +128,20 @@ def pairs(raw: Path, split: str) -> list[Pair]:
     return found
 
 
-_TRAIN_IDS = {0: IGNORE, **{number + 1: number for number in range(len(CLASSES))}}
+_TRAIN_IDS = {0: IGNORE, **{number + 1: number for number in range(len(NAMES))}}
 
 
 def decode_label(path: Path) -> np.ndarray:
     """Train ids 0..149, uint8 (H, W): the stored values less one, and 255 for 0."""
     return relabel(path, read_indices(path), _TRAIN_IDS)
+
+
+DATASET = Dataset(
+    title="ADE20K",
+    classes=Classes(NAMES, distinct(len(NAMES))),
+    splits=SPLITS,
+    evaluate="val",
+    download=download,
+    pairs=pairs,
+    decode_label=decode_label,
+)

@@ -15,27 +15,27 @@ import numpy as np
 
 from ..errors import DejavuError
 from ..system.files import sha256
-from . import IGNORE, Pair
+from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats.images import read_indices, relabel
 from .obtain import mirror
 from .obtain.fetch import fetch_all
 
-TASK = "semantic"
-CLASSES = (
-    "sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian",
-    "bicyclist",
+CLASSES = Classes(
+    names=(
+        "sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian",
+        "bicyclist",
+    ),
+    palette=(
+        (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+        (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+    ),
+    # Cityscapes' seven, as far as they go: CamVid does not tell a bicyclist's rider and bicycle apart.
+    categories=(
+        "sky", "construction", "object", "flat", "flat", "nature", "object", "construction", "vehicle",
+        "human", "human",
+    ),
 )  # fmt: skip
-PALETTE = (
-    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
-    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
-)  # fmt: skip
-CATEGORIES = (
-    "sky", "construction", "object", "flat", "flat", "nature", "object", "construction", "vehicle", "human",
-    "human",
-)  # fmt: skip
-"""Cityscapes' seven, as far as they go: of a bicyclist CamVid does not tell rider and bicycle apart"""
-SPLITS = ("train", "val", "test")
-EVALUATE = "test"
+SPLITS = {"train": 367, "val": 101, "test": 233}
 
 VOID = 11
 CHECKSUMS = Path(__file__).parent / "checksums" / "camvid.sha256"
@@ -120,3 +120,14 @@ _TRAIN_IDS = {**{value: value for value in range(len(CLASSES))}, VOID: IGNORE}
 def decode_label(path: Path) -> np.ndarray:
     """Train ids, uint8 (H, W): 0..10 as stored, void as 255."""
     return relabel(path, read_indices(path), _TRAIN_IDS)
+
+
+DATASET = Dataset(
+    title="CamVid",
+    classes=CLASSES,
+    splits=SPLITS,
+    evaluate="test",
+    download=download,
+    pairs=pairs,
+    decode_label=decode_label,
+)

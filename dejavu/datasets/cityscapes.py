@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
-from . import IGNORE, Pair
+from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats.images import read_indices, relabel
 from .obtain import mirror
 from .scenes import raw_files
 
-TASK = "semantic"
 # train id -> name, label id, colour, category
 _EVALUATED = (
     ("road", 7, (128, 64, 128), "flat"),
@@ -41,11 +40,12 @@ _EVALUATED = (
     ("motorcycle", 32, (0, 0, 230), "vehicle"),
     ("bicycle", 33, (119, 11, 32), "vehicle"),
 )
-CLASSES = tuple(row[0] for row in _EVALUATED)
-PALETTE = tuple(row[2] for row in _EVALUATED)
-CATEGORIES = tuple(row[3] for row in _EVALUATED)
-SPLITS = ("train", "val")
-EVALUATE = "val"
+CLASSES = Classes(
+    names=tuple(row[0] for row in _EVALUATED),
+    palette=tuple(row[2] for row in _EVALUATED),
+    categories=tuple(row[3] for row in _EVALUATED),
+)
+SPLITS = {"train": 2975, "val": 500}
 
 LABEL_IDS = 34
 """0..33; the licence plate's -1 does not occur in 8-bit label images"""
@@ -106,3 +106,14 @@ def _no_more_labels(folder: Path, known: set[Path]) -> None:
 def decode_label(path: Path) -> np.ndarray:
     """Train ids 0..18, uint8 (H, W), from a labelIds image; ids that are not evaluated become 255."""
     return relabel(path, read_indices(path), TRAIN_IDS)
+
+
+DATASET = Dataset(
+    title="Cityscapes",
+    classes=CLASSES,
+    splits=SPLITS,
+    evaluate="val",
+    download=download,
+    pairs=pairs,
+    decode_label=decode_label,
+)

@@ -17,15 +17,13 @@ import numpy as np
 
 from ..errors import DejavuError
 from ..tasks import segments
-from . import Pair, labels_of
+from .dataset import Classes, Dataset, Pair, labels_of
 from .formats.coco import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
 from .obtain import mirror
 from .obtain.archive import unpack
 from .obtain.fetch import fetch
 from .scenes import raw_coco
 
-TASK = "panoptic"
-TARGETS = ("labels", "panoptic")
 # id, name, colour
 _THINGS = (
     (1, "person", 0xDC143C), (2, "bicycle", 0x770B20), (3, "car", 0x00008E), (4, "motorcycle", 0x0000E6),
@@ -82,11 +80,13 @@ def _category(row: tuple[int, str, int], thing: bool) -> Category:
 
 TABLE = tuple([_category(row, True) for row in _THINGS] + [_category(row, False) for row in _STUFF])
 """The categories in the order of train ids"""
-CLASSES = tuple(category.name for category in TABLE)
-THINGS = tuple(category.thing for category in TABLE)
-PALETTE = tuple(category.colour for category in TABLE)
-SPLITS = ("train", "val")
-EVALUATE = "val"
+CLASSES = Classes(
+    names=tuple(category.name for category in TABLE),
+    palette=tuple(category.colour for category in TABLE),
+    things=tuple(category.thing for category in TABLE),
+    ids=tuple(category.id for category in TABLE),
+)
+SPLITS = {"train": 118287, "val": 5000}
 
 
 class Archive(NamedTuple):
@@ -266,3 +266,16 @@ def _codes(path: Path) -> np.ndarray:
         return segments.encode(ids, entry.segments)
     except DejavuError as error:
         raise DejavuError(f"{path} cannot be read: {error}") from None
+
+
+DATASET = Dataset(
+    title="COCO",
+    task="panoptic",
+    classes=CLASSES,
+    splits=SPLITS,
+    evaluate="val",
+    download=download,
+    pairs=pairs,
+    decode_label=decode_label,
+    decode_panoptic=decode_panoptic,
+)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError, nearest
-from . import IGNORE, Pair
+from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats import patterns
 from .obtain import mirror
 
@@ -87,24 +87,37 @@ def _twice(items: Sequence[Any]) -> list[Any]:
     return [item for item, uses in Counter(items).items() if uses > 1]
 
 
-class Folder:
-    """A dataset that reads a folder as params.yaml describes it; see `Dataset` of this package."""
+def read_folder(name: str, settings: Any) -> Dataset:
+    """Make a dataset of a folder: `settings` is `datasets.<name>.folder` of params.yaml.
 
-    TASK = "semantic"
+    Raises DejavuError where the settings do not go together.
+    """
+    wrong = fault(settings)
+    if wrong:
+        raise DejavuError(f"datasets.{name}.folder.{wrong}")
+    from .formats.palette import distinct
+
+    folder = _Folder(name, settings)
+    palette = settings.palette or distinct(len(settings.classes))
+    return Dataset(
+        title=name,
+        classes=Classes(tuple(settings.classes), palette, settings.categories),
+        splits=dict.fromkeys(folder.splits),
+        evaluate=folder.splits[-1],
+        validate=folder.splits[1],
+        download=folder.download,
+        pairs=folder.pairs,
+        decode_image=folder.decode_image,
+        decode_label=folder.decode_label,
+    )
+
+
+class _Folder:
+    """The functions that read a folder."""
 
     def __init__(self, name: str, settings: Any) -> None:
-        """`settings` is `datasets.<name>.folder`; raises DejavuError where they do not go together."""
-        wrong = fault(settings)
-        if wrong:
-            raise DejavuError(f"datasets.{name}.folder.{wrong}")
-        from .formats.palette import distinct
-
         self.name, self.settings, self.where = name, settings, f"datasets.{name}.folder"
-        self.CLASSES: Sequence[str] = tuple(settings.classes)
-        self.PALETTE: Sequence[tuple[int, int, int]] = settings.palette or distinct(len(self.CLASSES))
-        self.CATEGORIES: Sequence[str] | None = settings.categories
-        self.SPLITS: Sequence[str] = tuple(split for split in _ORDER if split in settings.splits)
-        self.EVALUATE, self.VALIDATE = self.SPLITS[-1], self.SPLITS[1]
+        self.splits = [split for split in _ORDER if split in settings.splits]
         self.train_ids = dict.fromkeys(settings.ignore, IGNORE) | {
             value: number for number, values in enumerate(_values(settings)) for value in values
         }
@@ -122,7 +135,7 @@ class Folder:
         mirror.link(origin, raw / LINK)
         split_of: dict[Path, str] = {}
         files = set()
-        for split in self.SPLITS:
+        for split in self.splits:
             for pair in self.pairs(raw, split):
                 if split_of.setdefault(pair.image, split) != split:
                     raise DejavuError(f"{pair.image} is in two splits, {split_of[pair.image]} and {split}")

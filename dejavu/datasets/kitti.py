@@ -22,17 +22,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DejavuError
-from . import IGNORE, Pair
+from .dataset import IGNORE, Dataset, Pair
 from .formats.images import read_indices
 from .obtain import mirror
 
-TASK = "depth"
-TARGETS = ("labels", "depth")
-CLASSES = ()
-PALETTE = ()
-SPLITS = ("train", "val", "test")
-EVALUATE = "test"
-
+SPLITS = {"train": None, "val": None, "test": None}  # as many images as the lists in use have
 PER_METRE = 256
 CAMERAS = {"l": "image_02", "r": "image_03"}
 ANNOTATED = ("train", "val")
@@ -119,3 +113,15 @@ def decode_depth(path: Path) -> np.ndarray:
     if not values.any():
         raise DejavuError(f"{path} has no depth at all: every value is 0")
     return values.astype(np.float32) / PER_METRE
+
+
+DATASET = Dataset(
+    title="KITTI",
+    task="depth",
+    splits=SPLITS,
+    evaluate="test",
+    download=download,
+    pairs=pairs,
+    decode_label=decode_label,
+    decode_depth=decode_depth,
+)

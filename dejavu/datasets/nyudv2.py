@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DejavuError
-from . import Pair
+from .dataset import Classes, Dataset, Pair
 from .nyudv2_forms import mtan, official, png
 from .obtain import mirror
 from .scenes import raw_files
@@ -26,23 +26,18 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-TASK = "semantic"
-TARGETS = ("labels", "depth", "normals")
-CLASSES = (
-    "bed", "books", "ceiling", "chair", "floor", "furniture", "objects", "picture", "sofa", "table", "tv",
-    "wall", "window",
+CLASSES = Classes(
+    names=(
+        "bed", "books", "ceiling", "chair", "floor", "furniture", "objects", "picture", "sofa", "table", "tv",
+        "wall", "window",
+    ),
+    palette=(
+        (0, 0, 255), (232, 88, 47), (0, 217, 0), (148, 0, 240), (222, 241, 23), (255, 205, 205),
+        (0, 223, 228), (106, 135, 204), (116, 28, 41), (240, 35, 235), (0, 166, 156), (249, 139, 0),
+        (225, 228, 194),
+    ),
 )  # fmt: skip
-PALETTE = (
-    (0, 0, 255), (232, 88, 47), (0, 217, 0), (148, 0, 240), (222, 241, 23), (255, 205, 205), (0, 223, 228),
-    (106, 135, 204), (116, 28, 41), (240, 35, 235), (0, 166, 156), (249, 139, 0), (225, 228, 194),
-)  # fmt: skip
-SPLITS = ("train", "test")
-EVALUATE = "test"
-VALIDATE = "test"
-"""There is no third split, and the protocol trains on all 795 images. Nothing is chosen by these curves."""
-# What the same 13 numbers mean in rendered scenes, which are streets.
-SYNTHETIC_CLASSES = tuple(name for name, _, _ in raw_files.STREET_13)
-SYNTHETIC_PALETTE = tuple(colour for _, colour, _ in raw_files.STREET_13)
+SPLITS = {"train": 795, "test": 654}
 
 
 class Form(Protocol):
@@ -148,3 +143,24 @@ def decode_depth(path: Path) -> np.ndarray:
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
     """Unit normals, float32 (H, W, 3), 0-vector = none: the pair's own, or those of its depth (H, W)."""
     return _of(pair.image).decode_normals(pair, depth)
+
+
+DATASET = Dataset(
+    title="NYUD-v2",
+    classes=CLASSES,
+    scene_classes=Classes(  # rendered scenes are streets
+        names=tuple(name for name, _, _ in raw_files.STREET_13),
+        palette=tuple(colour for _, colour, _ in raw_files.STREET_13),
+    ),
+    splits=SPLITS,
+    evaluate="test",
+    # There is no third split, and the protocol trains on all 795 images. Nothing is chosen by these curves.
+    validate="test",
+    download=download,
+    pairs=pairs,
+    decode_image=decode_image,
+    decode_label=decode_label,
+    decode_depth=decode_depth,
+    decode_normals=decode_normals,
+    remarks=remarks,
+)

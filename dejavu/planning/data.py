@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params
 from ..config.paths import Paths
-from ..datasets import categories, meaning, reader, targets
+from ..datasets import find, names, reader
 from ..datasets.prepared.sizes import fitted
 from ..datasets.prepared.store import KINDS
 from ..errors import DejavuError
@@ -16,22 +16,14 @@ from .step_cost import Meaning
 if TYPE_CHECKING:
     from ..config import Part
 
-# Images of the splits that are prepared, as their authors published them.
-PUBLISHED = {
-    "ade20k": {"train": 20210, "val": 2000},
-    "camvid": {"train": 367, "val": 101, "test": 233},
-    "cityscapes": {"train": 2975, "val": 500},
-    "coco_panoptic": {"train": 118287, "val": 5000},
-    "nyudv2": {"train": 795, "test": 654},
-}
 LIKELY = (3000, 4000)  # shape of photographs, where they are not there to be looked at
 
 
 def meaning_of(params: Params, dataset: str, scale: str) -> Meaning:
     """What the labels of that which plays a dataset's part mean."""
     source = params.part(dataset, scale).source
-    module = reader(dataset, source, params.datasets.get(source))
-    return Meaning(meaning(module, source)[0], categories=categories(module, source))
+    classes = reader(dataset, source, params.datasets.get(source)).classes_of(source)
+    return Meaning(list(classes.names), categories=classes.categories and list(classes.categories))
 
 
 def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
@@ -43,7 +35,8 @@ def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
     report = _report(dataset, scale, part)
     if report is not None:
         return {name: int(split["count"]) for name, split in report["splits"].items()}
-    known = dict(PUBLISHED.get(part.source, {}))
+    published = find(part.source).splits if part.source in names() else {}
+    known = {split: count for split, count in published.items() if count is not None}
     if part.train is not None:
         known["train"] = min(part.train, known.get("train", part.train))
     if part.val is not None:
@@ -59,9 +52,9 @@ def disk(params: Params, dataset: str, scale: str) -> int | None:
     images = counts(params, dataset, scale)
     if "train" not in images:
         return None
-    module = reader(dataset, part.source, params.datasets.get(part.source))
+    targets = reader(dataset, part.source, params.datasets.get(part.source)).targets
     each = 0
-    for kind in ("images", *targets(module)):
+    for kind in ("images", *targets):
         dtype, rest = KINDS[kind]
         values = 1
         for length in rest:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ..config import Params
 from ..config.paths import Paths
+from ..datasets import title as dataset_title
 from ..errors import DejavuError
 from .tables import read_content
 from .tables.caption import by_chance
 from .tables.cells import Cell, Content, cell
 from .tables.markdown import escaped, gain_text, pipe_table
-from .tables.names import dataset_name, head
+from .tables.names import head
 
 BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 
@@ -72,7 +73,7 @@ def _pairs(content: Content) -> Iterator[tuple[str, str]]:
 
 def _line(content: Content, row: str, metric: str, ours: Cell, dataset: str) -> dict[str, str]:
     line, base = content.lines[row], cell(content.lines[content.lines[row]["base"]], metric)
-    used, meant = dataset_name(line["dataset"]), dataset_name(dataset)
+    used, meant = dataset_title(line["dataset"]), dataset_title(dataset)
     return {
         "Data": used if used == meant else f"{used}, for {meant}",
         "Network": escaped(f"{line['method']}, {line['backbone']}"),

@@ -246,7 +246,7 @@ def test_the_file_says_what_was_measured(params: config.Params) -> None:
 
 def test_the_cost_is_the_full_size_networks() -> None:
     # The reference values of "HRNet18" at 512x1024 with Cityscapes' 19 classes, whatever the scale.
-    assert len(find("cityscapes").CLASSES) == 19
+    assert len(find("cityscapes").classes) == 19
     params = make_params()
     cost = measure.cost(params, params.run(NAME, SCALE))
     assert cost["input"] == [512, 1024]

@@ -89,7 +89,7 @@ def work(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> co
 
 def write_prepared(folder: Path, part: config.Part) -> dict[str, Any]:
     """What `prepare` writes, of six images of noise; labels are the image's number."""
-    module = reader("cityscapes", part.source)
+    dataset = reader("cityscapes", part.source)
     random = np.random.default_rng(0)
     arrays = {
         "images": random.integers(0, 256, (6, *part.size, 3), dtype=np.uint8),
@@ -97,15 +97,15 @@ def write_prepared(folder: Path, part: config.Part) -> dict[str, Any]:
     }
     folder.mkdir(parents=True)
     for kind, array in arrays.items():
-        np.save(folder / f"{module.EVALUATE}_{kind}.npy", array)
-    (folder / f"{module.EVALUATE}.txt").write_text("".join(f"scene{i}\n" for i in range(6)))
+        np.save(folder / f"{dataset.evaluate}_{kind}.npy", array)
+    (folder / f"{dataset.evaluate}.txt").write_text("".join(f"scene{i}\n" for i in range(6)))
     said = {
         kind: {"shape": list(array.shape), "dtype": "uint8", "sha256": kind} for kind, array in arrays.items()
     }
     report = {"source": part.source, "size": list(part.size)}
-    report |= {"classes": list(module.CLASSES), "palette": list(module.PALETTE)}
-    report |= {"evaluate": module.EVALUATE, "ignore_index": 255}
-    report |= {"splits": {module.EVALUATE: {"count": 6, **said}}}
+    report |= {"classes": list(dataset.classes.names), "palette": list(dataset.classes.palette)}
+    report |= {"evaluate": dataset.evaluate, "ignore_index": 255}
+    report |= {"splits": {dataset.evaluate: {"count": 6, **said}}}
     (folder / "report.json").write_text(json.dumps(report))
     return report
 

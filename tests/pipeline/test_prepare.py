@@ -72,8 +72,8 @@ def test_the_report_says_what_was_written(here: Path) -> None:
         "evaluate": "val", "unreadable": [],
     }  # fmt: skip
     assert report["size"] == [64, 128] and report["ignore_index"] == 255
-    assert report["classes"] == list(cityscapes.CLASSES) and len(report["palette"]) == 19
-    assert report["categories"] == list(cityscapes.CATEGORIES)
+    assert report["classes"] == list(cityscapes.CLASSES.names) and len(report["palette"]) == 19
+    assert report["categories"] == list(cityscapes.CLASSES.categories or ())
     labels = np.load(PREPARED / "train_labels.npy")
     train = report["splits"]["train"]
     for number, name in enumerate(report["classes"]):

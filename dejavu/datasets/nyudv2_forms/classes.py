@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import IGNORE
+from ..dataset import IGNORE
 
 TO_13 = (
     11, 4, 5, 0, 3, 8, 9, 11, 12, 5, 7, 5, 12, 9, 5, 12, 5, 6, 6, 4,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DejavuError
-from .. import IGNORE
+from ..dataset import IGNORE
 from ..formats.images import read_image, read_indices, relabel
 from .classes import TO_13 as TO_13
 

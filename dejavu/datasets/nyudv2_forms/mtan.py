@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DejavuError
-from .. import IGNORE, Pair
+from ..dataset import IGNORE, Pair
 from ..formats.normals import Camera, from_depth
 from ..obtain import mirror
 from .official import CAMERA, QUANTUM

@@ -21,7 +21,7 @@ from PIL import Image
 
 from ...errors import DejavuError
 from ...system.extras import extra
-from .. import Pair
+from ..dataset import Pair
 from ..formats.normals import Camera, from_depth
 from ..obtain import mirror
 from .classes import FRAMES, LABELS, frames, to_13

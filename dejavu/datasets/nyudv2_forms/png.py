@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DejavuError
-from .. import Pair
+from ..dataset import Pair
 from ..formats.images import read_image
 from ..formats.normals import Camera, from_depth
 from ..obtain import mirror

@@ -6,18 +6,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ... import datasets
-from ...datasets import Dataset, Geometry, Pair, Panoptic, labels_of, targets, validate
 from ...errors import DejavuError
 from ...system.progress import track
-from .sizes import fitted, is_fixed
+from ..dataset import Dataset, Pair, labels_of
+from .sizes import fitted, is_fixed, nearest
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Item(NamedTuple):
 
 
 def convert(
-    module: Dataset, pairs: dict[str, list[Pair]], size: Size, folder: Path, classes: Sequence[str]
+    dataset: Dataset, pairs: dict[str, list[Pair]], size: Size, folder: Path, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Write the arrays of all splits into `folder`; returns the report's `splits`.
 
@@ -58,11 +57,10 @@ def convert(
     faults: list[str] = []
     splits = {}
     for split, items in pairs.items():
-        measured = split in (module.EVALUATE, validate(module))
-        work = partial(load, module, size=size, whole_targets=measured and not is_fixed(size))
-        writer = Writer(
-            folder, split, len(items), fitted((1, 1), size) if is_fixed(size) else None, targets(module)
-        )
+        measured = split in (dataset.evaluate, dataset.validate)
+        work = partial(load, dataset, size=size, whole_targets=measured and not is_fixed(size))
+        fixed = fitted((1, 1), size) if is_fixed(size) else None
+        writer = Writer(folder, split, len(items), fixed, dataset.targets)
         for item in _decoded(work, items, f"prepare {split}"):
             if isinstance(item, DejavuError):
                 faults.append(str(item))
@@ -84,7 +82,7 @@ def convert(
     return splits
 
 
-def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -> Item:
+def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -> Item:
     """Decode a pair and bring it to `size` (see sizes.py); raises DejavuError that names the file.
 
     Images are averaged over the area that becomes a pixel (PIL's bilinear filter, which widens when
@@ -94,37 +92,35 @@ def load(module: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -
     the image, and the others keep their numbers.
     With `whole_targets` labels and what else there is stay as they are: what is measured is measured there.
     """
-    image = datasets.image_of(module, pair)
-    panoptic = None
-    if "panoptic" in targets(module):
-        panoptic = cast(Panoptic, module).decode_panoptic(pair)
-    label = module.decode_label(pair.label) if panoptic is None else labels_of(panoptic)
+    image = dataset.decode_image(pair.image)
+    panoptic = None if dataset.decode_panoptic is None else dataset.decode_panoptic(pair)
+    label = dataset.decode_label(pair.label) if panoptic is None else labels_of(panoptic)
     raw_size = (image.height, image.width)
     _same_size(pair, pair.label, label, raw_size)
-    depth = normals = None
-    if "depth" in targets(module):
-        depth, normals = _geometry(cast(Geometry, module), pair, raw_size)
+    depth, normals = _geometry(dataset, pair, raw_size)
     new_size = fitted(raw_size, size)
     if raw_size != new_size:
         image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
     if raw_size != new_size and not whole_targets:
-        label = _nearest(label, new_size)
-        depth = None if depth is None else _nearest(depth, new_size)
-        normals = None if normals is None else _nearest(normals, new_size)
-        panoptic = None if panoptic is None else _nearest(panoptic, new_size)
+        label = nearest(label, new_size)
+        depth = None if depth is None else nearest(depth, new_size)
+        normals = None if normals is None else nearest(normals, new_size)
+        panoptic = None if panoptic is None else nearest(panoptic, new_size)
     return Item(np.asarray(image), label, raw_size, depth, normals, panoptic)
 
 
 def _geometry(
-    module: Geometry, pair: Pair, raw_size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """A pair's depth and, where the dataset has them, normals."""
+    dataset: Dataset, pair: Pair, raw_size: tuple[int, int]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """A pair's depth and normals, where the dataset has them."""
+    if dataset.decode_depth is None:
+        return None, None
     assert pair.depth is not None
-    depth = module.decode_depth(pair.depth)
+    depth = dataset.decode_depth(pair.depth)
     _same_size(pair, pair.depth, depth, raw_size)
-    if "normals" not in targets(module):
+    if dataset.decode_normals is None:
         return depth, None
-    normals = module.decode_normals(pair, depth)
+    normals = dataset.decode_normals(pair, depth)
     _same_size(pair, pair.normals or pair.depth, normals, raw_size)
     return depth, normals
 
@@ -135,19 +131,6 @@ def _same_size(pair: Pair, path: Path, array: np.ndarray, raw_size: tuple[int, i
             f"{path} is {array.shape[1]}x{array.shape[0]} pixels, and its image {pair.image} is "
             f"{raw_size[1]}x{raw_size[0]}"
         )
-
-
-def _nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`array` (H, W, ...) at `size`: of every pixel the value nearest to its centre."""
-    rows, columns = (_places(old, new) for old, new in zip(array.shape[:2], size, strict=True))
-    return array[rows[:, None], columns]
-
-
-@cache
-def _places(old: int, new: int) -> np.ndarray:
-    """Which of `old` pixels in a row PIL takes for each of `new`."""
-    row = Image.fromarray(np.arange(old, dtype=np.int32)[None])
-    return np.asarray(row.resize((new, 1), Image.Resampling.NEAREST))[0]
 
 
 def _decoded(

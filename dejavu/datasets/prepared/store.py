@@ -22,7 +22,7 @@ import numpy as np
 from ...errors import DejavuError, nearest
 from ...system.files import read_json
 from ...tasks import describe, names
-from .. import IGNORE
+from ..dataset import IGNORE
 from .ragged import Ragged, sizes_file
 from .sizes import as_plain, in_words
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...system.files import sha256
 from ...tasks.segments import CROWD, VOID
-from .. import IGNORE
+from ..dataset import IGNORE
 from .ragged import RaggedWriter, sizes_file
 from .store import KINDS
 

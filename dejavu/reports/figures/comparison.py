@@ -9,7 +9,7 @@ from ...config import Method, Params
 from ...config.paths import Paths
 from ...errors import DejavuError
 from ..pairs import Pair, evenly
-from .predictions import baseline, choose, predictions, regenerated, resized
+from .predictions import baseline, choose, predictions, regenerated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +95,7 @@ def _of(task: str, prediction: Any) -> np.ndarray:
 
 def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What a task should be of these images, at their sizes: the nearest pixel of each."""
+    from ...datasets.prepared.sizes import nearest
     from ...tasks import describe
 
     array = getattr(split, describe(task).array)
@@ -102,4 +103,4 @@ def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.
         raise DejavuError(
             f"the prepared data have no {task}, which the figure would show: prepare them again"
         )
-    return [resized(array[place], image.shape[:2]) for place, image in zip(places, images, strict=True)]
+    return [nearest(array[place], image.shape[:2]) for place, image in zip(places, images, strict=True)]

@@ -22,12 +22,12 @@ WEIGHTS = "Weights are those of an epoch's last step; MGDA's sum to 1, the other
 
 def curves(params: Params, name: str, scale: str, partial: bool = False) -> Figure:
     """Learning curves of all rows that are run, from their logs."""
-    from ...datasets import reader, validate
+    from ...datasets import reader
     from .curves import draw_curves, panels
 
     table = params.get_table(name)
     source = params.part(table.dataset, scale).source
-    split = validate(reader(table.dataset, source, params.datasets.get(source)))
+    split = reader(table.dataset, source, params.datasets.get(source)).validate
     found = groups(params, table, scale, partial)
     if not found:
         raise Nothing(f"no row of tables.{name} has a log")

@@ -57,22 +57,14 @@ def shown(split: Split) -> Shown:
     """Evenly spaced images; their labels at the images' size, whatever the files' is."""
     import numpy as np
 
+    from ...datasets.prepared.sizes import nearest
+
     places = evenly(IMAGES, len(split.images))
     images = [np.asarray(split.images[place]) for place in places]
     labels = [
-        resized(split.labels[place], image.shape[:2]) for place, image in zip(places, images, strict=True)
+        nearest(split.labels[place], image.shape[:2]) for place, image in zip(places, images, strict=True)
     ]
     return Shown([split.names[place] for place in places], images, labels)
-
-
-def resized(classes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Maps (H, W) or (H, W, C) at another size, each pixel the nearest one's."""
-    import numpy as np
-
-    rows, columns = (
-        (np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, classes.shape, strict=False)
-    )
-    return np.asarray(classes)[rows[:, None], columns]
 
 
 def first_block(params: Params, scale: str, pair: Pair, images: Shown, classes: Sequence[str]) -> Block:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ...datasets import title as dataset_title
 from ...metrics import DELTA
 from .cells import TOLERANCE, UNEXPLAINED, Content, listed, rounded
-from .names import dataset_name, find
+from .names import find
 from .origin import Origin, pixels
 
 MANY = 5  # intervals: among so many, one that excludes 0 by chance is no surprise
@@ -148,8 +149,8 @@ def _paper(origin: Origin, content: Content) -> list[str]:
     if content.paper.isdisjoint(content.metrics):
         return []
     if origin.real and origin.widths == origin.depths == (1.0,):
-        return [f"Paper: the value as printed there, on {dataset_name(origin.dataset)}."]
+        return [f"Paper: the value as printed there, on {dataset_title(origin.dataset)}."]
     return [
-        f"Paper: the value as printed there, on the real {dataset_name(origin.dataset)} with full-size "
+        f"Paper: the value as printed there, on the real {dataset_title(origin.dataset)} with full-size "
         "images and networks, so its level is not comparable with ours."
     ]

@@ -7,26 +7,8 @@ from collections.abc import Iterable
 from ...errors import DejavuError, nearest
 from ...metrics import METRICS, Metric
 
-# A dataset that is not here is shown by its key in params.yaml.
-DATASETS = {
-    "ade20k": "ADE20K",
-    "camvid": "CamVid",
-    "cityscapes": "Cityscapes",
-    "coco_panoptic": "COCO",
-    "nyudv2": "NYUD-v2",
-    "synthetic": "synthetic scenes",
-}
 COSTS = {"gmacs": "GMACs", "params_m": "Params (M)"}
 """Columns of a network's cost, and their titles."""
-
-
-def dataset_name(dataset: str) -> str:
-    """The dataset's name.
-
-    >>> dataset_name("camvid"), dataset_name("my_scans")
-    ('CamVid', 'my_scans')
-    """
-    return DATASETS.get(dataset, dataset)
 
 
 def find(metric: str) -> Metric:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...config import KeepAspect, Params, Recipe, Run, Table
+from ...datasets import title as dataset_title
 from ...metrics import main_metric
 from .cells import listed
-from .names import dataset_name
 
 RECIPES = 2  # different trainings that a line still has room for
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
@@ -84,8 +84,8 @@ class Origin:
     @property
     def data(self) -> str:
         """The data actually used, e.g. 'CamVid test (stands in for Cityscapes)'."""
-        used = " ".join(filter(None, (dataset_name(self.source), self.split)))
-        return used if self.real else f"{used} (stands in for {dataset_name(self.dataset)})"
+        used = " ".join(filter(None, (dataset_title(self.source), self.split)))
+        return used if self.real else f"{used} (stands in for {dataset_title(self.dataset)})"
 
     @property
     def real(self) -> bool:

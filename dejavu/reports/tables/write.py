@@ -91,8 +91,8 @@ def of_epoch(params: Params, name: str, scale: str, results: dict[str, Result]) 
     table = params.get_table(name)
     if table.epoch == "last":
         return Best(with_delta(params, table, results), ())
-    from ...datasets import reader, validate
+    from ...datasets import reader
 
     source = params.part(table.dataset, scale).source
-    split = validate(reader(table.dataset, source, params.datasets.get(source)))
+    split = reader(table.dataset, source, params.datasets.get(source)).validate
     return best(params, name, scale, results, split)

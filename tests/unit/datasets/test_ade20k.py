@@ -70,7 +70,7 @@ def real_layout(samples: Path, root: Path) -> Path:
 
 def test_classes_are_the_first_names_of_the_published_list(samples: Path) -> None:
     lines = (samples / "objectInfo150.txt").read_text().splitlines()[1:]
-    assert list(ade20k.CLASSES) == [line.split("\t")[-1].split(",")[0].strip() for line in lines]
+    assert list(ade20k.NAMES) == [line.split("\t")[-1].split(",")[0].strip() for line in lines]
 
 
 def test_labels_of_real_files_are_their_values_less_one(samples: Path) -> None:
@@ -79,7 +79,7 @@ def test_labels_of_real_files_are_their_values_less_one(samples: Path) -> None:
             values = np.asarray(image).astype(int)
         label = ade20k.decode_label(path)
         np.testing.assert_array_equal(label, np.where(values == 0, 255, values - 1))
-        names = {ade20k.CLASSES[n] for n in np.unique(label[label != 255])}
+        names = {ade20k.NAMES[n] for n in np.unique(label[label != 255])}
         assert {"wall", "sky", "building", "floor"} & names  # what nearly every photograph shows
 
 
@@ -91,7 +91,7 @@ def test_real_images_keep_their_shape_and_measured_labels_their_size(
     assert (RAW / "images").is_symlink()
     prepare.prepare_dataset(REAL, "ade20k", "smoke")
     report = store.read_report(PREPARED, REAL.part("", ""))
-    assert report["classes"] == list(ade20k.CLASSES) and report["stands_in_for"] is None
+    assert report["classes"] == list(ade20k.NAMES) and report["stands_in_for"] is None
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
     for number, pair in enumerate(ade20k.pairs(RAW, "val")):
         height, width = size_of(pair.image)
@@ -165,7 +165,7 @@ def test_scene_labels_are_the_renderers_own_under_ade20ks_names(rendered: Path) 
         ("person", "person"),
     ):
         where = scene.semantic == LABELS[name]
-        assert (label[where] == ade20k.CLASSES.index(expected)).all()
+        assert (label[where] == ade20k.NAMES.index(expected)).all()
     np.testing.assert_array_equal(label == 255, scene.semantic == LABELS["ego vehicle"])
     with Image.open(pair.image) as stored:
         image = np.asarray(stored).astype(int)
@@ -174,7 +174,7 @@ def test_scene_labels_are_the_renderers_own_under_ade20ks_names(rendered: Path) 
 
 def test_all_that_scenes_hold_has_a_class() -> None:
     assert set(raw_files.ADE20K_VALUES) == set(LABELS) - {"ego vehicle"}
-    named = {label: ade20k.CLASSES[value - 1] for label, value in raw_files.ADE20K_VALUES.items()}
+    named = {label: ade20k.NAMES[value - 1] for label, value in raw_files.ADE20K_VALUES.items()}
     same = ("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "sky", "person", "car")
     assert all(named[name] == name for name in (*same, "bus", "bicycle"))
     assert named["static"] == "ashcan" and named["terrain"] == "grass" and named["vegetation"] == "tree"

@@ -100,7 +100,7 @@ def test_categories_are_the_official_list(mirror: Path) -> None:
         for c in json.loads(path.read_text())
     ]
     assert list(coco_panoptic.TABLE) == official
-    assert list(coco_panoptic.THINGS) == [True] * 80 + [False] * 53
+    assert list(coco_panoptic.CLASSES.things or ()) == [True] * 80 + [False] * 53
 
 
 def test_what_scenes_hold_has_the_category_of_that_name() -> None:
@@ -115,7 +115,11 @@ def test_what_scenes_hold_has_the_category_of_that_name() -> None:
             "sidewalk": "pavement",
         }
         assert others.get(label, "grass" if label == "terrain" else label) in name
-    things = {name for name, thing in zip(coco_panoptic.CLASSES, coco_panoptic.THINGS, strict=True) if thing}
+    things = {
+        name
+        for name, thing in zip(coco_panoptic.CLASSES.names, coco_panoptic.CLASSES.things or (), strict=True)
+        if thing
+    }
     assert {label for label, name in said.items() if name in things} == {
         "person", "rider", "bicycle", "car", "bus", "traffic light", "traffic sign",
     }  # fmt: skip
@@ -147,12 +151,12 @@ def test_codes_are_the_renderers_own_classes_and_objects(rendered: Path, number:
     np.testing.assert_array_equal(labels == 255, void | crowd)
     for label, name in (("road", "road"), ("car", "car"), ("rider", "person"), ("sky", "sky-other-merged")):
         where = (scene.semantic == LABELS[label]) & ~crowd
-        assert (labels[where] == coco_panoptic.CLASSES.index(name)).all()
+        assert (labels[where] == coco_panoptic.CLASSES.names.index(name)).all()
     counted = (scene.instance > 0) & ~crowd
     both = {(int(i), int(c)) for i, c in zip(scene.instance[counted], codes[counted], strict=True)}
     assert len(both) == len({i for i, _ in both}) == len({c for _, c in both})  # one to one
     for name in ("road", "sky-other-merged", "building-other-merged"):
-        assert len(np.unique(codes[labels == coco_panoptic.CLASSES.index(name)])) <= 1
+        assert len(np.unique(codes[labels == coco_panoptic.CLASSES.names.index(name)])) <= 1
     with Image.open(pair.image) as stored:
         assert stored.format == "JPEG"
         assert np.abs(np.asarray(stored).astype(int) - scene.image).mean() < 6
@@ -231,7 +235,7 @@ def test_real_samples_are_read_to_the_segment(samples: Path, tmp_path: Path) -> 
         for segment in said[pair.label.name]["segments_info"]:
             [code] = np.unique(codes[ids == segment["id"]])
             name = next(c.name for c in coco_panoptic.TABLE if c.id == segment["category_id"])
-            assert coco_panoptic.CLASSES[code >> 8] == name
+            assert coco_panoptic.CLASSES.names[code >> 8] == name
             assert (code & 255 == segments.CROWD) == segment["iscrowd"]
             assert code not in seen
             seen.add(int(code))

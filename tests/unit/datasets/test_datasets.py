@@ -28,73 +28,75 @@ def save(path: Path, array: object) -> Path:
 
 # every dataset
 
-WITH_CLASSES = [name for name in datasets.names() if datasets.find(name).TASK == "semantic"]
+WITH_CLASSES = [name for name in datasets.names() if datasets.find(name).task == "semantic"]
 
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_a_dataset_says_what_its_labels_mean(name: str) -> None:
-    module = datasets.find(name)
-    assert (len(module.CLASSES) > 0) == (module.TASK in ("semantic", "panoptic"))
-    assert len(set(module.CLASSES)) == len(module.CLASSES) == len(module.PALETTE) < datasets.IGNORE
-    assert len({tuple(colour) for colour in module.PALETTE}) == len(module.PALETTE)
-    assert all(np.shape(colour) == (3,) for colour in module.PALETTE)
-    assert {"train", module.EVALUATE, datasets.validate(module)} <= set(module.SPLITS)
-    assert datasets.validate(module) != "train"
-    assert datasets.class_names(name) == list(module.CLASSES)
+    dataset = datasets.find(name)
+    classes = dataset.classes
+    assert (len(classes) > 0) == (dataset.task in ("semantic", "panoptic"))
+    assert len(set(classes.names)) == len(classes.names) == len(classes.palette) < datasets.IGNORE
+    assert len({tuple(colour) for colour in classes.palette}) == len(classes.palette)
+    assert all(np.shape(colour) == (3,) for colour in classes.palette)
+    assert {"train", dataset.evaluate, dataset.validate} <= set(dataset.splits)
+    assert dataset.validate != "train"
+    assert datasets.class_names(name) == list(classes.names)
+    assert all(count is None or count > 0 for count in dataset.splits.values())
+    assert datasets.title(name) == dataset.title and dataset.title.strip()
 
 
 @pytest.mark.parametrize("name", WITH_CLASSES)
 def test_labels_become_train_ids_and_all_classes_are_reached(name: str, tmp_path: Path) -> None:
-    module = datasets.find(name)
+    dataset = datasets.find(name)
     reached = set()
     for value in range(256):
         path = save(tmp_path / "label.png", np.full((2, 3), value))
         try:
-            decoded = module.decode_label(path)
+            decoded = dataset.decode_label(path)
         except DejavuError as error:
             assert str(path) in str(error) and f"label value {value}," in str(error)
             continue
         assert decoded.dtype == np.uint8 and decoded.shape == (2, 3)
         reached |= set(np.unique(decoded).tolist())
-    assert reached == {*range(len(module.CLASSES)), datasets.IGNORE}
+    assert reached == {*range(len(dataset.classes)), datasets.IGNORE}
 
 
 @pytest.mark.parametrize("name", WITH_CLASSES)
 def test_what_stands_in_for_a_dataset_has_as_many_classes(name: str) -> None:
-    module = datasets.find(name)
+    dataset = datasets.find(name)
     for source in (name, "synthetic"):
-        classes, palette = datasets.meaning(module, source)
-        assert len(set(classes)) == len(classes) == len(module.CLASSES) == len(set(map(tuple, palette)))
-    assert datasets.meaning(module, name)[0] == list(module.CLASSES)
-
-
-@pytest.mark.parametrize("name", WITH_CLASSES)
-def test_every_class_has_one_category_where_there_are_any(name: str) -> None:
-    module = datasets.find(name)
-    for source in (name, "synthetic"):
-        found = datasets.categories(module, source)
-        if found is not None:
-            assert len(found) == len(datasets.meaning(module, source)[0]) > len(set(found)) > 1
-            assert set(found) <= set(cityscapes.CATEGORIES)  # the names mean the same everywhere
-        else:
-            assert source == "synthetic" or not hasattr(module, "CATEGORIES")
+        classes = dataset.classes_of(source)
+        colours = set(map(tuple, classes.palette))
+        assert len(set(classes.names)) == len(classes.names) == len(dataset.classes) == len(colours)
+    assert dataset.classes_of(name) is dataset.classes
 
 
 @pytest.mark.parametrize("name", datasets.names())
-def test_a_dataset_can_read_the_targets_that_it_names(name: str) -> None:
-    module = datasets.find(name)
-    wanted = datasets.targets(module)
-    assert wanted[0] == "labels" and set(wanted) <= set(store.KINDS)
-    assert ("depth" in wanted) == hasattr(module, "decode_depth")
-    assert ("normals" in wanted) == hasattr(module, "decode_normals")
-    assert ("panoptic" in wanted) == hasattr(module, "decode_panoptic") == hasattr(module, "THINGS")
-    assert len(datasets.things(module) or module.CLASSES) == len(module.CLASSES)
-    assert module.TASK == "semantic" or module.TASK in wanted
+def test_every_class_has_one_entry_in_each_list_that_there_is(name: str) -> None:
+    dataset = datasets.find(name)
+    for source in (name, "synthetic"):
+        classes = dataset.classes_of(source)
+        for entries in (classes.categories, classes.things, classes.ids):
+            assert entries is None or len(entries) == len(classes)
+        if classes.categories is not None:
+            assert len(classes) > len(set(classes.categories)) > 1
+            # the names mean the same everywhere
+            assert set(classes.categories) <= set(cityscapes.CLASSES.categories or ())
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_a_dataset_can_read_its_targets(name: str) -> None:
+    dataset = datasets.find(name)
+    assert dataset.targets[0] == "labels" and set(dataset.targets) <= set(store.KINDS)
+    assert "normals" not in dataset.targets or "depth" in dataset.targets
+    assert ("panoptic" in dataset.targets) == (dataset.classes.things is not None)
+    assert dataset.task == "semantic" or dataset.task in dataset.targets
 
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_an_empty_folder_is_refused_with_its_name(name: str, tmp_path: Path) -> None:
-    for split in datasets.find(name).SPLITS:
+    for split in datasets.find(name).splits:
         with pytest.raises(DejavuError, match=str(tmp_path)):
             datasets.find(name).pairs(tmp_path, split)
 
@@ -107,9 +109,9 @@ def test_an_unknown_dataset_is_refused_with_the_nearest_name() -> None:
 
 
 def test_scenes_are_read_as_what_they_stand_in_for() -> None:
-    assert datasets.reader("cityscapes", "synthetic") is cityscapes
-    assert datasets.reader("cityscapes", "camvid") is camvid
-    assert datasets.reader("nyudv2", "synthetic") is nyudv2
+    assert datasets.reader("cityscapes", "synthetic") is cityscapes.DATASET
+    assert datasets.reader("cityscapes", "camvid") is camvid.DATASET
+    assert datasets.reader("nyudv2", "synthetic") is nyudv2.DATASET
 
 
 # Cityscapes
@@ -122,20 +124,20 @@ def test_cityscapes_train_ids_are_the_official_ones() -> None:
     others = set(range(34)) - set(official)
     assert len(others) == 15 and {cityscapes.TRAIN_IDS[label] for label in others} == {255}
     assert set(cityscapes.TRAIN_IDS) == set(range(34))
-    assert cityscapes.CLASSES[0] == "road" and cityscapes.CLASSES[13] == "car"
+    assert cityscapes.CLASSES.names[0] == "road" and cityscapes.CLASSES.names[13] == "car"
 
 
 def test_cityscapes_categories_are_the_official_ones() -> None:
     """How many evaluated classes each of the seven has, as published in the official scripts' labels.py."""
-    assert Counter(cityscapes.CATEGORIES) == {
+    assert Counter(cityscapes.CLASSES.categories) == {
         "flat": 2, "construction": 3, "object": 3, "nature": 2, "sky": 1, "human": 2, "vehicle": 6,
     }  # fmt: skip
-    groups = dict(zip(cityscapes.CLASSES, cityscapes.CATEGORIES, strict=True))
+    groups = dict(zip(cityscapes.CLASSES.names, cityscapes.CLASSES.categories or (), strict=True))
     assert (groups["terrain"], groups["rider"], groups["bicycle"]) == ("nature", "human", "vehicle")
 
 
 def test_camvid_categories_agree_with_those_of_cityscapes() -> None:
-    theirs = dict(zip(cityscapes.CLASSES, cityscapes.CATEGORIES, strict=True))
+    theirs = dict(zip(cityscapes.CLASSES.names, cityscapes.CLASSES.categories or (), strict=True))
     same = {
         "pavement": "sidewalk",
         "tree": "vegetation",
@@ -143,7 +145,7 @@ def test_camvid_categories_agree_with_those_of_cityscapes() -> None:
         "pedestrian": "person",
     }
     same |= {"bicyclist": "rider"}
-    for name, category in zip(camvid.CLASSES, camvid.CATEGORIES, strict=True):
+    for name, category in zip(camvid.CLASSES.names, camvid.CLASSES.categories or (), strict=True):
         assert category == theirs[same.get(name, name)]
 
 
@@ -238,8 +240,8 @@ def test_a_camvid_file_that_is_missing_is_named(tmp_path: Path, missing: str) ->
 
 def test_camvid_classes_and_colours_are_those_of_the_mirror(mirror: Path) -> None:
     said = json.loads((mirror / "camvid" / "meta.json").read_text())
-    assert [name.replace(" ", "_") for name in camvid.CLASSES] == said["classes"]
-    assert [list(colour) for colour in camvid.PALETTE] == said["palette"][:-1]
+    assert [name.replace(" ", "_") for name in camvid.CLASSES.names] == said["classes"]
+    assert [list(colour) for colour in camvid.CLASSES.palette] == said["palette"][:-1]
     assert said["void"] == camvid.VOID
 
 

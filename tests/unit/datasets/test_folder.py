@@ -49,12 +49,12 @@ def make(root: Path, images: str, labels: str, lists: str | None = None) -> Path
     return root
 
 
-def reader(root: Path | None, **settings: Any) -> folder.Folder:
+def reader(root: Path | None, **settings: Any) -> datasets.Dataset:
     given = {"path": None if root is None else str(root), "classes": CLASSES, **SUBFOLDERS, **settings}
-    return folder.Folder("mine", Settings(**given))
+    return folder.read_folder("mine", Settings(**given))
 
 
-def downloaded(root: Path, raw: Path, **settings: Any) -> folder.Folder:
+def downloaded(root: Path, raw: Path, **settings: Any) -> datasets.Dataset:
     found = reader(root, **settings)
     found.download(raw, None, None)
     return found
@@ -107,10 +107,10 @@ def test_splits_have_the_names_that_the_folder_has(tmp_path: Path) -> None:
     for kind in ("images", "labels"):
         (root / kind / "train").rename(root / kind / "training")
     found = downloaded(root, tmp_path / "raw", splits={"train": "training", "test": "val"})
-    assert (found.SPLITS, found.EVALUATE, found.VALIDATE) == (("train", "test"), "test", "test")
+    assert (list(found.splits), found.evaluate, found.validate) == (["train", "test"], "test", "test")
     assert len(found.pairs(tmp_path / "raw", "train")) == 3
     three = reader(root, splits={"test": "x", "val": "y", "train": "z"})
-    assert (three.SPLITS, three.EVALUATE, three.VALIDATE) == (("train", "val", "test"), "test", "val")
+    assert (list(three.splits), three.evaluate, three.validate) == (["train", "val", "test"], "test", "val")
 
 
 def test_values_become_the_classes_that_they_are_given_to(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_folder_may_be_a_dataset_of_its_own_name() -> None:
     own: Any = {"mine": Source(licence="", folder=Settings(classes=CLASSES, **SUBFOLDERS))}
     assert datasets.class_names("mine", own) == list(CLASSES)
     assert datasets.class_names("cityscapes", own) == datasets.class_names("cityscapes")
-    assert isinstance(datasets.reader("cityscapes", "mine", own["mine"]), folder.Folder)
+    assert datasets.reader("cityscapes", "mine", own["mine"]).title == "mine"
     assert datasets.reader("cityscapes", "camvid", Source(licence="")) is datasets.find("camvid")
 
 
@@ -274,9 +274,9 @@ def test_a_folder_may_be_a_dataset_of_its_own_name() -> None:
 def test_default_colours_are_far_from_each_other_and_fewer_are_the_first_of_more() -> None:
     colours = palette.distinct(254)
     assert len(set(colours)) == 254 and palette.distinct(19) == colours[:19]
-    assert colours[:3] == reader(None).PALETTE
+    assert colours[:3] == reader(None).classes.palette
     given = ((1, 2, 3),) * 3
-    assert given == reader(None, palette=given).PALETTE
+    assert given == reader(None, palette=given).classes.palette
     first = np.array([(0, 0, 0), (255, 255, 255), *colours[:19]], int)
     apart = np.linalg.norm(first[:, None] - first[None], axis=-1)[np.triu_indices(21, 1)]
     # random colours would be about 20 apart at the nearest, and 27 on a cubic grid 127

@@ -15,7 +15,7 @@ import pytest
 
 from dejavu.commands import download, prepare
 from dejavu.config import Part, Source
-from dejavu.datasets import image_of, nyudv2
+from dejavu.datasets import nyudv2
 from dejavu.datasets.formats.normals import Camera, from_depth
 from dejavu.datasets.nyudv2_forms import classes, mtan, official
 from dejavu.datasets.prepared import store
@@ -109,7 +109,8 @@ def test_the_official_file_becomes_what_the_others_do(
     prepare.prepare_dataset(asked, "nyudv2", "smoke")
     report = store.read_report(PREPARED)
     assert (
-        report["classes"] == list(nyudv2.CLASSES) and report["splits"]["train"]["normals"]["from"] == "depth"
+        report["classes"] == list(nyudv2.CLASSES.names)
+        and report["splits"]["train"]["normals"]["from"] == "depth"
     )
     train, test = (store.open_split(PREPARED, split) for split in ("train", "test"))
     assert train.names == ["00003", "00004"] and test.names == ["00001", "00002"]
@@ -140,7 +141,7 @@ def test_labels_become_the_published_40_classes() -> None:
     named = {21: "wall", 11: "floor", 157: "bed", 5: "chair", 83: "sofa", 19: "table", 59: "window"}
     named |= {4: "ceiling", 64: "picture", 172: "tv", 85: "books", 1: "objects", 3: "furniture"}
     for label, name in named.items():
-        assert nyudv2.CLASSES[classes.to_13()[label]] == name
+        assert nyudv2.CLASSES.names[classes.to_13()[label]] == name
 
 
 @pytest.mark.parametrize("turn", [0.2, 0.4])
@@ -281,8 +282,7 @@ def test_mtans_images_of_8_bits_are_kept(tmp_path: Path) -> None:
     for name, array in (("bytes", values.astype(np.uint8)), ("floats", values / 255)):
         np.save(tmp_path / f"{name}.npy", array)
         pair: Any = SimpleNamespace(image=tmp_path / f"{name}.npy")
-        module: Any = nyudv2
-        np.testing.assert_array_equal(np.asarray(image_of(module, pair)), values)
+        np.testing.assert_array_equal(np.asarray(nyudv2.decode_image(pair.image)), values)
 
 
 BAD_ARRAYS = {

@@ -158,7 +158,7 @@ def test_the_splits_are_the_official_ones(mirror: Path) -> None:
 
 def test_names_and_table_of_classes_are_those_of_the_mirror(mirror: Path) -> None:
     said = json.loads((mirror / "nyudv2" / "meta.json").read_text())
-    assert list(nyudv2.CLASSES) == said["classes13"] and list(nyudv2_codes.TO_13) == said["map40to13"]
+    assert list(nyudv2.CLASSES.names) == said["classes13"] and list(nyudv2_codes.TO_13) == said["map40to13"]
     assert list(nyudv2_codes.VOID) == said["void"] and list(png.SIZE) == said["size_hw"]
     assert png.CAMERA._asdict() == said["intrinsics_320x240"]
 
@@ -179,7 +179,7 @@ def test_pixel_shares_and_depths_are_the_published_ones(mirror: Path) -> None:
 
 
 def test_floors_point_up_ceilings_down_and_all_towards_the_camera(mirror: Path) -> None:
-    floor, ceiling = nyudv2.CLASSES.index("floor"), nyudv2.CLASSES.index("ceiling")
+    floor, ceiling = nyudv2.CLASSES.names.index("floor"), nyudv2.CLASSES.names.index("ceiling")
     seen: dict[int, list[np.ndarray]] = {floor: [], ceiling: []}
     y, x = np.mgrid[: png.SIZE[0], : png.SIZE[1]]
     camera = png.CAMERA
@@ -226,7 +226,7 @@ def test_a_mirror_is_copied_and_prepared_and_scenes_make_way(
     assert not list(RAW.rglob("rendered*")) and not list(RAW.rglob("normals"))
     prepare.prepare_dataset(asked, "nyudv2", "smoke")
     report = store.read_report(PREPARED)
-    assert report["classes"] == list(nyudv2.CLASSES) and report["stands_in_for"] is None
+    assert report["classes"] == list(nyudv2.CLASSES.names) and report["stands_in_for"] is None
     assert report["splits"]["test"]["normals"]["from"] == "depth"
     test, pair = store.open_split(PREPARED, "test"), nyudv2.pairs(RAW, "test")[1]
     assert test.depth is not None and test.normals is not None and pair.depth is not None
@@ -301,7 +301,7 @@ def test_downloads_and_preparations_can_be_repeated_to_the_byte(rendered: Path) 
         *(
             f"{split}{end}"
             for split in nyudv2.SPLITS
-            for end in (".txt", *(f"_{k}.npy" for k in ("images", *nyudv2.TARGETS)))
+            for end in (".txt", *(f"_{k}.npy" for k in ("images", *nyudv2.DATASET.targets)))
         ),
     }
 

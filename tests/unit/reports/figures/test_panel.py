@@ -10,9 +10,10 @@ from helpers.figure_samples import CLASSES, PALETTE, block, panel_figure
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dejavu.datasets.prepared.sizes import nearest
 from dejavu.reports.figures.elements.style import DPI, save
 from dejavu.reports.figures.panel import GAP, HEAD, LEFT, Block, colour_classes, compose, draw_panel
-from dejavu.reports.figures.predictions import FIRST, resized
+from dejavu.reports.figures.predictions import FIRST
 
 
 def picture_of(block: Block) -> np.ndarray:
@@ -119,5 +120,5 @@ def test_blocks_stand_below_each_other_with_titles_over_their_columns() -> None:
 
 def test_classes_are_resized_to_their_nearest_pixel() -> None:
     classes = np.array([[1, 2], [3, 4]], np.uint8)
-    np.testing.assert_array_equal(resized(classes, (2, 4)), [[1, 1, 2, 2], [3, 3, 4, 4]])
-    np.testing.assert_array_equal(resized(resized(classes, (6, 4)), (2, 2)), classes)
+    np.testing.assert_array_equal(nearest(classes, (2, 4)), [[1, 1, 2, 2], [3, 3, 4, 4]])
+    np.testing.assert_array_equal(nearest(nearest(classes, (6, 4)), (2, 2)), classes)

@@ -47,7 +47,7 @@ def make_params(kinds: tuple[str, ...], rows: tuple[str, ...], **table: Any) -> 
 
 def write_prepared(folder: Path, count: int = 7) -> dict[str, Any]:
     """What `prepare` writes, of images of noise; depth is the image's number in metres, from 0 = unknown."""
-    module, random = find("nyudv2"), np.random.default_rng(0)
+    dataset, random = find("nyudv2"), np.random.default_rng(0)
     numbers = np.arange(count)[:, None, None]
     arrays: dict[str, np.ndarray] = {
         "images": random.integers(0, 256, (count, *SIZE, 3), dtype=np.uint8),
@@ -63,9 +63,14 @@ def write_prepared(folder: Path, count: int = 7) -> dict[str, Any]:
         kind: {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": kind}
         for kind, array in arrays.items()
     }
-    report = {"source": "synthetic", "size": list(SIZE), "classes": list(module.CLASSES)}
-    report |= {"palette": list(module.PALETTE), "evaluate": "test", "validate": "test", "ignore_index": 255}
-    report |= {"targets": list(module.TARGETS), "splits": {"test": {"count": count, **said}}}
+    report = {"source": "synthetic", "size": list(SIZE), "classes": list(dataset.classes.names)}
+    report |= {
+        "palette": list(dataset.classes.palette),
+        "evaluate": "test",
+        "validate": "test",
+        "ignore_index": 255,
+    }
+    report |= {"targets": list(dataset.targets), "splits": {"test": {"count": count, **said}}}
     (folder / "report.json").write_text(json.dumps(report))
     return report
 

@@ -1,0 +1,139 @@
+"""What the program knows of a dataset: its classes, its splits, and the functions that read its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+IGNORE = 255
+"""The train id of pixels that are neither trained on nor evaluated."""
+
+
+class Pair(NamedTuple):
+    """The files of an image, of its label and of its other targets. `name` is unique in its split."""
+
+    name: str
+    image: Path
+    label: Path
+    depth: Path | None = None
+    normals: Path | None = None
+    panoptic: Path | None = None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes in the order of their train ids 0, 1, ...; each field has one entry a class, or is None.
+
+    >>> len(Classes(["road", "car"], [(128, 64, 128), (0, 0, 142)], categories=["flat", "vehicle"]))
+    2
+    """
+
+    names: Sequence[str] = ()
+    palette: Sequence[Sequence[int]] = ()
+    """colours, RGB"""
+    categories: Sequence[str] | None = None
+    """the group that a class belongs to, by Cityscapes' names"""
+    things: Sequence[bool] | None = None
+    """whether a class can be counted; the others are stuff. For panoptic datasets"""
+    ids: Sequence[int] | None = None
+    """ids in the dataset's own files, which `dejavu predict` writes; None: 1, 2, ... For panoptic datasets"""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _read_image(path: Path) -> Image:
+    from .formats.images import read_image
+
+    return read_image(path, upright=False)  # labels were drawn on the files as they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset, which its file in this package defines as `DATASET = Dataset(...)`.
+
+    In all functions `raw` is the folder of the dataset's raw files. Without classes `decode_label` returns
+    ignored pixels alone.
+    """
+
+    title: str
+    """its name in tables"""
+    splits: Mapping[str, int | None]
+    """split -> how many images its authors published, None where that is not one number"""
+    evaluate: str
+    """the split that tables report"""
+    validate: str = "val"
+    """the split that learning curves are drawn on; no checkpoint is chosen by it"""
+    task: str = "semantic"
+    """what it was made for"""
+    classes: Classes = Classes()
+    scene_classes: Classes | None = None
+    """what the same train ids mean in rendered scenes, where these cannot have the dataset's own classes"""
+
+    download: Callable[[Path, Any, Any], list[str]]
+    """(raw, part, source): obtain the raw files, whole and verified; return all paths below `raw`, sorted.
+
+    `part` is the scale's entry of params.yaml (source, size, train, val), `source` the entry of `datasets`
+    that it names. Raises DejavuError with what is to be done when they cannot be had.
+    """
+    pairs: Callable[[Path, str], list[Pair]]
+    """(raw, split): the images of a split with their labels, in a fixed order.
+
+    Raises DejavuError that names the file when one of a pair, or the whole split, is missing.
+    """
+    decode_label: Callable[[Path], np.ndarray]
+    """A label file as train ids, uint8 (H, W), 255 = ignored.
+
+    Raises DejavuError with the file and the value when a value is not of this dataset.
+    """
+    decode_image: Callable[[Path], Image] = _read_image
+    """An image, RGB in 8 bits."""
+    decode_depth: Callable[[Path], np.ndarray] | None = None
+    """A depth file in metres along z, float32 (H, W), 0 = none. Raises DejavuError with the file."""
+    decode_normals: Callable[[Pair, np.ndarray], np.ndarray] | None = None
+    """A pair's normals, float32 (H, W, 3), 0-vector = none, in the convention of formats/normals.py.
+
+    They are read where the pair has a file of them, and else derived from the second argument, its depth
+    (H, W).
+    """
+    decode_panoptic: Callable[[Pair], np.ndarray] | None = None
+    """A pair's panoptic codes (tasks/segments.py), uint16 (H, W); `labels_of` makes labels of them.
+
+    Raises DejavuError with the file and the segment when they do not fit each other.
+    """
+    remarks: Callable[[Path], Sequence[str]] | None = None
+    """Sentences on the raw files in `raw` that a reader of a table must know."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The arrays beside the images: those that there is a function for."""
+        functions = {
+            "depth": self.decode_depth,
+            "normals": self.decode_normals,
+            "panoptic": self.decode_panoptic,
+        }
+        return ("labels", *(kind for kind, function in functions.items() if function is not None))
+
+    def classes_of(self, source: str) -> Classes:
+        """The classes of what `source` holds in this dataset's layout: the dataset itself, or "synthetic"."""
+        return self.scene_classes if source == "synthetic" and self.scene_classes else self.classes
+
+
+def labels_of(codes: np.ndarray) -> np.ndarray:
+    """Train ids, uint8 (H, W), of a panoptic map's codes (H, W): 255 where it is void or a crowd.
+
+    >>> import numpy as np
+    >>> labels_of(np.array([[512, 513, 767, 65535]], np.uint16)).tolist()
+    [[2, 2, 255, 255]]
+    """
+    from ..tasks.segments import classes_of, is_crowd
+
+    labels = classes_of(codes)
+    labels[is_crowd(codes)] = IGNORE
+    return labels

@@ -184,7 +184,7 @@ def test_shrinking_averages_images_and_picks_labels(tmp_path: Path) -> None:
     label = rng.integers(0, 12, (40, 60), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "i.png")
     Image.fromarray(label).save(tmp_path / "l.png")
-    item = convert.load(camvid, Pair("i", tmp_path / "i.png", tmp_path / "l.png"), (10, 20))
+    item = convert.load(camvid.DATASET, Pair("i", tmp_path / "i.png", tmp_path / "l.png"), (10, 20))
     assert item.image.shape == (10, 20, 3) and item.raw_size == (40, 60)
     # every value is one of the block that its pixel covers: no value in between is invented
     blocks = np.where(label == 11, 255, label).reshape(10, 4, 20, 3)
@@ -200,7 +200,7 @@ def test_a_uniform_shift_of_image_and_label_stays_aligned(tmp_path: Path) -> Non
     image[16:40, 32:80], label[16:40, 32:80] = 255, 1
     Image.fromarray(image).save(tmp_path / "i.png")
     Image.fromarray(label).save(tmp_path / "l.png")
-    item = convert.load(camvid, Pair("i", tmp_path / "i.png", tmp_path / "l.png"), (16, 24))
+    item = convert.load(camvid.DATASET, Pair("i", tmp_path / "i.png", tmp_path / "l.png"), (16, 24))
     assert ((item.image[..., 0] > 127) == (item.label == 1)).all()
 
 

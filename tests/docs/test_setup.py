@@ -136,7 +136,9 @@ def test_old_python_stops_make_with_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.parametrize("target", ["setup", "all", "results", "test", "lint", "docs", "lock"])
+@pytest.mark.parametrize(
+    "target", re.findall(r"^([\w.-]+): \$\(READY\)", (ROOT / "Makefile").read_text(), re.M)
+)
 def test_an_environment_of_the_users_own_is_left_alone(tmp_path: Path, target: str) -> None:
     own = tmp_path / ".venv" / "bin" / "python"
     own.parent.mkdir(parents=True)

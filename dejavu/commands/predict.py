@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DejavuError
+from ..tasks import describe
+from . import score
 from .common import add_name, job
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ def write_predictions(
         answers = _answers(run, chosen, report, split)
         _write(params, run, report, out, f"seed{chosen}", split.names, answers)
     for task in run.tasks:
-        print(
-            f"{name} at scale {scale}: {_command(run, task, out, f'seed{seeds[0]}', len(report['classes']))}"
-        )
+        folder = _folder(run, task, out)
+        check = score.command(task, folder / "truth", folder / f"seed{seeds[0]}", len(report["classes"]))
+        print(f"{name} at scale {scale}: {check or f'written to {folder}'}")
 
 
 def _rows(run: Run, truths: dict[str, Any], count: int) -> Any:
@@ -108,7 +109,7 @@ def _files(
 ) -> Files:
     from ..evaluation.files import PanopticFiles, Pngs
 
-    if task == "panoptic":
+    if describe(task).queries:
         return PanopticFiles(folder, _categories(params, run, report), names)
     return Pngs(folder, task, predicted=folder.name != "truth")
 
@@ -127,15 +128,3 @@ def _categories(params: Params, run: Run, report: dict[str, Any]) -> Sequence[An
 
 def _folder(run: Run, task: str, out: Path) -> Path:
     return out / task if len(run.tasks) > 1 else out
-
-
-def _command(run: Run, task: str, out: Path, seed: str, classes: int) -> str:
-    """How `dejavu score` is asked about these files."""
-    folder = _folder(run, task, out)
-    truth, answer = (quote(str(folder / what)) for what in ("truth", seed))
-    if task == "panoptic":
-        lists = (quote(str(folder / f"{what}.json")) for what in ("truth", seed))
-        files = "--gt {} --pred {}".format(*lists) + f" --gt-dir {truth} --pred-dir {answer}"
-        return f"dejavu score panoptic {files}"
-    more = {"semantic": f" --classes {classes} --ignore 255", "depth": " --scale 256 --min 0"}.get(task, "")
-    return f"dejavu score {task} --gt {truth} --pred {answer}{more}"

@@ -20,7 +20,8 @@ from ..datasets.prepared.sizes import fitted
 from ..errors import DejavuError
 from ..tasks import load
 from ..tasks.images import normalise
-from ..tasks.predictions import Queries, as_tensor, read, task_output
+from ..tasks.panoptic import TASK as PANOPTIC
+from ..tasks.predictions import Queries, as_tensor, task_output
 from .fusion import DEFAULT, fuse
 from .sliding import Ask, Size, resize, slide
 
@@ -69,7 +70,7 @@ def predict(
         """What is predicted for each of images (N, 3, H, W)."""
         size = (batch.shape[2], batch.shape[3])
         if isinstance(task, str) and load(task).queries:
-            return _fused(task, network, resize(batch, _fitted(size, protocol)), wanted, things, protocol)
+            return _panoptic(network, resize(batch, _fitted(size, protocol)), wanted, things, protocol)
         found = {
             name: _finished(name, some, size, wanted, align_corners) for name, some in maps(batch).items()
         }
@@ -90,17 +91,11 @@ def predict(
     return predictions()
 
 
-def _fused(
-    task: str,
-    network: nn.Module,
-    images: Tensor,
-    wanted: Sequence[Size],
-    things: Sequence[bool],
-    protocol: Protocol,
+def _panoptic(
+    network: nn.Module, images: Tensor, wanted: Sequence[Size], things: Sequence[bool], protocol: Protocol
 ) -> list[np.ndarray]:
     """Panoptic maps of images (N, 3, H, W), each at the size that is wanted."""
-    queries = read(task, network(images))
-    assert isinstance(queries, Queries)
+    queries = PANOPTIC.read(network(images))
     shown, way = (images.shape[2], images.shape[3]), protocol.panoptic or DEFAULT
     singles = zip(queries.classes.split(1), queries.masks.split(1), strict=True)
     return [fuse(Queries(*one), shown, size, things, way) for one, size in zip(singles, wanted, strict=True)]

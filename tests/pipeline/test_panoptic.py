@@ -251,7 +251,8 @@ def test_crowds_are_hatched() -> None:
     ("task", "values"), [("depth", [[0.0, 2.5]]), ("normals", [[[0.0, 0.0, 0.0], [0.0, 0.0, -1.0]]])]
 )
 def test_measurements_as_files_are_read_back(task: str, values: list, tmp_path: Path) -> None:
-    from dejavu.commands.score import read_depth, read_normals
+    from dejavu.commands.score.depth import read_depth
+    from dejavu.commands.score.normals import read_normals
 
     array = np.array(values, np.float32)
     Pngs(tmp_path, task, predicted=False).put("one", array)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from ..errors import DejavuError
+from ...errors import DejavuError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..datasets.formats.coco import Category, Entry, Panoptic
+    from ...datasets.formats.coco import Category, Entry, Panoptic
+
+
+SUMMARY = "COCO panoptic JSON and PNGs: PQ, SQ, RQ of all classes, things, stuff and each class"
+TEXT = (
+    "Scores predictions in COCO's panoptic format, paired by image id, as COCO's evaluation "
+    "does. Prints JSON; pq, sq and rq are percentages, means over the classes that occur."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Two JSON files, and a folder of PNGs for each."""
+    """Add two JSON files, and a folder of PNGs for each."""
     for name, what in (("gt", "ground truth"), ("pred", "predictions")):
         parser.add_argument(f"--{name}", required=True, type=Path, metavar="JSON", help=what)
         parser.add_argument(
@@ -24,18 +32,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def arguments_for(truth: Path, predictions: Path, classes: int) -> str:
+    """What is typed to score files that `dejavu predict` wrote."""
+    lists = (quote(f"{folder}.json") for folder in (truth, predictions))
+    folders = (quote(str(folder)) for folder in (truth, predictions))
+    return "--gt {} --pred {} --gt-dir {} --pred-dir {}".format(*lists, *folders)
+
+
 def scores(args: argparse.Namespace) -> dict[str, object]:
-    """What is printed. Raises DejavuError that names the file at fault, and the image or segment in it."""
-    from ..datasets.formats.coco import read_panoptic
-    from ..metrics.panoptic import PanopticQuality
-    from ..system.progress import track
+    """Score the files. Raises DejavuError that names the file at fault, and the image or segment in it."""
+    from ...datasets.formats.coco import read_panoptic
+    from ...metrics.panoptic import PanopticQuality
+    from ...system.progress import track
 
     for option, folder in (("--gt-dir", args.gt_dir), ("--pred-dir", args.pred_dir)):
         if not folder.is_dir():
             raise DejavuError(f"{option} {folder} is not a folder; give the folder that holds the PNGs")
     truth = read_panoptic(args.gt)
     guess = read_panoptic(args.pred, truth.categories)
-    _check_images(args, truth, guess)
+    _check_same_images(args, truth, guess)
     quality = PanopticQuality([c.thing for c in truth.categories], names(truth.categories))
     for image, entry in track(truth.entries.items(), len(truth.entries), "scoring"):
         predicted = guess.entries[image]
@@ -45,7 +60,7 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
         except DejavuError as error:
             files = args.pred_dir / predicted.file_name, args.gt_dir / entry.file_name
             raise DejavuError(f"{files[0]} against {files[1]}: {error}") from None
-    return {"task": "panoptic", "images": len(truth.entries), **quality.compute()}
+    return {"images": len(truth.entries), **quality.compute()}
 
 
 def names(categories: Sequence[Category]) -> list[str]:
@@ -54,7 +69,7 @@ def names(categories: Sequence[Category]) -> list[str]:
     return [c.name if given.count(c.name) == 1 else f"{c.name} ({c.id})" for c in categories]
 
 
-def _check_images(args: argparse.Namespace, truth: Panoptic, guess: Panoptic) -> None:
+def _check_same_images(args: argparse.Namespace, truth: Panoptic, guess: Panoptic) -> None:
     if not truth.entries:
         raise DejavuError(f"--gt {args.gt} has no annotations")
     if missing := [image for image in truth.entries if image not in guess.entries]:
@@ -71,7 +86,7 @@ def _check_images(args: argparse.Namespace, truth: Panoptic, guess: Panoptic) ->
 
 def _read(folder: Path, entry: Entry) -> np.ndarray:
     """An image's segment ids (H, W), all of them known."""
-    from ..datasets.formats.coco import check_ids, read_ids
+    from ...datasets.formats.coco import check_ids, read_ids
 
     path = folder / entry.file_name
     ids = read_ids(path)

@@ -1,0 +1,67 @@
+"""`dejavu score depth`: 16-bit PNGs of depth."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import DejavuError
+from . import pngs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUMMARY = "16-bit PNGs: depth error in metres, abs rel, sq rel, RMSE, log errors, deltas"
+TEXT = (
+    "Scores 16-bit grey PNGs of depth (0: none), paired by their path below the two folders. Prints "
+    "JSON: depth_aerr is pooled over all pixels, the others are means over images, as on KITTI."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add two folders, the files' unit, and which pixels are scored."""
+    pngs.add_folders(parser)
+    parser.add_argument("--scale", type=float, default=256, metavar="N", help="metres = value / N (256)")
+    parser.add_argument("--min", type=float, default=0.001, metavar="M", help="metres, not included (0.001)")
+    parser.add_argument("--max", type=float, default=80, metavar="M", help="metres, not included (80)")
+    parser.add_argument(
+        "--crop", default="none", metavar="NAME", help="none (default), KITTI's garg or eigen"
+    )
+    parser.add_argument(
+        "--median-scaling", action="store_true", help="bring every prediction to its truth's median first"
+    )
+
+
+def arguments_for(truth: Path, predictions: Path, classes: int) -> str:
+    """What is typed to score files that `dejavu predict` wrote."""
+    return f"{pngs.folder_arguments(truth, predictions)} --scale 256 --min 0"
+
+
+def scores(args: argparse.Namespace) -> dict[str, object]:
+    """Score the two folders. Raises DejavuError that names the file at fault."""
+    from ...metrics.depth import DepthMetrics
+
+    if not 0 < args.scale < math.inf:
+        raise DejavuError(f"--scale is {args.scale}; it must be above 0: metres = value / scale")
+    if not 0 <= args.min < args.max < math.inf:
+        raise DejavuError(
+            f"--min is {args.min} and --max is {args.max}; metres from 0 on are needed, --min below --max"
+        )
+    metrics = DepthMetrics(args.min, args.max, args.crop, args.median_scaling)
+    count = pngs.update(metrics, args, lambda path, predicted: read_depth(path, args.scale, predicted))
+    protocol = {key: getattr(args, key) for key in ("scale", "min", "max", "crop", "median_scaling")}
+    numbers = metrics.compute()
+    return {"images": count, "images_scored": metrics.images, **protocol, **numbers}
+
+
+def read_depth(path: Path, scale: float, predicted: bool) -> np.ndarray:
+    """Metres (H, W) of a 16-bit grey PNG. 0, no depth, stays 0 in a ground truth and is NaN if predicted."""
+    import numpy as np
+
+    from ...datasets.formats.images import read_indices
+
+    pngs.check_header(path, 16, 0)
+    metres = read_indices(path, (16,)) / scale
+    return np.where(metres == 0, np.nan, metres) if predicted else metres

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import DejavuError
 from .common import add_configuration, add_rows, read_configuration
@@ -14,10 +14,9 @@ from .common import add_configuration, add_rows, read_configuration
 if TYPE_CHECKING:
     from ..config import Params
     from ..planning.plan import Planner, RowPlan, Speeds
+    from ..planning.resources import Row
 
-# Where nothing was measured: of a GPU of the last years in bfloat16, and of one core, on which a HRNet of
-# smoke scale came to 0.0043 and a SegNet to 0.039.
-GPU_TFLOPS, CPU_TFLOPS = 40.0, 0.004
+GPU_TFLOPS = 40.0  # of a GPU of recent years in bfloat16, where nothing was measured
 STEP_SECONDS = 0.05  # of each step beside its operations: small networks wait for their thousands of kernels
 
 
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resources",
         action="store_true",
-        help="count all rows of all scales into slurm/resources.json: what cluster jobs ask for",
+        help="count the rows of all scales on GPUs into slurm/resources.csv: what cluster jobs request",
     )
     add_rows(parser)
 
@@ -96,72 +95,72 @@ def print_plan(
 
 
 def count_resources(params: Params, tflops: float | None = None) -> None:
-    """Count every row of every scale into slurm/resources.json, from which cluster jobs ask for resources.
+    """Count every row of the scales on GPUs into slurm/resources.csv, which says what cluster jobs request.
 
-    Hours are those that were measured on a GPU at the scale (`--measure`), else the rate that is given, else
-    a cautious one; on processors, where the small scales are trained, always such a rate.
+    Hours are those that were measured at the scale (`--measure`), else the rate that is given, else a
+    cautious one. Scales on processors are left out: all their jobs request the same.
     """
     from ..compute.skip_compiler import leave_compiler_out
-    from ..planning import resources as planning
+    from ..planning.resources import COUNTED, READ, Counted, Preparation, csv_text, read
     from ..system.files import write_text
 
     leave_compiler_out()
     from ..planning.plan import Planner
     from ..planning.text import disks
 
-    on_cpu = planning.read().cluster.cpu_scales
-    counted: dict[str, Any] = {"rates": {}, "data": {}, "rows": {}}
+    on_cpu = read().cluster.cpu_scales
+    trainings: dict[tuple[str, str], Row] = {}
+    preparations: dict[tuple[str, str], Preparation] = {}
+    rates: dict[str, str] = {}
     left_out: list[DejavuError] = []
-    for scale in params.scales:
+    for scale in [name for name in params.scales if name not in on_cpu]:
         planner = Planner(params, scale)
         experiments, faults = _countable(planner, list(params.experiments))
         left_out += faults
-        speeds = _assumed(scale, scale not in on_cpu, tflops)
+        speeds = _assumed(scale, tflops)
+        rates[scale] = speeds.device
         rows = [planner.row(experiment, speeds) for experiment in experiments]
-        counted["rates"][scale] = speeds.device
-        sizes = disks(planner, rows)
-        counted["data"][scale] = {name: size for name, size in sizes.items() if size is not None}
-        counted["rows"][scale] = {row.run.experiment: _asked(row) for row in rows if row.hours is not None}
-        print(f"{scale}: {len(counted['rows'][scale])} rows, {speeds.device}", file=sys.stderr, flush=True)
-    write_text(planning.COUNTED, _lines(counted))
+        for dataset, size in disks(planner, rows).items():
+            if size is not None:
+                preparations[scale, dataset] = Preparation(minutes=_three_digits(size / READ / 60))
+        trainings |= {(scale, row.run.experiment): _needs(row) for row in rows if row.hours is not None}
+        print(f"{scale}: {len(rows)} rows, {speeds.device}", file=sys.stderr, flush=True)
+    write_text(COUNTED, csv_text(Counted(trainings, preparations, rates)))
     if left_out:
         raise DejavuError(
-            f"{len(left_out)} rows are not in {planning.COUNTED}, and their jobs ask for the default: "
-            f"{left_out[0]}"
+            f"{len(left_out)} rows are not in {COUNTED}, and their jobs request the default: {left_out[0]}"
         )
 
 
-def _assumed(scale: str, gpu: bool, tflops: float | None) -> Speeds:
+def _assumed(scale: str, tflops: float | None) -> Speeds:
     from ..planning import speed
     from ..planning.plan import Speeds, choose
 
-    found = choose(speed.read_speeds(scale), "")
-    if gpu and tflops is None and found is not None and found.gpu:
-        return found
-    rate = (tflops or GPU_TFLOPS) if gpu else CPU_TFLOPS
-    return Speeds(f"{rate:g} TFLOP/s, {'given by hand' if gpu and tflops else 'assumed'}", rate=rate * 1e12)
+    measured = choose(speed.read_speeds(scale), "")
+    if tflops is None and measured is not None and measured.gpu:
+        return measured
+    rate = tflops or GPU_TFLOPS
+    return Speeds(f"{rate:g} TFLOP/s, {'given by hand' if tflops else 'assumed'}", rate=rate * 1e12)
 
 
-def _asked(row: RowPlan) -> dict[str, float]:
-    """What the resources of a training are worked out from, to three digits."""
+def _needs(row: RowPlan) -> Row:
+    """What the resources of a training are computed from."""
+    from ..planning.resources import Row
+
     work = row.work
     assert row.hours is not None and row.steps is not None and row.basis is not None
     minutes = row.hours * 60
     if row.basis.kind == "given":
         minutes += row.steps * row.seeds * STEP_SECONDS / 60
-    values = {"minutes": minutes, "model_mb": (work.memory - work.saved) / 1e6, "batch_mb": work.saved / 1e6}
-    return {key: float(f"{value:.3g}") for key, value in values.items()}
+    return Row(
+        minutes=_three_digits(minutes),
+        model_mb=_three_digits((work.memory - work.saved) / 1e6),
+        batch_mb=_three_digits(work.saved / 1e6),
+    )
 
 
-def _lines(counted: dict[str, Any]) -> str:
-    """JSON with a line for each row, so that a difference shows which."""
-    parts = [f' "rates": {json.dumps(counted["rates"])}', f' "data": {json.dumps(counted["data"])}']
-    scales = []
-    for scale, rows in counted["rows"].items():
-        lines = ",\n".join(f"   {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-        scales.append(f"  {json.dumps(scale)}: {{\n{lines}\n  }}")
-    parts.append(' "rows": {\n' + ",\n".join(scales) + "\n }")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def _countable(planner: Planner, experiments: Sequence[str]) -> tuple[list[str], list[DejavuError]]:

@@ -1,27 +1,29 @@
-"""What each job asks a cluster for: memory, time, processors and GPUs, by stage and by what its row takes.
+"""What each job requests from a cluster: memory, time, processors and GPUs, by stage and row.
 
-`dejavu plan --resources` counts the rows of all scales into slurm/resources.json; slurm/cluster.yaml says
-what the cluster allows. Without these files jobs ask for a default. Nothing here imports torch.
+`dejavu plan --resources` counts the rows of the scales that are trained on GPUs into slurm/resources.csv;
+slurm/cluster.yaml says what the cluster allows. Rows that are not in the file, all of the small scales among
+them, request a default. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
 
-from pydantic import Field, Strict, ValidationError
+from pydantic import ValidationError
 
 from ..config import Run
 from ..config.loading import one_sentence
 from ..config.values import Count, NotNegative, Positive, Section
 from ..config.yaml import read_yaml
 from ..errors import DejavuError
-from ..system.files import read_json
+from ..system.files import read_text
 
-COUNTED = Path("slurm/resources.json")
+COUNTED = Path("slurm/resources.csv")
 CLUSTER = Path("slurm/cluster.yaml")
 
 # MB of main memory and minutes that a job takes whatever it works on; what a row takes comes on top.
@@ -29,8 +31,8 @@ CLUSTER = Path("slurm/cluster.yaml")
 HOST_MB = 2500  # Python, torch and its allocator, the data that are being read
 HOST_MB_GPU = 16000  # of each process with a GPU: CUDA's libraries and pinned batches too
 START = 10  # minutes
-PUBLISH = 5  # minutes of an evaluation that finds all measured
-MEASURE = {"open": 30, "paper": 240}  # minutes of one that measures anew
+PUBLISH = 5  # minutes of an evaluation that finds all metrics measured by the training
+MEASURE = {"open": 30, "paper": 240}  # minutes of one that measures again
 PREPARE = 20  # minutes
 READ = 10e6  # bytes of prepared data that are made in a second; real images are decoded and made smaller
 
@@ -52,69 +54,83 @@ class Row(Section):
     minutes: NotNegative
     """of one process, as planned"""
     model_mb: NotNegative
-    """weights, gradients and what the optimiser keeps"""
+    """weights, gradients and what the optimizer keeps"""
     batch_mb: NotNegative
     """what the forward pass keeps of a batch, in float32"""
 
 
-Counted = Mapping[str, Mapping[str, Row]]
-"""by scale and experiment"""
-Sizes = Mapping[str, Mapping[str, Annotated[int, Strict(), Field(ge=0)]]]
-"""bytes of prepared data, by scale and dataset"""
+class Preparation(Section):
+    """What the preparation of a dataset takes beside its start."""
+
+    minutes: NotNegative
 
 
 UNCOUNTED = Row(minutes=300.0, model_mb=1000.0, batch_mb=1000.0)
-"""a row that is not in slurm/resources.json, or whose steps nobody knew"""
-
-
-class File(Section):
-    """slurm/resources.json."""
-
-    rates: dict[str, str] = {}
-    """where the minutes of each scale come from, in words"""
-    data: Sizes = {}
-    rows: Counted = {}
+"""a row of a scale on GPUs that is not in slurm/resources.csv, or whose number of steps is unknown"""
+SMALL = Row(minutes=5.0, model_mb=350.0, batch_mb=400.0)
+"""
+every row of a scale on processors. Such rows take seconds to minutes and at most 1.2 GB. A short request lets
+Slurm fit the job in between others; a training that needs more time is saved and its job is run again
+"""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What one job asks for, by the names that Snakemake and its Slurm plugin know."""
+class Counted:
+    """slurm/resources.csv."""
+
+    trainings: Mapping[tuple[str, str], Row]
+    """by scale and experiment"""
+    preparations: Mapping[tuple[str, str], Preparation]
+    """by scale and dataset"""
+    rates: Mapping[str, str]
+    """where the minutes of each scale come from: a device, or a rate that was assumed"""
+
+
+NOTHING = Counted({}, {}, {})
+COLUMNS = ("scale", "stage", "names", *Row.model_fields, "rate")
+
+
+@dataclass(frozen=True)
+class JobResources:
+    """What one job requests, by the names that Snakemake and its Slurm plugin know."""
 
     mem_mb: int
     runtime: int
     """minutes"""
     gpu: int = 0
     gpu_mem_mb: int = 0
-    """of each GPU, at least: for those who choose a kind of GPU by it; Slurm is not told"""
+    """of each GPU, at least: for users who choose a kind of GPU by it; Slurm does not receive it"""
     cpus_per_task: int = 1
     nodes: int | None = None
     """machines, where one has too few GPUs; memory is that of each"""
     tasks: int | None = None
     tasks_per_gpu: int | None = None
     mpi: str | None = None
-    """says to the plugin that the command starts its own processes on all machines (engines/launch.py)"""
+    """tells the plugin that the command starts its own processes on all machines (engines/launch.py)"""
 
 
-class Book:
-    """Looks up what a job asks for."""
+class ResourceTable:
+    """The resources that each job requests."""
 
-    def __init__(self, cluster: Cluster | None = None, counted: File | None = None) -> None:
-        self.cluster, self.counted = cluster or Cluster(), counted or File()
+    def __init__(self, cluster: Cluster | None = None, counted: Counted = NOTHING) -> None:
+        self.cluster, self.counted = cluster or Cluster(), counted
 
-    def prepare(self, dataset: str, scale: str) -> Asked:
-        """Of a dataset: the larger it is prepared, the longer."""
-        size = self.counted.data.get(scale, {}).get(dataset, 0)
-        return Asked(2 * HOST_MB, self._capped(PREPARE + self.cluster.safety * size / READ / 60))
+    def prepare(self, dataset: str, scale: str) -> JobResources:
+        """Resources to prepare a dataset: the larger it is, the longer."""
+        counted = self.counted.preparations.get((scale, dataset))
+        minutes = 0.0 if counted is None else counted.minutes
+        return JobResources(2 * HOST_MB, self._capped(PREPARE + self.cluster.safety * minutes))
 
-    def train(self, run: Run) -> Asked:
-        """Of all seeds of a row, on as many GPUs as params.yaml says. Its evaluation fits into the job."""
-        row = self.counted.rows.get(run.scale, {}).get(run.experiment, UNCOUNTED)
+    def train(self, run: Run) -> JobResources:
+        """Resources to train all seeds of a row on as many GPUs as params.yaml sets, and to evaluate them."""
+        default = SMALL if run.scale in self.cluster.cpu_scales else UNCOUNTED
+        row = self.counted.trainings.get((run.scale, run.experiment), default)
         gpus = self._gpus(run)
         planned = START + self.cluster.safety * row.minutes / max(1, gpus)
         room = self.cluster.max_runtime - self.evaluate(run).runtime
         host = HOST_MB + 2 * (row.model_mb + row.batch_mb)
         nodes = self._nodes(gpus)
-        asked = Asked(
+        resources = JobResources(
             mem_mb=math.ceil(gpus // nodes * (HOST_MB_GPU + row.model_mb) or host),
             runtime=math.ceil(max(1, min(room, planned))),
             gpu=gpus,
@@ -123,10 +139,10 @@ class Book:
             cpus_per_task=max(1, gpus * self.cluster.cpus_per_gpu),
         )
         if nodes == 1:
-            return asked
-        # Of one machine the command is one task; of several the plugin wants a task for each GPU.
+            return resources
+        # On one machine the command is one task; on several the plugin wants a task for each GPU.
         return replace(
-            asked,
+            resources,
             nodes=nodes,
             cpus_per_task=self.cluster.cpus_per_gpu,
             tasks=gpus,
@@ -134,17 +150,17 @@ class Book:
             mpi="srun",
         )
 
-    def evaluate(self, run: Run) -> Asked:
-        """Of all seeds of a row: time enough to measure anew, on one GPU where it was trained on any."""
+    def evaluate(self, run: Run) -> JobResources:
+        """Resources to measure all seeds of a row again, on one GPU where it was trained on any."""
         gpu = min(1, self._gpus(run))
         minutes = MEASURE.get(run.scale, PUBLISH)
-        return Asked(HOST_MB_GPU if gpu else HOST_MB, self._capped(minutes), gpu)
+        return JobResources(HOST_MB_GPU if gpu else HOST_MB, self._capped(minutes), gpu)
 
     def _gpus(self, run: Run) -> int:
         return run.gpus if run.gpus > 1 or run.scale not in self.cluster.cpu_scales else 0
 
     def _nodes(self, gpus: int) -> int:
-        """How many machines have so many GPUs, each the same number of them."""
+        """The smallest number of machines that share so many GPUs evenly."""
         most = self.cluster.gpus_per_node
         return next(nodes for nodes in range(1, gpus + 2) if gpus % nodes == 0 and gpus // nodes <= most)
 
@@ -152,21 +168,72 @@ class Book:
         return math.ceil(min(self.cluster.max_runtime, minutes))
 
 
-def read(root: Path = Path()) -> Book:
-    """The book of a working directory.
+def read(root: Path = Path()) -> ResourceTable:
+    """The resource table of a working directory.
 
     Raises DejavuError, one sentence that names the file and the key, for a file of another form.
     """
-    return Book(_read(Cluster, root / CLUSTER), _read(File, root / COUNTED))
+    return ResourceTable(_cluster(root / CLUSTER), _counted(root / COUNTED))
 
 
-Form = TypeVar("Form", bound=Section)
-
-
-def _read(form: type[Form], path: Path) -> Form:
+def _cluster(path: Path) -> Cluster:
     if not path.exists():
-        return form()
+        return Cluster()
     try:
-        return form.model_validate(read_yaml(path) if path.suffix == ".yaml" else read_json(path))
+        return Cluster.model_validate(read_yaml(path))
     except ValidationError as error:
         raise DejavuError(f"{path}: {one_sentence(error)}") from None
+
+
+def _counted(path: Path) -> Counted:
+    if not path.exists():
+        return NOTHING
+    try:
+        header, *lines = list(csv.reader(read_text(path).splitlines())) or [[]]
+    except csv.Error as error:
+        raise DejavuError(f"{path} is not valid CSV: {error}") from None
+    if header != list(COLUMNS):
+        raise DejavuError(
+            f"{path}: the first line must be {','.join(COLUMNS)}: run `dejavu plan --resources`"
+        )
+    trainings: dict[tuple[str, str], Row] = {}
+    preparations: dict[tuple[str, str], Preparation] = {}
+    rates: dict[str, str] = {}
+    for number, cells in enumerate(lines, start=2):
+        try:
+            scale, stage, names, *numbers, rate = cells
+            if stage not in ("prepare", "train"):
+                raise ValueError
+            values = [float(cell or "nan") for cell in numbers[: 3 if stage == "train" else 1]]
+            for name in names.split():
+                if stage == "train":
+                    trainings[scale, name] = Row(**dict(zip(Row.model_fields, values, strict=True)))
+                    rates[scale] = rate
+                else:
+                    preparations[scale, name] = Preparation(minutes=values[0])
+        except ValidationError as error:
+            raise DejavuError(f"{path}, line {number}: {one_sentence(error)}") from None
+        except (ValueError, IndexError):
+            raise DejavuError(
+                f"{path}, line {number}: the stage, a name or a number is wrong: run `dejavu plan --resources`"
+            ) from None
+    return Counted(trainings, preparations, rates)
+
+
+def csv_text(counted: Counted) -> str:
+    """The text of slurm/resources.csv: rows of a scale that take the same share a line."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for scale, rate in counted.rates.items():
+        for (of, dataset), preparation in counted.preparations.items():
+            if of == scale:
+                writer.writerow([scale, "prepare", dataset, f"{preparation.minutes:g}", "", "", ""])
+        alike: dict[Row, list[str]] = {}
+        for (of, experiment), row in counted.trainings.items():
+            if of == scale:
+                alike.setdefault(row, []).append(experiment)
+        for row, names in alike.items():
+            numbers = [f"{value:g}" for value in row.model_dump().values()]
+            writer.writerow([scale, "train", " ".join(names), *numbers, rate])
+    return file.getvalue()

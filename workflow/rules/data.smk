@@ -25,8 +25,8 @@ rule prepare:
     log:
         "logs/{scale}/prepare/{dataset}.log",
     resources:
-        mem_mb=asks("prepare", "mem_mb"),
-        runtime=asks("prepare", "runtime"),
+        mem_mb=request("prepare", "mem_mb"),
+        runtime=request("prepare", "runtime"),
     params:
         part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
         source=lambda w: as_line(PARAMS.datasets[PARAMS.part(w.dataset, w.scale).source]),

@@ -25,9 +25,9 @@ for SIZE in PARAMS.scales.values():
             group:
                 group_of(SIZE)
             resources:
-                mem_mb=asks("evaluate", "mem_mb"),
-                runtime=asks("evaluate", "runtime"),
-                gpu=asks("evaluate", "gpu"),
+                mem_mb=request("evaluate", "mem_mb"),
+                runtime=request("evaluate", "runtime"),
+                gpu=request("evaluate", "gpu"),
                 row=1,
             params:
                 run=lambda w: row(w.experiment, w.scale),

@@ -34,15 +34,15 @@ for SIZE in PARAMS.scales.values():
                     group_of(SIZE)
                 threads: 1
                 resources:
-                    mem_mb=asks("train", "mem_mb"),
-                    runtime=asks("train", "runtime"),
-                    gpu=asks("train", "gpu"),
-                    gpu_mem_mb=asks("train", "gpu_mem_mb"),
-                    cpus_per_task=asks("train", "cpus_per_task"),
-                    nodes=asks("train", "nodes"),
-                    tasks=asks("train", "tasks"),
-                    tasks_per_gpu=asks("train", "tasks_per_gpu"),
-                    mpi=asks("train", "mpi"),
+                    mem_mb=request("train", "mem_mb"),
+                    runtime=request("train", "runtime"),
+                    gpu=request("train", "gpu"),
+                    gpu_mem_mb=request("train", "gpu_mem_mb"),
+                    cpus_per_task=request("train", "cpus_per_task"),
+                    nodes=request("train", "nodes"),
+                    tasks=request("train", "tasks"),
+                    tasks_per_gpu=request("train", "tasks_per_gpu"),
+                    mpi=request("train", "mpi"),
                     row=1,  # the Slurm profile lets one of these at a time into a job
                 params:
                     run=lambda w: row(w.experiment, w.scale, without={"protocol"}),

@@ -1,8 +1,7 @@
-"""What jobs ask a cluster for: from the numbers of `dejavu plan`, within what the cluster allows."""
+"""What jobs request from a cluster: from the numbers of `dejavu plan`, within what the cluster allows."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from dejavu.config import Run
 from dejavu.config.loading import load
 from dejavu.errors import DejavuError
 from dejavu.planning import resources
-from dejavu.planning.resources import Book, Cluster, File, Row
+from dejavu.planning.resources import Cluster, Counted, JobResources, ResourceTable, Row
 
 PARAMS = load(ROOT / "params.yaml")
-BOOK = resources.read(ROOT)
+TABLE = resources.read(ROOT)
 LARGER = [("hrnet18", "hrnet48"), ("hrnet18", "hrnet18_dejavu"), ("mtl", "mtan"), ("mtl", "xtc")]
 
 
@@ -29,20 +28,27 @@ def run(experiment: str, scale: str, gpus: int = 1) -> Run:
 # ------------------------------------------------ the committed numbers
 
 
-@pytest.mark.parametrize("scale", PARAMS.scales)
-def test_every_row_was_counted(scale: str) -> None:
-    assert list(BOOK.counted.rows[scale]) == list(PARAMS.experiments)
-    assert set(BOOK.counted.data[scale]) == set(PARAMS.scales[scale].data)
+ON_GPUS = [scale for scale in PARAMS.scales if scale not in TABLE.cluster.cpu_scales]
 
 
-ROWS = {"smoke": ("hrnet18_dejavu", "mtl"), "paper": ("hrnet18", "stl_depth")}
+def test_every_row_of_the_scales_on_gpus_was_counted() -> None:
+    assert set(TABLE.counted.trainings) == {(scale, row) for scale in ON_GPUS for row in PARAMS.experiments}
+    data = {(scale, name) for scale in ON_GPUS for name in PARAMS.scales[scale].data}
+    assert set(TABLE.counted.preparations) == data
+
+
+def test_the_file_is_written_as_it_is_read() -> None:
+    assert resources.csv_text(TABLE.counted) == (ROOT / resources.COUNTED).read_text()
+
+
+ROWS = {"open": ("hrnet18_dejavu", "mtl"), "paper": ("hrnet18", "stl_depth")}
 
 
 def test_they_are_what_the_command_counts_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of some rows of two scales; all of them take minutes."""
     params = read_params(ROOT)
     params["scales"] = {scale: params["scales"][scale] for scale in ROWS}
-    params["scale"] = params["scales"]["smoke"]
+    params["scale"] = params["scales"]["open"]
     names = {name for rows in ROWS.values() for name in rows}
     params["experiments"] = {name: params["experiments"][name] for name in sorted(names | {"hrnet18", "mtl"})}
     params["tables"] = {}
@@ -51,14 +57,14 @@ def test_they_are_what_the_command_counts_now(tmp_path: Path, monkeypatch: pytes
     shutil.copy(ROOT / resources.CLUSTER, tmp_path / resources.CLUSTER)
     monkeypatch.chdir(tmp_path)
     assert main(["plan", "--resources"]) == 0
-    committed = json.loads((ROOT / resources.COUNTED).read_text())
-    counted = json.loads((tmp_path / resources.COUNTED).read_text())
-    for scale, rows in counted["rows"].items():
-        assert counted["rates"][scale] == committed["rates"][scale]
-        for name, row in rows.items():
-            assert committed["rows"][scale][name] == pytest.approx(row, rel=0.02), (scale, name)
-        for name, size in counted["data"][scale].items():
-            assert committed["data"][scale][name] == size
+    committed, counted = TABLE.counted, resources.read(tmp_path).counted
+    assert counted.rates == committed.rates
+    assert len(counted.trainings) == 2 * len(params["experiments"])
+    for key, row in counted.trainings.items():
+        assert committed.trainings[key].model_dump() == pytest.approx(row.model_dump(), rel=0.02), key
+    assert counted.preparations
+    for key, preparation in counted.preparations.items():
+        assert committed.preparations[key] == preparation
 
 
 def test_the_command_counts_everything_or_nothing(
@@ -80,7 +86,7 @@ def test_the_command_counts_everything_or_nothing(
 @pytest.mark.parametrize("scale", ["open", "paper"])
 @pytest.mark.parametrize(("small", "large"), LARGER, ids=lambda name: name)
 def test_a_larger_network_asks_for_more(small: str, large: str, scale: str) -> None:
-    less, more = BOOK.train(run(small, scale)), BOOK.train(run(large, scale))
+    less, more = TABLE.train(run(small, scale)), TABLE.train(run(large, scale))
     assert less.gpu_mem_mb < more.gpu_mem_mb and less.mem_mb <= more.mem_mb
     if scale == "paper":  # at open, rows have other numbers of seeds, and all take minutes
         assert less.runtime < more.runtime
@@ -91,21 +97,22 @@ def test_no_job_asks_for_more_time_than_there_is(scale: str) -> None:
     """Training and evaluation share a job."""
     for name in PARAMS.experiments:
         one = PARAMS.run(name, scale)
-        assert BOOK.train(one).runtime + BOOK.evaluate(one).runtime <= BOOK.cluster.max_runtime
+        assert TABLE.train(one).runtime + TABLE.evaluate(one).runtime <= TABLE.cluster.max_runtime
     for name in PARAMS.scales[scale].data:
-        assert 0 < BOOK.prepare(name, scale).runtime <= BOOK.cluster.max_runtime
+        assert 0 < TABLE.prepare(name, scale).runtime <= TABLE.cluster.max_runtime
 
 
-def of(minutes: float, model: float = 100.0, batch: float = 1000.0, **cluster: Any) -> Book:
-    """A book with one row at scale paper."""
+def of(minutes: float, model: float = 100.0, batch: float = 1000.0, **cluster: Any) -> ResourceTable:
+    """A table with one row at two scales."""
     row = Row(minutes=minutes, model_mb=model, batch_mb=batch)
-    return Book(Cluster(**cluster), File(rows={"paper": {"hrnet18": row}, "smoke": {"hrnet18": row}}))
+    rows = {(scale, "hrnet18"): row for scale in ("paper", "smoke")}
+    return ResourceTable(Cluster(**cluster), Counted(rows, {}, {}))
 
 
 def test_by_hand_on_gpus() -> None:
-    book = of(90.0, safety=2.0, cpus_per_gpu=3)
-    one, two = (book.train(run("hrnet18", "paper", gpus)) for gpus in (1, 2))
-    assert one == resources.Asked(
+    table = of(90.0, safety=2.0, cpus_per_gpu=3)
+    one, two = (table.train(run("hrnet18", "paper", gpus)) for gpus in (1, 2))
+    assert one == JobResources(
         mem_mb=resources.HOST_MB_GPU + 100, runtime=10 + 180, gpu=1, gpu_mem_mb=100 + 500, cpus_per_task=3
     )
     assert (two.gpu, two.cpus_per_task, two.runtime) == (2, 6, 10 + 90)
@@ -114,7 +121,7 @@ def test_by_hand_on_gpus() -> None:
 
 def test_by_hand_on_processors() -> None:
     asked = of(3.0, safety=2.0).train(run("hrnet18", "smoke"))
-    assert asked == resources.Asked(mem_mb=resources.HOST_MB + 2 * 1100, runtime=16)
+    assert asked == JobResources(mem_mb=resources.HOST_MB + 2 * 1100, runtime=16)
 
 
 def test_several_gpus_are_asked_for_at_any_scale() -> None:
@@ -123,27 +130,38 @@ def test_several_gpus_are_asked_for_at_any_scale() -> None:
 
 def test_more_gpus_than_a_machine_has() -> None:
     """The plugin is told that the command starts its own processes, a task for each GPU."""
-    book = of(90.0, cpus_per_gpu=3, gpus_per_node=4)
-    four, eight = (book.train(run("hrnet18", "paper", gpus)) for gpus in (4, 8))
+    table = of(90.0, cpus_per_gpu=3, gpus_per_node=4)
+    four, eight = (table.train(run("hrnet18", "paper", gpus)) for gpus in (4, 8))
     assert (four.nodes, four.mpi, four.tasks, four.cpus_per_task) == (None, None, None, 12)
     assert (eight.nodes, eight.mpi, eight.tasks, eight.tasks_per_gpu) == (2, "srun", 8, 1)
     assert eight.gpu == 8 and eight.cpus_per_task == 3
     assert eight.mem_mb == four.mem_mb  # of each machine
-    found = {gpus: book.train(run("hrnet18", "paper", gpus)).nodes for gpus in (1, 6, 7, 12)}
+    found = {gpus: table.train(run("hrnet18", "paper", gpus)).nodes for gpus in (1, 6, 7, 12)}
     assert found == {1: None, 6: 2, 7: 7, 12: 3}
 
 
 def test_time_ends_where_the_cluster_says() -> None:
-    book = of(1e6, max_runtime=600)
+    table = of(1e6, max_runtime=600)
     one = run("hrnet18", "paper")
-    assert book.train(one).runtime + book.evaluate(one).runtime == 600
+    assert table.train(one).runtime + table.evaluate(one).runtime == 600
 
 
-def test_a_row_that_nobody_counted_asks_for_the_default(tmp_path: Path) -> None:
-    book = resources.read(tmp_path)
-    asked, counted = book.train(run("hrnet18", "paper")), of(300.0, 1000.0, 1000.0)
+def test_an_uncounted_row_requests_the_default(tmp_path: Path) -> None:
+    table = resources.read(tmp_path)
+    asked, counted = table.train(run("hrnet18", "paper")), of(300.0, 1000.0, 1000.0)
     assert asked == counted.train(run("hrnet18", "paper"))
-    assert book.prepare("cityscapes", "paper").runtime == resources.PREPARE
+    assert table.prepare("cityscapes", "paper").runtime == resources.PREPARE
+
+
+@pytest.mark.parametrize("scale", TABLE.cluster.cpu_scales)
+def test_all_rows_of_a_small_scale_request_the_same_short_time(scale: str) -> None:
+    """Slurm's backfill starts short jobs between the others."""
+    requested = {TABLE.train(PARAMS.run(name, scale)) for name in PARAMS.experiments}
+    assert len(requested) == 1
+    assert requested.pop().runtime <= 30
+
+
+HEAD = ",".join(resources.COLUMNS) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -154,8 +172,22 @@ def test_a_row_that_nobody_counted_asks_for_the_default(tmp_path: Path) -> None:
         (resources.CLUSTER, "max_runtime: [", "is not valid YAML"),
         (resources.CLUSTER, "safety: 1\nsafety: 2", "the key 'safety' is given twice"),
         (resources.CLUSTER, "- 1", "should be a mapping of keys"),
-        (resources.COUNTED, '{"rows": {"paper": {"hrnet18": {"minutes": 1}}}}', "model_mb is missing"),
-        (resources.COUNTED, "{", "is not"),
+        (resources.COUNTED, "", "the first line must be scale,stage,names,minutes,model_mb,batch_mb,rate"),
+        (resources.COUNTED, '{"rows": {}}', "the first line must be scale,stage,"),
+        (
+            resources.COUNTED,
+            f"{HEAD}paper,train,hrnet18,1,2,-3,x",
+            "line 2: batch_mb: -3.0 should be greater",
+        ),
+        (resources.COUNTED, f"{HEAD}paper,train,hrnet18,1,,3,x", "line 2: model_mb: nan should be"),
+        (
+            resources.COUNTED,
+            f"{HEAD}paper,train,hrnet18,1,2,many,x",
+            "line 2: the stage, a name or a number is wrong",
+        ),
+        (resources.COUNTED, f"{HEAD}paper,trian,hrnet18,1,2,3,x", "line 2: the stage, a name or a number"),
+        (resources.COUNTED, f"{HEAD}paper,train", "line 2: the stage, a name or a number is wrong"),
+        (resources.COUNTED, f'{HEAD}"{"x" * 140_000}', "is not valid CSV: field larger"),
     ],
 )
 def test_a_file_of_another_form_is_one_sentence(tmp_path: Path, file: Path, text: str, sentence: str) -> None:
@@ -179,15 +211,15 @@ def test_snakemakes_jobs_ask_for_it(tmp_path: Path, scale: str) -> None:
     asked = Snakemake(place, scale=scale).resources
     for name in ("hrnet18", "mtl", "mask2former_swinl_coco"):
         one = PARAMS.run(name, scale)
-        train = BOOK.train(one)
+        train = TABLE.train(one)
         found = asked[f"dejavu train {name} --scale {scale}"]
         for key in ("mem_mb", "runtime", "gpu", "gpu_mem_mb", "cpus_per_task"):
             assert found[key] == getattr(train, key), key
-        found, evaluate = asked[f"dejavu evaluate {name} --scale {scale}"], BOOK.evaluate(one)
+        found, evaluate = asked[f"dejavu evaluate {name} --scale {scale}"], TABLE.evaluate(one)
         assert (found["mem_mb"], found["runtime"], found["gpu"]) == (
             evaluate.mem_mb,
             evaluate.runtime,
             evaluate.gpu,
         )
-    found, prepare = asked[f"dejavu prepare nyudv2 --scale {scale}"], BOOK.prepare("nyudv2", scale)
+    found, prepare = asked[f"dejavu prepare nyudv2 --scale {scale}"], TABLE.prepare("nyudv2", scale)
     assert (found["mem_mb"], found["runtime"]) == (prepare.mem_mb, prepare.runtime)

@@ -215,7 +215,8 @@ def _counted(path: Path) -> Counted:
             raise DejavuError(f"{path}, line {number}: {one_sentence(error)}") from None
         except (ValueError, IndexError):
             raise DejavuError(
-                f"{path}, line {number}: the stage, a name or a number is wrong: run `dejavu plan --resources`"
+                f"{path}, line {number}: the stage, a name or a number is wrong: "
+                "run `dejavu plan --resources`"
             ) from None
     return Counted(trainings, preparations, rates)
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from ..registry import PositiveInt, Share
 from .backbones import hrnet
-from .layers.object_context import ObjectContext, convolution, region_head
+from .layers.object_context import convolution
 from .layers.sizes import cut, pad, scaled
+from .ocr import OCR
 
 MULTIPLE = 2 * hrnet.MULTIPLE  # of an input side: half the image is no less than the backbone needs
 LEARNT = (0.5, 1.0)  # sizes of the image in training, smallest first
@@ -81,13 +82,12 @@ class Seen(NamedTuple):
     attention: Tensor  # (N, 1, h, w), 0 to 1: the weight of these logits beside those of larger sizes
 
 
-class HMS(nn.Module):
+class HMS(OCR):
     """HRNet-OCR at several sizes of the image, fused by attention.
 
     Inputs whose sides are no multiples of 64 are padded with their border, and the logits cropped.
     """
 
-    stride = hrnet.STRIDE
     auxiliary_outputs = ("regions", "low", "high")
 
     def __init__(
@@ -101,12 +101,8 @@ class HMS(nn.Module):
         scales: tuple[float, ...] = (0.5, 1.0, 2.0),
         align_corners: bool = False,
     ) -> None:
-        super().__init__()
-        self.scales, self.align_corners = scales, align_corners
-        self.backbone = hrnet.backbone(layout)
-        features = hrnet.width_of(layout)
-        self.context = ObjectContext(features, region_head(features, num_classes), mid, key, dropout)
-        self.head = nn.Conv2d(mid, num_classes, 1)
+        super().__init__(layout, num_classes, mid, key, dropout, align_corners)
+        self.scales = scales
         self.attention = nn.Sequential(
             convolution(mid, attention_width, kernel=3),
             convolution(attention_width, attention_width, kernel=3),

@@ -52,9 +52,7 @@ def build(
             is downloaded: microsoft/swin-large-patch4-window12-384-in22k or
             microsoft/swin-tiny-patch4-window7-224. Every weight of Swin must be there.
     """
-    return assemble(
-        Mask2Former, num_classes, width, depth, SWINS[backbone], queries, float(drop_path), pretrained
-    )
+    return assemble(Mask2Former, num_classes, width, depth, SWINS[backbone], queries, drop_path, pretrained)
 
 
 def assemble(
@@ -67,8 +65,8 @@ def assemble(
     drop_path: float,
     pretrained: str | None,
 ) -> Kind:
-    """A Mask2Former, or what is made of it, with its backbone's weights. For the arguments see `build`."""
-    backbone = swin_config(swin, width, depth, drop_path)
+    """Build Mask2Former, or a subclass, with its backbone's weights. For the arguments see `build`."""
+    backbone = swin_config(swin, width, depth, float(drop_path))
     network = kind(_config(backbone, num_classes, width, depth, scaled(queries, width, least=8)))
     load_swin(network.backbone, pretrained)
     return network

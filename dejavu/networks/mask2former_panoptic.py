@@ -38,16 +38,8 @@ def build(
         drop_path: as of the semantic Mask2Former.
         pretrained: as of the semantic Mask2Former.
     """
-    return assemble(
-        Mask2FormerPanoptic,
-        num_classes,
-        width,
-        depth,
-        SWINS[backbone],
-        queries,
-        float(drop_path),
-        pretrained,
-    )
+    swin = SWINS[backbone]
+    return assemble(Mask2FormerPanoptic, num_classes, width, depth, swin, queries, drop_path, pretrained)
 
 
 class Mask2FormerPanoptic(Mask2Former):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import segnet as parts
-from .layers.sizes import cut, pad
+from .layers.sizes import pad
 
 SEVERAL_TASKS = True
 
@@ -40,41 +40,24 @@ def build(
     return network
 
 
-class MTAN(nn.Module):
+class MTAN(parts.TrunkNetwork):
     """SegNet's trunk, whose stages each task masks, and a 3x3 and a 1x1 convolution for each task.
 
     A mask is made of what the task saw in the stage before and of the trunk in front of what is masked. What
     brings the masked features to the next stage is shared, too. Inputs whose sides are no multiples of 32 are
     padded with their border, and the predictions cropped. Semantic predictions are logits, depth is in
     metres, normals are of any length.
-
-    Attributes:
-        heads: each task's own parameters: masks and prediction; a single task is called "out".
-        last_shared: the last convolution of the trunk's decoder.
-        feature_channels: F of the features that training mode returns.
     """
-
-    stride = 1
 
     def __init__(
         self, num_classes: int | Mapping[str, int], width: float = 1.0, depth: float = 1.0, unit: bool = True
     ) -> None:
-        super().__init__()
-        channels = parts.outputs(num_classes)
-        self.several = not isinstance(num_classes, int)
-        self.unit = parts.Unit() if unit else nn.Identity()
-        self.trunk = parts.Trunk(width, depth)
+        super().__init__(num_classes, width, depth, unit)
         filters = self.trunk.filters
-        self.feature_channels = filters[-1]
         coarser, finer = (*filters[1:], filters[-1]), (filters[0], *filters[:-1])
         self.down = nn.ModuleList(map(parts.convolution, filters, coarser))
         self.up = nn.ModuleList(map(parts.convolution, reversed(filters), reversed(finer)))
-        self.heads = nn.ModuleDict({task: Attention(filters, count) for task, count in channels.items()})
-
-    @property
-    def last_shared(self) -> nn.Module:
-        """The last module of the trunk."""
-        return self.trunk.last
+        self.heads = nn.ModuleDict({task: Attention(filters, count) for task, count in self.channels.items()})
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
         """Predictions of normalised images (N, 3, H, W): (N, K, H, W), of several tasks by their names.
@@ -99,13 +82,10 @@ class MTAN(nn.Module):
             x = stage(unpooled)[1]
             for task, head in heads.items():
                 seen[task] = head.decoder[i](unpooled, up(_double(seen[task]))) * x
-        found = {}
+        maps: dict[str, Tensor] = {}
         for task, head in heads.items():
-            maps = parts.predict({task: head.head}, seen[task], joined=self.training)
-            found[task] = cut(maps[task], size, self.stride)
-        if not self.several:
-            return found[parts.ALONE]
-        return found | {"features": features} if self.training else found
+            maps |= parts.predict({task: head.head}, seen[task], joined=self.training)
+        return self.output(maps, features, size)
 
 
 class Attention(nn.Module):

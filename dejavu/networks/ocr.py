@@ -57,7 +57,7 @@ class OCR(nn.Module):
     """
 
     stride = hrnet.STRIDE
-    auxiliary_outputs = ("regions",)
+    auxiliary_outputs: tuple[str, ...] = ("regions",)
 
     def __init__(
         self,

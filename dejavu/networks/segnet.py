@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from .backbones import segnet as parts
-from .layers.sizes import cut, pad
+from .layers.sizes import pad
 
 SEVERAL_TASKS = True
 
@@ -37,36 +37,21 @@ def build(
     return network
 
 
-class SegNet(nn.Module):
+class SegNet(parts.TrunkNetwork):
     """Five stages down and five up, which all tasks share, and a 3x3 and a 1x1 convolution for each task.
 
     Inputs whose sides are no multiples of 32 are padded with their border, and the predictions cropped.
     Semantic predictions are logits, depth is in metres, normals are of any length.
-
-    Attributes:
-        heads: each task's own parameters; a single task is called "out".
-        last_shared: the last convolution of the decoder.
-        feature_channels: F of the features that training mode returns.
     """
-
-    stride = 1
 
     def __init__(
         self, num_classes: int | Mapping[str, int], width: float = 1.0, depth: float = 1.0, unit: bool = True
     ) -> None:
-        super().__init__()
-        channels = parts.outputs(num_classes)
-        self.several = not isinstance(num_classes, int)
-        self.unit = parts.Unit() if unit else nn.Identity()
-        self.trunk = parts.Trunk(width, depth)
-        self.feature_channels = self.trunk.filters[-1]
+        super().__init__(num_classes, width, depth, unit)
         filters = self.trunk.filters[0]
-        self.heads = nn.ModuleDict({task: parts.head(filters, count) for task, count in channels.items()})
-
-    @property
-    def last_shared(self) -> nn.Module:
-        """The last module that all tasks share."""
-        return self.trunk.last
+        self.heads = nn.ModuleDict(
+            {task: parts.head(filters, count) for task, count in self.channels.items()}
+        )
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
         """Predictions of normalised images (N, 3, H, W): (N, K, H, W), of several tasks by their names.
@@ -83,7 +68,4 @@ class SegNet(nn.Module):
             x = stage(parts.unpool(x, place))[1]
         # Deployed, and counted, is the published network; in training the heads are taken together.
         maps = parts.predict(dict(self.heads.items()), x, joined=self.training)
-        found = {task: cut(one, size, self.stride) for task, one in maps.items()}
-        if not self.several:
-            return found[parts.ALONE]
-        return found | {"features": features} if self.training else found
+        return self.output(maps, features, size)

@@ -284,6 +284,18 @@ def test_interlaced_labels_are_read_whole_or_not_at_all(tmp_path: Path, size: tu
             read_indices(path)
 
 
+@pytest.mark.parametrize("adam7", [False, True])
+def test_pillow_itself_reads_a_png_without_its_last_rows(tmp_path: Path, adam7: bool) -> None:
+    """Once it does not, formats/images.py need not count rows: delete its `_check_rows`."""
+    path, label = tmp_path / "label.png", np.full((8, 9), 7, np.uint8)
+    rows = interlaced(label) if adam7 else b"".join(b"\0" + row.tobytes() for row in label)
+    path.write_bytes(png(9, 8, 8, 0, rows[:-10], adam7))
+    with Image.open(path) as image:
+        assert np.asarray(image)[-1].tolist() == [0] * 9
+    with pytest.raises(DejavuError, match=r"label\.png cannot be read \(\d+ of \d+ bytes of its rows"):
+        read_indices(path)
+
+
 @pytest.mark.parametrize("name", ["b.jpg", "b.png"])
 @pytest.mark.parametrize("how", [*PLACES, "missing"])
 def test_a_raw_file_that_is_none(mine: Path, name: str, how: str, refused: Refused) -> None:

@@ -1,7 +1,12 @@
-"""Unpacking a zip archive that came over the network: nothing outside the folder, nothing but files."""
+"""Unpacking a zip archive that came over the network: nothing outside the folder, nothing but files.
+
+`zipfile` mends paths that lead out of a folder, and unpacks links as files. Both are refused here, before
+anything is written: an archive that has them is not the data set.
+"""
 
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 import zlib
@@ -11,12 +16,11 @@ from pathlib import Path, PurePosixPath
 from ...errors import DejavuError
 from ...system.progress import track
 
-_CHUNK = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def unpack(archive: Path, folder: Path, keep: Callable[[str], str | None], limit: int) -> list[str]:
-    """Unpack the files for whose name `keep` has a path below `folder`; None leaves a file out.
+    """Unpack the files for whose name `keep` returns a path below `folder`; None leaves a file out.
 
     Files that are there already, with the size and checksum (CRC-32) of the archive, stay. At most `limit`
     bytes are unpacked in all. Returns the paths, sorted. Raises DejavuError, before anything is written, for
@@ -27,10 +31,15 @@ def unpack(archive: Path, folder: Path, keep: Callable[[str], str | None], limit
         with zipfile.ZipFile(archive) as opened:
             chosen = _chosen(archive, opened, keep, limit)
             for path, entry in track(chosen.items(), len(chosen), f"unpack {archive.name}"):
-                if not (folder / path).parent.resolve().is_relative_to(folder.resolve()):
-                    raise DejavuError(f"{(folder / path).parent} is a link out of {folder}: remove it first")
-                if not _is_there(folder / path, entry):
-                    _write(opened, entry, folder / path)
+                target = folder / path
+                if not target.parent.resolve().is_relative_to(folder.resolve()):
+                    raise DejavuError(f"{target.parent} is a link out of {folder}: remove it first")
+                if not _is_there(target, entry):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.unlink(missing_ok=True)  # never through a link
+                    # An unfinished file has another size or checksum, and is written anew by the next run.
+                    with opened.open(entry) as source, open(target, "xb") as file:
+                        shutil.copyfileobj(source, file)  # at most file_size bytes; zipfile checks the CRC
     except FileNotFoundError:
         raise DejavuError(f"{archive} is missing") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -47,9 +56,7 @@ def _chosen(
         path = None if entry.is_dir() else keep(entry.filename)
         if path is None:
             continue
-        fault = _fault(entry, path)
-        if fault is None and path in chosen:
-            fault = "is there twice"
+        fault = "is there twice" if path in chosen else _fault(entry, path)
         if fault is not None:
             raise DejavuError(f"{archive} is not unpacked: its entry '{entry.filename}' {fault}")
         chosen[path] = entry
@@ -64,8 +71,7 @@ def _fault(entry: zipfile.ZipInfo, path: str) -> str | None:
     name = PurePosixPath(path)
     if name.is_absolute() or ".." in name.parts or "\\" in path or ":" in path or not name.parts:
         return "leads out of the folder"
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG):
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
         return "is no plain file"
     if entry.flag_bits & 0x1:
         return "is encrypted"
@@ -76,12 +82,3 @@ def _is_there(path: Path, entry: zipfile.ZipInfo) -> bool:
     if path.is_symlink() or not path.is_file() or path.stat().st_size != entry.file_size:
         return False
     return zlib.crc32(path.read_bytes()) == entry.CRC
-
-
-def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
-    """Plainly: an unfinished file has another size or checksum, and is written anew by the next run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # never through a link
-    with opened.open(entry) as source, open(path, "xb") as target:
-        while chunk := source.read(_CHUNK):  # zipfile gives no more than file_size, and checks the CRC
-            target.write(chunk)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import DejavuError
 from ...tasks.images import MEAN, STD
-from ..layers.sizes import fewer, scaled
+from ..layers.sizes import cut, fewer, scaled
 
 FILTERS = (64, 128, 256, 512, 512)  # of the encoder's stages at width 1
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # of a stage, in the encoder and the decoder
@@ -105,6 +105,51 @@ class Trunk(nn.Module):
         stage = self.decoder[-1]
         assert isinstance(stage, Stage)
         return stage.last
+
+
+class TrunkNetwork(nn.Module):
+    """A network of one or several tasks on the trunk; a subclass adds `heads`, a module for each task.
+
+    Args:
+        num_classes: K of a single task, or each task's channels, such as {"semantic": 13, "depth": 1}.
+        width: scales every channel count.
+        depth: scales the number of a stage's convolutions.
+        unit: undo ImageNet's normalisation first.
+
+    Attributes:
+        heads: each task's own parameters; a single task is called "out".
+        feature_channels: F of the features that training mode returns.
+    """
+
+    stride = 1
+    heads: nn.ModuleDict
+
+    def __init__(
+        self, num_classes: int | Mapping[str, int], width: float = 1.0, depth: float = 1.0, unit: bool = True
+    ) -> None:
+        super().__init__()
+        self.channels = outputs(num_classes)
+        self.multitask = not isinstance(num_classes, int)
+        self.unit = Unit() if unit else nn.Identity()
+        self.trunk = Trunk(width, depth)
+        self.feature_channels = self.trunk.filters[-1]
+
+    @property
+    def last_shared(self) -> nn.Module:
+        """The last module that all tasks share: the last convolution of the trunk's decoder."""
+        return self.trunk.last
+
+    def output(
+        self, predictions: Mapping[str, Tensor], features: Tensor, size: tuple[int, int]
+    ) -> Tensor | dict[str, Tensor]:
+        """Return predictions (N, K, H', W') by task, cropped to `size`; in training mode the features, too.
+
+        A single task's prediction is returned alone.
+        """
+        cropped = {task: cut(maps, size, self.stride) for task, maps in predictions.items()}
+        if not self.multitask:
+            return cropped[ALONE]
+        return cropped | {"features": features} if self.training else cropped
 
 
 class Pooled(NamedTuple):

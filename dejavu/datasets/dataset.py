@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,6 +107,8 @@ class Dataset:
 
     Raises DejavuError with the file and the segment when they do not fit each other.
     """
+    decode_more: Mapping[str, Callable[[Pair], np.ndarray]] = field(default_factory=dict)
+    """The arrays of further tasks, by their names (`array` in tasks/<task>.py): (H, W, *item) of a pair."""
     remarks: Callable[[Path], Sequence[str]] | None = None
     """Sentences on the raw files in `raw` that a reader of a table must know."""
 
@@ -118,7 +120,8 @@ class Dataset:
             "normals": self.decode_normals,
             "panoptic": self.decode_panoptic,
         }
-        return ("labels", *(kind for kind, function in functions.items() if function is not None))
+        present = (kind for kind, function in functions.items() if function is not None)
+        return ("labels", *present, *self.decode_more)
 
     def classes_of(self, source: str) -> Classes:
         """The classes of what `source` holds in this dataset's layout: the dataset itself, or "synthetic"."""

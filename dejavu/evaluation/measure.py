@@ -95,7 +95,7 @@ def truth(run: Run, split: Split) -> dict[str, Array]:
 
     found: dict[str, Array] = {}
     for task in run.tasks:
-        array: Array | None = getattr(split, describe(task).array, None)
+        array = split.array(describe(task).array)
         if array is None:
             raise DejavuError(
                 f"the prepared '{run.dataset}' has no {task}, which '{run.experiment}' is measured against: "

@@ -51,7 +51,7 @@ class Data:
         found: dict[str, Array] = {}
         for task in self.tasks:
             kind = describe(task).array
-            array: Array | None = getattr(split, kind)
+            array = split.array(kind)
             if array is None:
                 raise DejavuError(f"the task {task} needs {kind}, which the dataset lacks")
             found[task] = array

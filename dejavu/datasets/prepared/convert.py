@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,11 +40,13 @@ class Item(NamedTuple):
     """float32 (H, W, 3), unit vectors, 0-vector = none"""
     panoptic: np.ndarray | None = None
     """uint16 (H, W), codes of tasks/segments.py"""
+    more: Mapping[str, np.ndarray] = MappingProxyType({})
+    """(H, W, *item), the arrays of further tasks, by their names"""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By the store's kinds, those that there are."""
         all_ = {"images": self.image, "labels": self.label, "depth": self.depth, "normals": self.normals}
-        all_["panoptic"] = self.panoptic
+        all_ |= {"panoptic": self.panoptic, **self.more}
         return {kind: array for kind, array in all_.items() if array is not None}
 
 
@@ -98,6 +101,9 @@ def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) 
     raw_size = (image.height, image.width)
     _same_size(pair, pair.label, label, raw_size)
     depth, normals = _geometry(dataset, pair, raw_size)
+    more = {kind: decode(pair) for kind, decode in dataset.decode_more.items()}
+    for array in more.values():
+        _same_size(pair, pair.label, array, raw_size)
     new_size = fitted(raw_size, size)
     if raw_size != new_size:
         image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
@@ -106,7 +112,8 @@ def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) 
         depth = None if depth is None else nearest(depth, new_size)
         normals = None if normals is None else nearest(normals, new_size)
         panoptic = None if panoptic is None else nearest(panoptic, new_size)
-    return Item(np.asarray(image), label, raw_size, depth, normals, panoptic)
+        more = {kind: nearest(array, new_size) for kind, array in more.items()}
+    return Item(np.asarray(image), label, raw_size, depth, normals, panoptic, more)
 
 
 def _geometry(

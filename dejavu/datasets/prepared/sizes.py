@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...config import KeepAspect
 
     Size = tuple[int, int] | KeepAspect
@@ -61,9 +60,12 @@ def fitted(raw: tuple[int, int], size: Size) -> tuple[int, int]:
 def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize `array` (H, W, ...) to `size`: every pixel takes the value nearest to its centre, as in PIL.
 
+    >>> import numpy as np
     >>> nearest(np.array([[1, 2], [3, 4]]), (2, 4)).tolist()
     [[1, 1, 2, 2], [3, 3, 4, 4]]
     """
+    import numpy as np
+
     rows, columns = (_indices(old, new) for old, new in zip(array.shape[:2], size, strict=True))
     return np.asarray(array)[rows[:, None], columns]
 
@@ -71,5 +73,8 @@ def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @cache
 def _indices(old: int, new: int) -> np.ndarray:
     """Which of `old` pixels in a row PIL takes for each of `new`."""
+    import numpy as np
+    from PIL import Image
+
     row = Image.fromarray(np.arange(old, dtype=np.int32)[None])
     return np.asarray(row.resize((new, 1), Image.Resampling.NEAREST))[0]

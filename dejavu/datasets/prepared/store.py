@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,13 @@ class Split(NamedTuple):
     """float16 (N, H, W, 3), unit vectors, 0-vector = none; None where the dataset has no normals"""
     panoptic: Array | None = None
     """uint16 (N, H, W), codes of tasks/segments.py; None where the dataset has no segments"""
+    more: Mapping[str, Array] = MappingProxyType({})
+    """the arrays of further tasks, by their names"""
+
+    def array(self, kind: str) -> Array | None:
+        """The array of that name in `KINDS`; None where the dataset has none."""
+        found: Array | None = getattr(self, kind) if kind in self._fields else self.more.get(kind)
+        return found
 
 
 _TARGETS = {task.array: (np.dtype(task.dtype).type, task.item) for task in map(describe, names())}
@@ -67,6 +75,8 @@ KINDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     **dict(sorted(_TARGETS.items())),
 }
 """The arrays that there may be: their type, and what follows (N, H, W) in their shape."""
+UNKNOWN = {task.array: IGNORE if task.unknown is None else task.unknown for task in map(describe, names())}
+"""The value of pixels without ground truth, by array."""
 
 
 def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
@@ -168,7 +178,8 @@ def open_split(prepared: Path, split: str) -> Split:
             f"run {command(prepared)} again"
         )
     arrays = {kind: _open(prepared / f"{split}_{kind}.npy", kind, said) for kind in _kinds(report)}
-    return Split(names=names, **arrays)
+    more = {kind: array for kind, array in arrays.items() if kind not in Split._fields}
+    return Split(names=names, **{kind: arrays[kind] for kind in arrays if kind not in more}, more=more)
 
 
 def _open(path: Path, kind: str, said: dict[str, Any]) -> Array:

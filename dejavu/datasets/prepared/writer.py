@@ -13,7 +13,7 @@ from ...system.files import sha256
 from ...tasks.segments import CROWD, VOID
 from ..dataset import IGNORE
 from .ragged import RaggedWriter, sizes_file
-from .store import KINDS
+from .store import KINDS, UNKNOWN
 
 Shape = tuple[int, int]
 
@@ -107,10 +107,8 @@ class Writer:
 
 
 def _known(kind: str, array: np.ndarray) -> int:
-    """The pixels (H, W) of which something is said."""
-    if kind == "panoptic":
-        return int((array != VOID).sum())
-    return int(array.reshape(*array.shape[:2], -1).any(axis=-1).sum())
+    """Count the pixels (H, W) with ground truth."""
+    return int((array.reshape(*array.shape[:2], -1) != UNKNOWN[kind]).any(axis=-1).sum())
 
 
 def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:

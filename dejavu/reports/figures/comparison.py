@@ -98,7 +98,7 @@ def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.
     from ...datasets.prepared.sizes import nearest
     from ...tasks import describe
 
-    array = getattr(split, describe(task).array)
+    array = split.array(describe(task).array)
     if array is None:
         raise DejavuError(
             f"the prepared data have no {task}, which the figure would show: prepare them again"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +12,7 @@ from torch.nn import functional as F
 import dejavu
 from dejavu import config, networks
 from dejavu.config import loading
+from dejavu.datasets.prepared.store import Split
 from dejavu.errors import DejavuError
 from dejavu.evaluation.protocols import predict
 from dejavu.tasks import channels, load
@@ -45,7 +44,7 @@ def make_targets(count: int = 4, size: tuple[int, int] = SIZE) -> dict[str, torc
 def make_data(count: int = 6) -> batches.Data:
     targets = make_targets(count)
     images = torch.randint(256, (count, *SIZE, 3), generator=numbers(2), dtype=torch.uint8).numpy()
-    split = SimpleNamespace(
+    split = Split(
         names=[str(number) for number in range(count)],
         images=images,
         labels=targets["semantic"].to(torch.uint8).numpy(),

@@ -1,8 +1,4 @@
-"""`dejavu figures TABLE --scale S`: the figures that params.yaml lists for a table.
-
-Curves come from logs (learning.py), the panel and the teaser from weights and images (panels.py), gains
-per class from the metrics, and all other plots from the table's CSV (plots.py).
-"""
+"""`dejavu figures TABLE --scale S`: the figures that params.yaml lists for a table."""
 
 from __future__ import annotations
 
@@ -37,34 +33,23 @@ def draw_figures(params: Params, name: str, scale: str, partial: bool = False) -
     nothing is there is not drawn.
     """
     from ..config.paths import Paths
+    from ..reports.figures import NothingToDraw, load_kind
     from ..reports.figures.elements.style import save
-    from ..reports.figures.learning import curves
-    from ..reports.figures.panels import panel, teaser
-    from ..reports.figures.plots import bands, classes, gains, tradeoff
-    from ..reports.figures.setting import Nothing
     from ..reports.pairs import find_pairs
 
-    draw = {
-        "curves": curves,
-        "panel": panel,
-        "gains": gains,
-        "classes": classes,
-        "tradeoff": tradeoff,
-        "bands": bands,
-        "teaser": teaser,
-    }
     table, paths = params.get_table(name), Paths(scale)
     if not table.figures:
         raise DejavuError(f"tables.{name}.figures lists none: write [curves, panel] or [gains]")
     find_pairs(params, name)
     drawn = []
     for kind in table.figures:
+        figure, path = load_kind(kind), paths.figure(name, kind)
         try:
-            save(draw[kind](params, name, scale, partial), paths.figure(name, kind))
-        except Nothing as error:
+            save(figure.draw(figure.collect(params, name, scale, partial)), path)
+        except NothingToDraw as error:
             if not partial:
                 raise
-            warnings.warn(f"{paths.figure(name, kind)} is not drawn: {error}", stacklevel=2)
+            warnings.warn(f"{path} is not drawn: {error}", stacklevel=2)
             continue
-        drawn.append(str(paths.figure(name, kind)))
+        drawn.append(str(path))
     print(f"{name} at scale {scale}: {', '.join(drawn) or 'nothing to draw yet'}")

@@ -14,16 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...config import Params
+from ...config.paths import Paths
+from ...errors import DejavuError
 from ...metrics import Metric
+from ..tables.caption import chance
 from ..tables.cells import Content
 from ..tables.names import find, gain_unit
+from . import NothingToDraw
 from .elements.gain import Gain, gains, sign_of
 from .elements.intervals import legend
 from .elements.style import COLOURS, INK, MUTED, new_figure, style
+from .elements.table_csv import table_content, table_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NEEDS = ("table",)
 
 FINDING = "the error is lowest when the middle band is redacted, since most shape information sits there"
 """What the paper's slide says of its plot, in short."""
@@ -53,6 +61,67 @@ class Band:
         return (self.low + self.high) / 2
 
 
+@dataclass(frozen=True)
+class BandStudy:
+    """The rows of the study from low to high, and the level without DejaVu (None: not run)."""
+
+    rows: Sequence[Band]
+    plain: Level | None
+    metric: str
+    title: str
+    subtitle: str
+    finding: str = FINDING
+
+
+def collect(params: Params, name: str, scale: str, partial: bool = False) -> BandStudy:
+    """The table's first metric, from its CSV, by the redacted band of its rows.
+
+    Raises NothingToDraw where none of them was run.
+    """
+    table, edges = params.get_table(name), band_edges(params, name)
+    content, metric = table_content(params, name, scale), table.metrics[0]
+    rows = bands(content, edges, metric)
+    if not rows:
+        raise NothingToDraw(f"{Paths(scale).table(name, 'csv')} has no band that was run")
+    plain = [line for line in content.ran if line["id"] not in edges]
+    note = (
+        f"{table_setting(params, name, scale, partial)} Above: mean over seeds, bar and grey: its "
+        "95 % interval (Student's t). Below: mean difference to the network without DejaVu, paired by seed, "
+        "bar: its 95 % interval."
+    )
+    without = level(plain[0], metric) if plain else None
+    return BandStudy(rows, without, metric, table.title, " ".join([note, *chance(content)]))
+
+
+def band_edges(params: Params, name: str) -> dict[str, tuple[float, float]]:
+    """Redacted frequencies low <= r < high of each DejaVu row of a band study, by the rows' ids.
+
+    Raises DejavuError where another row is there than one without DejaVu and rows of one band_stop each.
+    """
+    edges, plain = {}, []
+    for row in params.get_table(name).rows:
+        if row.experiment is None:
+            continue
+        method = params.experiments[row.experiment].dejavu
+        if method is None:
+            plain.append(row.id)
+            continue
+        options = method.redactions[0].options
+        one = len(method.redactions) == 1 and method.redactions[0].name == "band_stop"
+        if not one or not options.keys() >= {"low", "high"}:
+            raise DejavuError(
+                f"tables.{name}.figures: 'bands' shows rows with one redaction 'band_stop' that has low and "
+                f"high, and '{row.experiment}' has another"
+            )
+        edges[row.id] = (float(options["low"]), float(options["high"]))
+    if len(plain) != 1:
+        raise DejavuError(
+            f"tables.{name}.figures: 'bands' needs one row without DejaVu, not {len(plain)} "
+            f"({', '.join(plain)})"
+        )
+    return edges
+
+
 def level(line: dict[str, str], metric: str) -> Level:
     """A line's mean with its 95 % interval (Student's t), of the CSV's mean, deviation and seeds."""
     mean, deviation, seeds = float(line[f"{metric}_mean"]), line[f"{metric}_std"], int(line["seeds"])
@@ -77,29 +146,27 @@ def _named(content: Content, rows: list[dict[str, str]]) -> Content:
     return Content(content.metrics, {line["id"]: line | {"method": line["id"], "base": ""} for line in rows})
 
 
-def draw_bands(
-    rows: Sequence[Band], plain: Level | None, metric: str, title: str, subtitle: str, finding: str = FINDING
-) -> Figure:
-    """The two plots, over the same axis of frequencies; `plain` is the level without DejaVu."""
-    known = find(metric)
-    subtitle = textwrap.fill(subtitle, int((WIDTH - 0.3) / 0.066))
-    told = f"The paper's finding, whose curve is not readable: {finding}."
-    quoted = textwrap.fill(told, int((WIDTH - 0.3) / 0.066))
+def draw(data: BandStudy) -> Figure:
+    """The two plots, over the same axis of frequencies."""
+    known = find(data.metric)
+    subtitle = textwrap.fill(data.subtitle, int((WIDTH - 0.3) / 0.066))
+    finding = f"The paper's finding, whose curve is not readable: {data.finding}."
+    quoted = textwrap.fill(finding, int((WIDTH - 0.3) / 0.066))
     head = 0.42 + 0.15 * (2 + subtitle.count("\n")) + 0.16 * (1 + quoted.count("\n"))
     height = head + LEVELS + DIFFERENCES + FOOT
     with style():
         figure = new_figure(WIDTH, height, layout="constrained")
         box = (0, FOOT / height, 1, 1 - (head + FOOT) / height)
         figure.get_layout_engine().set(rect=box, w_pad=0.1, h_pad=0.06)  # type: ignore
-        figure.text(0.12 / WIDTH, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / WIDTH, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(0.12 / WIDTH, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         below = (0.36 + 0.15 * (1 + subtitle.count("\n")) + 0.1) / height
         figure.text(0.12 / WIDTH, 1 - below, quoted, va="top", fontsize=8.5, color=INK, fontstyle="italic")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[LEVELS, DIFFERENCES])
-        _levels(upper, rows, plain, known)
-        signs = _differences(lower, rows, known, metric)
+        _levels(upper, data.rows, data.plain, known)
+        signs = _differences(lower, data.rows, known, data.metric)
         lower.set_xlabel("redacted band: radial frequency, 0 = the mean colour, 1 = the finest checkerboard")
-        edges = sorted({0.0, 1.0} | {edge for band in rows for edge in (band.low, band.high)})
+        edges = sorted({0.0, 1.0} | {edge for band in data.rows for edge in (band.low, band.high)})
         lower.set(xlim=(0, 1), xticks=edges, xticklabels=[f"{edge:.3g}" for edge in edges])
         legend(figure, signs, 0.12 / WIDTH, 0.1 / height)
         return figure

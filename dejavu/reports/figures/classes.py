@@ -12,10 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...config import Params
+from ...config.paths import Paths
+from ...errors import DejavuError
+from ..pairs import Pair, find_pairs
 from ..statistics import paired_difference
+from ..tables.caption import by_chance
 from ..tables.names import find
+from ..tables.results import measured_seeds, read_classes
+from . import NothingToDraw
 from .elements.gain import Gain, Sign, sign_of
 from .elements.intervals import beside, direction, draw_row, legend, limits, text_width
+from .elements.setting import setting
 from .elements.style import INK, MUTED, new_figure, style
 
 if TYPE_CHECKING:
@@ -25,6 +33,9 @@ if TYPE_CHECKING:
 Values = Mapping[int, Mapping[str, float | None]]
 """IoU in percent by seed and class; None where a class has none."""
 
+NEEDS = ("metrics",)
+
+PANELS = 6  # pairs: more could not be read
 READABLE = 40  # classes of one panel
 EXTREMES = 10  # gains, and losses, of a panel with more classes
 LINE = 0.19  # inches from class to class
@@ -44,6 +55,56 @@ class Panel:
     def all(self) -> list[Gain]:
         """What is drawn, from top to bottom."""
         return [self.mean, *self.rows]
+
+
+@dataclass(frozen=True)
+class ClassGains:
+    """The pairs that are shown."""
+
+    panels: Sequence[Panel]
+    title: str
+    subtitle: str
+
+
+def collect(params: Params, name: str, scale: str, partial: bool = False) -> ClassGains:
+    """Gains of every class, of the table's pairs that learn classes, from their metrics.
+
+    Raises DejavuError where a pair learns another task, NothingToDraw where no pair has a common seed.
+    """
+    paths, table, pairs = Paths(scale), params.get_table(name), find_pairs(params, name)
+    for one in pairs:
+        tasks = params.experiments[one.experiment].tasks
+        if "semantic" not in tasks:
+            raise DejavuError(
+                f"tables.{name}.figures: 'classes' shows semantic segmentation, and the task of "
+                f"'{one.experiment}' is {' and '.join(tasks)}: write [gains]"
+            )
+    panels = [panel for one in pairs if (panel := _measured(params, scale, one, partial))]
+    if not panels:
+        raise NothingToDraw(f"no pair of tables.{name} has metrics of a common seed")
+    panels = panels[:PANELS]
+    note = setting(params, name, scale, "", paths.metrics if partial else None)
+    note += " Point: mean over seeds of the difference in IoU to the base, paired by seed; bar: its 95 % "
+    note += "interval (Student's t). "
+    # Chance is counted over all classes, shown or not: the largest gains were chosen.
+    tested = [gain for one in panels for gain in one.rows if gain.interval is not None]
+    note += by_chance(len(tested), sum(gain.certain for gain in tested)) if tested else ""
+    if len(panels) < len(pairs):
+        note += f" Shown: {len(panels)} of {len(pairs)} pairs."
+    count = max(len(one.rows) for one in panels)
+    most = f", the largest gains and losses of {count} classes" if count > READABLE else ""
+    return ClassGains(panels, f"{table.title}: gain per class{most}", note)
+
+
+def _measured(params: Params, scale: str, one: Pair, partial: bool) -> Panel | None:
+    """The gains of a pair; None where, with `partial`, no seed of both rows is measured."""
+    paths = Paths(scale)
+    runs = [params.run(experiment, scale) for experiment in (one.experiment, one.base)]
+    seeds = [measured_seeds(paths, run) if partial else run.seeds for run in runs]
+    if not set(seeds[0]) & set(seeds[1]):
+        return None
+    ours, base = (read_classes(paths, run, some) for run, some in zip(runs, seeds, strict=True))
+    return pair(f"{one.name}\n{one.backbone}".rstrip(), ours, base)
 
 
 def pair(title: str, ours: Values, base: Values) -> Panel:
@@ -109,9 +170,9 @@ def _extremes(panel: Panel) -> Panel:
     return replace(panel, rows=first + last)
 
 
-def draw_classes(panels: Sequence[Panel], title: str, subtitle: str) -> Figure:
+def draw(data: ClassGains) -> Figure:
     """The panels, side by side where they share their rows, else in two columns with their own names."""
-    panels, shared = arranged(panels)
+    panels, shared = arranged(data.panels)
     columns = len(panels) if shared else min(2, len(panels))
     names = 0.35 + max(text_width(gain.name) for panel in panels for gain in panel.all) + 0.12
     spelled = max(text_width(gain.text) for panel in panels for gain in panel.all) + 0.45
@@ -120,14 +181,14 @@ def draw_classes(panels: Sequence[Panel], title: str, subtitle: str) -> Figure:
     step = plot + (spelled if texts else 0.35) + (0 if shared else names)
     left = names if shared else 0.0
     width = max(7.5, left + step * columns + 0.1)
-    subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
+    subtitle = textwrap.fill(data.subtitle, int((width - 0.3) / 0.066))
     top = 0.42 + 0.15 * (1 + subtitle.count("\n"))
     tall = LINE * max(_slots(panel) for panel in panels)
     lines = -(-len(panels) // columns)
     height = top + lines * (HEAD + tall + FOOT) + 0.25
     with style():
         figure = new_figure(width, height)
-        figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / width, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         signs: set[Sign] = set()
         ends = limits([gain for panel in panels for gain in panel.all if gain.mean == gain.mean])

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from ...errors import DejavuError
-from ...metrics import METRICS, main_metric
+from ...config import Params, Row, Table
+from ...config.paths import Paths
+from ...datasets import reader
+from ..tables.cells import printed
+from . import NothingToDraw
+from .elements.logs import Log, band, below, panels, read_log
+from .elements.setting import setting
 from .elements.style import COLOURS, DASHES, MARKERS, MUTED, new_figure, style, whole_numbers
-from .elements.task_blocks import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Log = dict[str, np.ndarray]
+NEEDS = ("logs",)
 
 FEW = 3  # groups: of more, each is lower
-LOSSES = {"loss_task": "task loss", "loss_dejavu": "γ · DejaVu loss"}
-XTC = ("loss_consistency", "XTC loss, weighted")  # its column of a log, and what it is called
 WIDTH, NARROW = 10.5, 2.9  # inches: of a page with up to three plots a line, and of each plot of more
+# Of tables with rows of several tasks: lines of plots of rows that are no half of a pair; ids of no row.
+ALONE = {"(plain)": "several tasks, without a DejaVu row", "(single)": "one task each"}
+WEIGHTS = "Weights are those of an epoch's last step; MGDA's sum to 1, the others' to the number of tasks."
 
 
 @dataclass(frozen=True)
@@ -45,93 +47,84 @@ class Group:
     curves: Sequence[Curve]
 
 
-def panels(tasks: Collection[str] = ("semantic",)) -> dict[str, str]:
-    """The columns of a log that are drawn, of networks of these tasks, and what they are called.
+@dataclass(frozen=True)
+class Curves:
+    """A line of plots for each group, one plot for each of `columns` (column of a log: its label)."""
 
-    >>> list(panels(["depth", "semantic"]).items())[2:]
-    [('val_miou', 'validation mIoU (%)'), ('val_depth_aerr', 'validation depth error (m)')]
-    """
-    known = dict.fromkeys(metric.task for metric in METRICS.values())
-    found = dict(LOSSES)
-    for metric in (main_metric(task) for task in known if task in tasks):
-        name, unit = METRICS[metric].name, METRICS[metric].unit
-        found[f"val_{metric}"] = f"validation {name}{f' ({unit})' if unit else ''}"
+    groups: Sequence[Group]
+    title: str
+    subtitle: str
+    columns: Mapping[str, str] = field(default_factory=panels)
+
+
+def collect(params: Params, name: str, scale: str, partial: bool = False) -> Curves:
+    """The logs of all rows that are run. Raises NothingToDraw where, with `partial`, no row has one."""
+    table = params.get_table(name)
+    source = params.part(table.dataset, scale).source
+    split = reader(table.dataset, source, params.datasets.get(source)).validate
+    drawn = groups(params, table, scale, partial)
+    if not drawn:
+        raise NothingToDraw(f"no row of tables.{name} has a log")
+    text = setting(params, name, scale, split, Paths(scale).log if partial else None)
+    note = f"{text} Line: mean, band: smallest to largest over the seeds."
+    if any("weight_" in column for group in drawn for curve in group.curves for column in curve.logs[0]):
+        note = f"{note} {WEIGHTS}"
+    tasks = {
+        task for row in table.rows if row.experiment for task in params.experiments[row.experiment].tasks
+    }
+    return Curves(drawn, f"Learning curves: {table.title}", note, panels(tasks))
+
+
+def groups(params: Params, table: Table, scale: str, partial: bool = False) -> list[Group]:
+    """The rows that are run, each with its base where that is run too."""
+    paths = Paths(scale)
+    rows = {row.id: row for row in table.rows if row.experiment}
+    seeds = {row.id: params.run(str(row.experiment), scale).seeds for row in rows.values()}
+    if partial:
+        logs = {
+            key: [paths.log(str(row.experiment), seed) for seed in seeds[key]] for key, row in rows.items()
+        }
+        seeds = {
+            key: tuple(seed for seed, log in zip(seeds[key], files, strict=True) if log.exists())
+            for key, files in logs.items()
+        }
+        rows = {key: row for key, row in rows.items() if seeds[key]}
+    members: dict[str, list[Row]] = {}
+    for row in rows.values():
+        members.setdefault(_first(table, row, rows), []).append(row)
+    methods = {row.id: row.method for row in table.rows}
+    found = []
+    for first, group in members.items():
+        group.sort(key=lambda row: row.id != first)  # the base first, whatever the table's order
+        labels = {row.id: printed(row.method, methods.get(row.base or "")) for row in group}
+        uses = Counter(labels.values())
+        drawn = []
+        for row in group:
+            experiment, label = str(row.experiment), labels[row.id]
+            command = f"dejavu train {experiment} --scale {scale}"
+            tasks = params.experiments[experiment].tasks
+            read = [read_log(paths.log(experiment, seed), command, tasks) for seed in seeds[row.id]]
+            drawn.append(Curve(label if uses[label] == 1 else row.id, read))
+        title = ALONE.get(first) or ", ".join(filter(None, (group[0].method, group[0].backbone)))
+        found.append(Group(title, drawn))
     return found
 
 
-def below(columns: Collection[str]) -> dict[str, tuple[str, str]]:
-    """What is drawn below the plot of a column where a log has it, and what it is called.
-
-    What XTC adds stands below what DejaVu adds, and a task's weight below its metric.
-
-    >>> below(["loss_task", "loss_dejavu", "val_depth_aerr"])["val_depth_aerr"]
-    ('weight_depth', 'weight of the\\ndepth loss')
-    """
-    found = {"loss_dejavu": XTC} if "loss_dejavu" in columns else {}
-    for column in columns:
-        metric = METRICS.get(column.removeprefix("val_"))
-        if metric is not None:
-            task = metric.task
-            found[column] = (f"weight_{task}", f"weight of the\n{NAMES.get(task, task)} loss")
-    return found
+def _first(table: Table, row: Row, rows: dict[str, Row]) -> str:
+    """What a row stands in one line with: its base, or those of its kind where it is no half of a pair."""
+    if row.base in rows:
+        return str(row.base)
+    if not table.single or any(other.base == row.id for other in rows.values()):
+        return row.id
+    return "(single)" if row.experiment in table.single.values() else "(plain)"
 
 
-def read_log(path: Path, command: str, tasks: Collection[str] = ("semantic",)) -> Log:
-    """The columns of a training log that are drawn, as float arrays, NaN where a field is empty.
-
-    Those of `below` may be missing, since they are not of every row. Raises DejavuError that names the file,
-    and the command that makes it.
-    """
-    wanted = ("epoch", *panels(tasks))
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-        maybe = [column for column, _ in below(wanted).values() if lines and column in lines[0]]
-        log = {key: np.array([_number(line[key]) for line in lines]) for key in (*wanted, *maybe)}
-    except FileNotFoundError:
-        raise DejavuError(f"{path} is missing: make it with `{command}`") from None
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise DejavuError(
-            f"{path} is not a training log ({type(error).__name__}: {error}): make it with `{command}`"
-        ) from None
-    if not lines:
-        raise DejavuError(f"{path} holds no epoch: make it with `{command}`")
-    return log
-
-
-def _number(field: str) -> float:
-    return float("nan") if field == "" else float(field)  # a line that was cut short has None
-
-
-def band(logs: Sequence[Log], column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Epochs at which every seed has the column, and its mean, minimum and maximum over seeds there.
-
-    None where a log has no such column: it is of another task.
-
-    >>> logs = [{"epoch": np.array([1, 2]), "loss": np.array([np.nan, value])} for value in (2.0, 4.0)]
-    >>> [values.tolist() for values in band(logs, "loss")]
-    [[2], [3.0], [2.0], [4.0]]
-    """
-    none = np.full(max(len(log["epoch"]) for log in logs), np.nan)
-    measured = [
-        {e: v for e, v in zip(log["epoch"], log.get(column, none), strict=False) if v == v} for log in logs
-    ]
-    epochs = sorted(set.intersection(*(set(points) for points in measured)))
-    values = np.array([[points[epoch] for epoch in epochs] for points in measured])
-    return np.array(epochs), values.mean(0), values.min(0), values.max(0)
-
-
-def draw_curves(
-    groups: Sequence[Group], title: str, subtitle: str, columns: Mapping[str, str] | None = None
-) -> Figure:
-    """A line of plots for each group, one for each of `columns`; without, those of segmentation.
-
-    A group whose logs have more, as of XTC or of weighed tasks, has a second line for it.
-    """
-    columns = panels() if columns is None else columns
+def draw(data: Curves) -> Figure:
+    """The plots. A group whose logs have more columns, as of XTC or of weighed tasks, has a second line."""
+    groups, columns = data.groups, data.columns
     lines = [line for group in groups for line in _lines(group, columns)]
     width = WIDTH if len(columns) <= 3 else NARROW * len(columns)
-    subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
+    subtitle = textwrap.fill(data.subtitle, int((width - 0.3) / 0.066))
     told = subtitle.count("\n") + 1
     height = (2.6 if len(lines) <= FEW else 2.0) * len(lines) + 0.55 + 0.15 * told
     with style():
@@ -139,7 +132,7 @@ def draw_curves(
         head = (0.47 + 0.15 * told) / height  # kept free for the title
         figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head), w_pad=0.1, h_pad=0.08)  # type: ignore
         left = 0.012 * WIDTH / width
-        figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(left, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(left, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         grid = figure.subplots(len(lines), len(columns), squeeze=False)
         for axes, line in zip(grid, lines, strict=True):

@@ -1,4 +1,10 @@
-"""The qualitative panel: what the networks saw, what they said, and what was regenerated from it."""
+"""The qualitative panel: what networks predict, what is redacted, and what is regenerated from predictions.
+
+Where all pairs learn segmentation alone: predictions of up to three pairs for the same images, and the first
+one's regenerations. Else the paper's six columns for each task, of the first pair that learns it; for
+panoptic segmentation the paper's four, without redacted and regenerated images. Networks are those of the
+first seed.
+"""
 
 from __future__ import annotations
 
@@ -9,78 +15,158 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...config import Params
+from ...config.paths import Paths
+from ...datasets.prepared.sizes import nearest
+from ..pairs import Pair, evenly
+from .elements.pictures import (
+    GAP,
+    HEAD,
+    LEFT,
+    Block,
+    class_patches,
+    classes_in,
+    compose,
+    widest_picture,
+    write_names,
+)
+from .elements.predictions import baseline, choose, predictions, regenerated
 from .elements.style import DPI, MUTED, new_figure, style
+from .elements.task_blocks import PANEL, PANOPTIC, TaskBlocks, draw_tasks
+from .elements.task_images import parts
+from .elements.trained import evaluated_split, note, titles, trained_pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
-GAP = 8  # white pixels between two pictures
-LEFT, HEAD = 34, 84  # pixels: left of the pictures, and above the first block
-TITLES = 22  # pixels of a line of titles above a block
-SMALL, LARGE = 300, 256  # pixels that a small picture's longer side is zoomed to, and a wide one's thinned to
-IGNORED = (0, 0, 0)
+    from ...datasets.prepared.store import Split
+
+NEEDS = ("weights", "data")
+
+IMAGES = 4  # of segmentation alone
+TASK_IMAGES = 2  # of each task, where a pair learns another one than segmentation
+PANOPTIC_IMAGES = 3
+FIRST = ("input", "ground truth", "baseline", "DejaVu", "redacted", "regenerated")
 
 
 @dataclass(frozen=True)
-class Block:
-    """Images below each other, and what is shown of each beside each other.
+class Shown:
+    """The images of a panel, each of its own size: (H, W, 3) uint8, and their classes (H, W) uint8."""
 
-    `rows`: the pictures of each image, one a column: (H, W, 3) uint8 RGB, or (H, W) uint8 classes. Images
-    may differ in size and shape. `groups`: titles over so many columns each, '' for none.
-    """
-
-    columns: Sequence[str]
-    names: Sequence[str]
-    rows: Sequence[Sequence[np.ndarray]]
-    groups: Sequence[tuple[str, int]] = ()
-
-    @property
-    def head(self) -> int:
-        """Pixels of the titles above it."""
-        return TITLES * (1 + bool(self.groups)) + 6
+    names: list[str]
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
 
 
-def colour_classes(classes: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """(H, W) classes -> (H, W, 3) uint8 RGB; whatever is not in the palette (K, 3) is ignored: black.
+@dataclass(frozen=True)
+class Segmentation:
+    """Blocks below each other; palette (K, 3) uint8 RGB of the K classes."""
 
-    >>> colour_classes(np.array([[1, 255]]), np.array([[9, 9, 9], [128, 64, 128]])).tolist()
-    [[[128, 64, 128], [0, 0, 0]]]
-    """
-    table = np.full((256, 3), IGNORED, np.uint8)
-    table[: len(palette)] = palette
-    return table[classes]
+    blocks: Sequence[Block]
+    palette: np.ndarray
+    classes: Sequence[str]
+    title: str
+    subtitle: str
 
 
-def compose(block: Block, palette: np.ndarray, width: int = 0) -> tuple[np.ndarray, list[int]]:
-    """A block's pictures with white gaps, (height, width, 3) uint8, and the height of every row.
+def collect(params: Params, name: str, scale: str, partial: bool = False) -> Segmentation | TaskBlocks:
+    """Predictions of the table's pairs and what is regenerated from them, computed from their weights."""
+    pairs = trained_pairs(params, name, scale, partial)
+    if any(params.experiments[pair.experiment].tasks != ("semantic",) for pair in pairs):
+        return _tasks(params, name, scale, pairs, partial)
+    return _segmentation(params, name, scale, pairs, partial)
 
-    Each picture is zoomed or thinned by a whole number and stands in the middle of a cell, which is as wide
-    as the widest picture (at least `width`), and as high as the highest of its row.
-    """
-    drawn = [[_coloured(fitted(picture), palette) for picture in row] for row in block.rows]
-    width = max(width, *(picture.shape[1] for row in drawn for picture in row))
-    heights = [max(picture.shape[0] for picture in row) for row in drawn]
-    lines = [
-        _joined([_centred(picture, tall, width) for picture in row], axis=1)
-        for row, tall in zip(drawn, heights, strict=True)
+
+def _tasks(params: Params, name: str, scale: str, pairs: list[Pair], partial: bool) -> TaskBlocks:
+    report, split = evaluated_split(params, name, scale)
+    panoptic = all(params.experiments[pair.experiment].task == "panoptic" for pair in pairs)
+    shown = parts(params, scale, pairs, split, report, PANOPTIC_IMAGES if panoptic else TASK_IMAGES)
+    columns, also = (PANOPTIC, "") if panoptic else (PANEL, ", and what is regenerated from it")
+    title = f"{titles(shown)}: what is predicted{also}"
+    subtitle = f"{note(params, name, scale, report, partial)} Images: evenly spaced in the split, not chosen."
+    palette = np.array(report["palette"], np.uint8)
+    return TaskBlocks(shown, columns, palette, report["classes"], title, subtitle)
+
+
+def _segmentation(params: Params, name: str, scale: str, pairs: list[Pair], partial: bool) -> Segmentation:
+    report, split = evaluated_split(params, name, scale)
+    images = shown(split)
+    first, further = choose(params, scale, pairs)
+    blocks = [first_block(params, scale, first, images, report["classes"])]
+    if further:
+        blocks.append(further_block(params, scale, further, images, report["classes"]))
+    several = f", and {len(further)} further of {len(pairs)} pairs" if further else ""
+    title = f"{first.title}: what is predicted, and what is regenerated from it{several}"
+    subtitle = note(params, name, scale, report, partial, first)
+    return Segmentation(blocks, np.array(report["palette"], np.uint8), report["classes"], title, subtitle)
+
+
+def shown(split: Split) -> Shown:
+    """Evenly spaced images; their labels at the images' size, whatever the files' is."""
+    places = evenly(IMAGES, len(split.images))
+    images = [np.asarray(split.images[place]) for place in places]
+    labels = [
+        nearest(split.labels[place], image.shape[:2]) for place, image in zip(places, images, strict=True)
     ]
-    return _joined(lines, axis=0), heights
+    return Shown([split.names[place] for place in places], images, labels)
 
 
-def draw_panel(
-    blocks: Sequence[Block], palette: np.ndarray, classes: Sequence[str], title: str, subtitle: str
-) -> Figure:
-    """The blocks below each other, with title, names, and the classes that occur."""
+def first_block(params: Params, scale: str, pair: Pair, images: Shown, classes: Sequence[str]) -> Block:
+    """Predictions of both networks, and the redacted and regenerated images."""
+    from ...models.load import load_method
+
+    paired, paths = params.run(pair.experiment, scale), Paths(scale)
+    seed = paired.seeds[0]
+    weights, regenerator = paths.weights(pair.experiment, seed), paths.regenerator(pair.experiment, seed)
+    method = load_method(paired, classes, weights, regenerator)
+    plain = baseline(params, scale, pair, images.images, classes)
+    ours = predictions(paired, method.network, images.images)
+    pictures = regenerated(method, images.images, seed)
+    rows = [
+        [image, label, before, after, *regeneration]
+        for image, label, before, after, regeneration in zip(
+            images.images, images.labels, plain, ours, pictures, strict=True
+        )
+    ]
+    return Block(FIRST, images.names, rows, [("", 2), (pair.title, 4)])
+
+
+def further_block(
+    params: Params, scale: str, pairs: Sequence[Pair], images: Shown, classes: Sequence[str]
+) -> Block:
+    """Predictions of further pairs for the same images."""
+    from ...models.load import load_network
+    from ...tasks import channels
+
+    columns = [images.images, images.labels]
+    for pair in pairs:
+        run = params.run(pair.experiment, scale)
+        weights = Paths(scale).weights(run.experiment, run.seeds[0])
+        network = load_network(run, channels(run.task, len(classes)), weights, classes)
+        columns.append(baseline(params, scale, pair, images.images, classes))
+        columns.append(predictions(run, network, images.images))
+    names = (*FIRST[:2], *FIRST[2:4] * len(pairs))
+    groups = [("", 2), *((pair.title, 2) for pair in pairs)]
+    return Block(names, images.names, list(zip(*columns, strict=True)), groups)
+
+
+def draw(data: Segmentation | TaskBlocks) -> Figure:
+    """The blocks below each other, with title, names and the key to colours."""
+    return draw_tasks(data) if isinstance(data, TaskBlocks) else _draw_segmentation(data)
+
+
+def _draw_segmentation(data: Segmentation) -> Figure:
+    """One key for all blocks: the classes that occur."""
+    blocks, palette = data.blocks, data.palette
     cell = widest_picture(blocks)
     composed = [compose(block, palette, cell) for block in blocks]
     seen = classes_in(blocks)
-    patches = class_patches(palette, classes, seen)
+    patches = class_patches(palette, data.classes, seen)
     widest = max(picture.shape[1] for picture, _ in composed)
     lines = -(-len(patches) // max(1, widest // 165))  # a class name is about 165 pixels long
     foot = 28 * lines + 22
     tall = sum(picture.shape[0] + block.head for block, (picture, _) in zip(blocks, composed, strict=True))
-    subtitle = textwrap.fill(subtitle, int(widest / DPI / 0.066))
+    subtitle = textwrap.fill(data.subtitle, int(widest / DPI / 0.066))
     head = HEAD + 22 * subtitle.count("\n")
     width, height = widest + LEFT + GAP, head + tall + foot + 14 * (len(blocks) - 1)
     with style():
@@ -91,7 +177,7 @@ def draw_panel(
             figure.figimage(picture, LEFT, top - picture.shape[0])
             write_names(figure, block, heights, cell, top)
             top -= picture.shape[0] + 14
-        figure.text(LEFT / width, 1 - 14 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(LEFT / width, 1 - 14 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(LEFT / width, 1 - 50 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         figure.legend(
             handles=patches,
@@ -104,89 +190,3 @@ def draw_panel(
             borderaxespad=0.3,
         )
         return figure
-
-
-def widest_picture(blocks: Sequence[Block]) -> int:
-    """Pixels of the widest picture as it is drawn."""
-    return max(fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
-
-
-def classes_in(blocks: Sequence[Block]) -> set[int]:
-    """All classes of all maps."""
-    maps = [picture for block in blocks for row in block.rows for picture in row if picture.ndim == 2]
-    return {int(value) for picture in maps for value in np.unique(picture)}
-
-
-def class_patches(
-    palette: np.ndarray, classes: Sequence[str], seen: set[int], rest: str = "ignored"
-) -> list[Patch]:
-    """The entries of a key: the classes that are seen, in their colours, and what is none of them."""
-    from matplotlib.patches import Patch
-
-    patches = [
-        Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
-        for i in range(len(classes))
-        if i in seen
-    ]
-    if any(value >= len(classes) for value in seen):
-        patches.append(Patch(facecolor="black", label=rest))
-    return patches
-
-
-def write_names(figure: Figure, block: Block, heights: Sequence[int], cell: int, top: int) -> None:
-    """Titles above the columns and groups, names beside the rows; `top` is the pictures' upper edge."""
-    width, height = figure.get_size_inches() * DPI
-    for column, name in enumerate(block.columns):
-        x = LEFT + column * (cell + GAP) + cell / 2
-        figure.text(x / width, (top + 8) / height, name, ha="center", fontsize=9.5)
-    begin = 0
-    for name, count in block.groups:
-        x = LEFT + begin * (cell + GAP) + (count * (cell + GAP) - GAP) / 2
-        y = (top + 8 + TITLES) / height
-        figure.text(x / width, y, name, ha="center", fontsize=9.5, fontweight="bold")
-        begin += count
-    for name, tall in zip(block.names, heights, strict=True):
-        # Names differ at their ends.
-        shown = name if len(name) * 9 < tall else f"…{name[-max(1, tall // 9 - 1) :]}"
-        x, y = LEFT / 2 / width, (top - tall / 2) / height
-        figure.text(x, y, shown, rotation=90, ha="center", va="center", fontsize=6.5, color=MUTED)
-        top -= tall + GAP
-
-
-def fitted(picture: np.ndarray) -> np.ndarray:
-    """Whole-number zoom of small pictures, whole-number thinning of large ones: no colour is invented.
-
-    A photograph that is thinned is averaged; classes cannot be.
-    """
-    height, width = picture.shape[:2]
-    side = max(height, width)
-    step = side // LARGE if side >= 2 * LARGE else 1
-    if step > 1:
-        picture = picture[: height // step * step, : width // step * step]
-        if picture.ndim == 2:
-            return picture[step // 2 :: step, step // 2 :: step]
-        blocks = picture.reshape(height // step, step, width // step, step, 3)
-        return np.rint(blocks.mean((1, 3))).astype(np.uint8)
-    zoom = max(1, round(SMALL / side))
-    return picture.repeat(zoom, 0).repeat(zoom, 1)
-
-
-def _coloured(picture: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Pictures as they are, classes in their colours: (H, W, 3) uint8."""
-    return (colour_classes(picture, palette) if picture.ndim == 2 else picture).astype(np.uint8)
-
-
-def _centred(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """In the middle of a white cell."""
-    cell = np.full((height, width, 3), 255, np.uint8)
-    top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
-    cell[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return cell
-
-
-def _joined(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    shape = list(pictures[0].shape)
-    shape[axis] = GAP
-    gap = np.full(shape, 255, np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)][:-1]
-    return np.concatenate(parts, axis)

@@ -11,17 +11,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...config import Params
+from ...config.paths import Paths
 from ..tables.cells import Content
 from ..tables.names import find
+from ..tables.origin import pixels
+from . import NothingToDraw
 from .elements.style import COLOURS, INK, MARKERS, MUTED, new_figure, style
+from .elements.table_csv import table_content, table_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+NEEDS = ("table",)
+
 COSTS = {"gmacs": "GMACs", "params_m": "parameters (millions)"}
 SIDE = 7.0  # points between markers of the same cost, so that their bars can be told apart
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """A table of which at least one row was run."""
+
+    content: Content
+    title: str
+    subtitle: str
+
+
+def collect(params: Params, name: str, scale: str, partial: bool = False) -> TradeOff:
+    """The table's CSV. Raises NothingToDraw where no row was run."""
+    table, content = params.get_table(name), table_content(params, name, scale)
+    if not content.ran:
+        raise NothingToDraw(f"{Paths(scale).table(name, 'csv')} has no row that was run")
+    note = (
+        f"{table_setting(params, name, scale, partial)} Ours: mean, bar: ± sample standard deviation over "
+        "seeds; rows of the same cost stand beside each other. A line joins networks of one kind that differ "
+        "in width; a dotted one leads from a row's base to it. Costs: the full-size deployed network at "
+        f"{pixels(params.cost_input(table.dataset))}."
+    )
+    return TradeOff(content, f"{table.title}: mIoU and cost", note)
 
 
 @dataclass(frozen=True)
@@ -61,20 +91,20 @@ def families(rows: Mapping[str, Point]) -> list[list[str]]:
     return [keys for keys in found.values() if len(keys) > 1]
 
 
-def draw_tradeoff(content: Content, title: str, subtitle: str) -> Figure:
+def draw(data: TradeOff) -> Figure:
     """Our points against GMACs and against parameters, and below them the paper's where it prints any."""
-    metric = content.metrics[0]
+    content, metric = data.content, data.content.metrics[0]
     ours, paper = points(content, metric), points(content, metric, paper=True)
     signs = _signs(content, metric)
     width, lines = 10.5, 2 if paper else 1
-    subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
+    subtitle = textwrap.fill(data.subtitle, int((width - 0.3) / 0.066))
     head, foot = 0.5 + 0.15 * (1 + subtitle.count("\n")), 0.24 * -(-len(signs) // 3) + 0.16
     height = head + 3.1 + 2.3 * (lines - 1) + foot
     with style():
         figure = new_figure(width, height, layout="constrained")
         box = (0, foot / height, 1, 1 - (head + foot) / height)
         figure.get_layout_engine().set(rect=box, w_pad=0.12, h_pad=0.08)  # type: ignore
-        figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / width, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         ratios = [3.1, 2.3][:lines]
         grid = figure.subplots(lines, len(COSTS), squeeze=False, sharex="col", height_ratios=ratios)

@@ -1,1 +1,1 @@
-"""What several figures are drawn from."""
+"""Elements that figure kinds share: style, colours, pictures, intervals, and what several kinds collect."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..panel import (
+from . import panoptic_colours
+from .colours import COLOURMAP, UNKNOWN, colour_depth, colour_normals, depth_limits, has_unknown, sphere
+from .pictures import (
     GAP,
     HEAD,
     LEFT,
@@ -25,8 +27,6 @@ from ..panel import (
     widest_picture,
     write_names,
 )
-from . import panoptic_colours
-from .colours import COLOURMAP, UNKNOWN, colour_depth, colour_normals, depth_limits, has_unknown, sphere
 from .style import DPI, MUTED, new_figure, style
 
 if TYPE_CHECKING:
@@ -131,15 +131,21 @@ def _groups(part: Part, columns: Mapping[str, str]) -> list[tuple[str, int]]:
     return [(NAMES[part.task], common), (part.title, len(columns) - common)]
 
 
-def draw_tasks(
-    parts: Sequence[Part],
-    columns: Mapping[str, str],
-    palette: np.ndarray,
-    classes: Sequence[str],
-    title: str,
-    subtitle: str,
-) -> Figure:
-    """The tasks' blocks below each other, each with the key to its colours; palette (K, 3) RGB of classes."""
+@dataclass(frozen=True)
+class TaskBlocks:
+    """Tasks whose blocks stand below each other; palette (K, 3) uint8 RGB of the K classes."""
+
+    parts: Sequence[Part]
+    columns: Mapping[str, str]
+    palette: np.ndarray
+    classes: Sequence[str]
+    title: str
+    subtitle: str
+
+
+def draw_tasks(data: TaskBlocks) -> Figure:
+    """The tasks' blocks below each other, each with the key to its colours."""
+    parts, columns, palette, classes = data.parts, data.columns, data.palette, data.classes
     blocks = [block(part, columns, palette) for part in parts]
     cell = widest_picture(blocks)
     composed = [compose(one, palette, cell) for one in blocks]
@@ -150,7 +156,7 @@ def draw_tasks(
     ]
     wide = max(_key_width(seen, classes, picture) for seen, (picture, _) in zip(keys, composed, strict=True))
     width = LEFT + widest + 2 * GAP + wide
-    subtitle = textwrap.fill(subtitle, int(width / DPI / 0.068))
+    subtitle = textwrap.fill(data.subtitle, int(width / DPI / 0.068))
     head = HEAD + 22 * subtitle.count("\n")
     rooms = [max(ROOM[part.task], found[0].shape[0]) for part, found in zip(parts, composed, strict=True)]
     height = head + sum(rooms) + sum(one.head for one in blocks) + BETWEEN * (len(blocks) - 1) + 18
@@ -173,7 +179,7 @@ def draw_tasks(
             else:
                 _normals(figure, place, unknown)
             top -= room + BETWEEN
-        figure.text(LEFT / width, 1 - 14 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(LEFT / width, 1 - 14 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(LEFT / width, 1 - 50 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         return figure
 

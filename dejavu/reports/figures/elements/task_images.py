@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...config import Method, Params
-from ...config.paths import Paths
-from ...errors import DejavuError
-from ..pairs import Pair, evenly
+from ....config import Method, Params
+from ....config.paths import Paths
+from ....errors import DejavuError
+from ...pairs import Pair, evenly
 from .predictions import baseline, choose, predictions, regenerated
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ...datasets.prepared.store import Split
-    from .elements.task_blocks import Part
+    from ....datasets.prepared.store import Split
+    from .task_blocks import Part
 
 
 def parts(
@@ -32,7 +32,7 @@ def parts(
     `report` is that of the prepared data. `images` of each, evenly spaced in the split, other ones for each
     task. Raises DejavuError where the prepared data lack what a task learns from.
     """
-    from .elements.task_blocks import NAMES, Part
+    from .task_blocks import NAMES, Part
 
     learnt = {pair: params.experiments[pair.experiment].tasks for pair in pairs}
     tasks = (
@@ -59,8 +59,8 @@ def _seen(
     """The images at these places of the split, with all that is shown of them."""
     import numpy as np
 
-    from ...models.load import load_method
-    from .elements.task_blocks import Seen
+    from ....models.load import load_method
+    from .task_blocks import Seen
 
     run, paths, classes = params.run(pair.experiment, scale), Paths(scale), report["classes"]
     seed, things = run.seeds[0], report.get("things", ())
@@ -95,8 +95,8 @@ def _of(task: str, prediction: Any) -> np.ndarray:
 
 def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What a task should be of these images, at their sizes: the nearest pixel of each."""
-    from ...datasets.prepared.sizes import nearest
-    from ...tasks import describe
+    from ....datasets.prepared.sizes import nearest
+    from ....tasks import describe
 
     array = split.array(describe(task).array)
     if array is None:

@@ -10,15 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...config import Params
+from ...config.paths import Paths
+from ..tables.caption import chance
 from ..tables.cells import Content
 from ..tables.names import find, gain_unit
+from . import NothingToDraw
 from .elements.gain import Gain, Sign, gains, sign_of
 from .elements.intervals import beside, direction, draw_row, legend, limits, text_width
 from .elements.style import INK, MUTED, new_figure, style
+from .elements.table_csv import table_content, table_setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NEEDS = ("table",)
 
 LINE = 0.225  # inches from row to row
 PLOT, NARROW = 4.3, 3.0  # inches: width of a plot alone, and of one beside others
@@ -56,6 +63,27 @@ class Band:
         return lefts
 
 
+@dataclass(frozen=True)
+class Gains:
+    """A table of which at least one row has a gain."""
+
+    content: Content
+    title: str
+    subtitle: str
+
+
+def collect(params: Params, name: str, scale: str, partial: bool = False) -> Gains:
+    """The table's CSV. Raises NothingToDraw where no row has a gain."""
+    table, content = params.get_table(name), table_content(params, name, scale)
+    if not any(line[f"{metric}_gain"] for line in content.ran for metric in content.metrics):
+        raise NothingToDraw(f"{Paths(scale).table(name, 'csv')} has no gain")
+    note = (
+        f"{table_setting(params, name, scale, partial)} Point: mean over seeds of the difference to the "
+        "base, paired by seed; bar: its 95 % interval (Student's t)."
+    )
+    return Gains(content, f"{table.title}: gains", " ".join([note, *chance(content)]))
+
+
 def bands(content: Content) -> list[Band]:
     """The metrics that any row gained or lost in, beside each other where they have the same rows."""
     found: dict[tuple[str, ...], dict[str, list[Gain]]] = {}
@@ -66,18 +94,18 @@ def bands(content: Content) -> list[Band]:
     return [Band(panels) for panels in found.values()]
 
 
-def draw_gains(content: Content, title: str, subtitle: str) -> Figure:
-    """The forest plot of a table of which at least one row has a gain."""
-    parts = bands(content)
+def draw(data: Gains) -> Figure:
+    """The forest plot."""
+    parts = bands(data.content)
     names = [gain for band in parts for gain in band.rows]
     left = 0.3 + max(max(text_width(gain.name) + 0.12, text_width(gain.group, bold=True)) for gain in names)
     width = max(7.5, left + max(band.lefts[-1] for band in parts))
-    subtitle = textwrap.fill(subtitle, int((width - 0.3) / 0.066))
+    subtitle = textwrap.fill(data.subtitle, int((width - 0.3) / 0.066))
     head, foot = 0.42 + 0.15 * (1 + subtitle.count("\n")), 0.22
     height = head + sum(GAP + band.height + FOOT for band in parts) + foot
     with style():
         figure = new_figure(width, height)
-        figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.12 / width, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         top, signs = height - head, set()
         for band in parts:

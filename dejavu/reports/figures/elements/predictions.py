@@ -1,0 +1,101 @@
+"""Predictions of a pair of networks for some images, and what DejaVu regenerates of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ....config import Params, Run
+from ....config.paths import Paths
+from ....errors import DejavuError
+from ...pairs import Pair, evenly
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ....method.wrapper import DejaVu
+
+FURTHER = 2  # pairs beside the first: with input and ground truth they fill its six columns
+
+
+def choose(params: Params, scale: str, pairs: Sequence[Pair]) -> tuple[Pair, list[Pair]]:
+    """The pair whose images are regenerated, and further ones, evenly chosen.
+
+    With shared attention regeneration needs the network in training mode, so another pair is taken for it.
+    Raises DejavuError where there is none.
+    """
+    for first in pairs:
+        if not _shares_attention(params.run(first.experiment, scale)):
+            rest = [pair for pair in pairs if pair is not first]
+            return first, [rest[place] for place in evenly(FURTHER, len(rest))]
+    raise DejavuError(
+        "figures: 'panel' shows regenerated images, and every pair's network has an attention that shares in "
+        "regenerating: leave 'panel' out, or add a pair without attention"
+    )
+
+
+def _shares_attention(run: Run) -> bool:
+    assert run.dejavu is not None
+    return bool(run.network.options.get("attention")) and run.dejavu.share_attention is not False
+
+
+def baseline(
+    params: Params,
+    scale: str,
+    pair: Pair,
+    images: Sequence[np.ndarray],
+    classes: Sequence[str],
+    things: Sequence[bool] = (),
+) -> list[Any]:
+    """What the pair's base says of images (H, W, 3), trained with the seed that is shown of the pair."""
+    from ....models.load import load_network
+    from ....tasks import channels
+
+    run, seed = params.run(pair.base, scale), params.run(pair.experiment, scale).seeds[0]
+    weights = Paths(scale).weights(run.experiment, seed)
+    network = load_network(run, channels(run.task, len(classes)), weights, classes)
+    return predictions(run, network, images, things)
+
+
+def predictions(
+    run: Run, network: object, images: Sequence[np.ndarray], things: Sequence[bool] = ()
+) -> list[Any]:
+    """What `predict` says of images (H, W, 3) of any sizes, as the run's protocol asks."""
+    from ....evaluation.protocols import predict
+
+    recipe = run.train
+    return [
+        next(
+            predict(
+                network,  # type: ignore[arg-type]
+                image[None],
+                run.task,
+                protocol=run.protocol,
+                crop=recipe.crop,
+                align_corners=recipe.align_corners,
+                things=things,
+            )
+        )
+        for image in images
+    ]
+
+
+def regenerated(
+    method: DejaVu, images: Sequence[np.ndarray], seed: int, redaction: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What a redaction left of each image (H, W, 3), and what was regenerated from it."""
+    import numpy as np
+    import torch
+
+    from ....compute.random import generator
+    from ....tasks.images import denormalise, normalise
+
+    found = []
+    with torch.inference_mode():
+        for place, image in enumerate(images):
+            inputs = normalise(torch.from_numpy(np.array(image))[None])
+            numbers = generator(seed, "figure", place)
+            pictures = method.regenerate(inputs, method(inputs), numbers, redaction)
+            redacted, regenerated = (np.asarray(denormalise(picture))[0] for picture in pictures)
+            found.append((redacted, regenerated))
+    return found

@@ -1,4 +1,4 @@
-"""Names and options of networks, datasets, redactions, regenerators and balancers, without importing them.
+"""Names and options of networks, datasets, redactions, balancers, figures, ..., without importing them.
 
 params.yaml is checked as a whole before every command, and importing torch for that would cost seconds each
 time. So names and options are read from the syntax tree of the source: a new network, redaction or dataset
@@ -33,6 +33,9 @@ KINDS = {
     "regeneration": Kind("method/regeneration", "regenerator", "regenerator"),
     "balancing": Kind("training/multitask/balancing", "balancer", "balance"),
 }
+
+# What figures may be drawn from: prepared data; weights, logs and metrics of each row; the table's CSV.
+FIGURE_FILES = ("data", "weights", "logs", "metrics", "table")
 
 # Limits that only slips exceed, and that torch and the memory would refuse later and less clearly.
 LARGEST = 65_536  # channels, layers, queries, pixels; params.yaml's largest is 640
@@ -182,6 +185,25 @@ def keywords(file: Path, name: str) -> dict[str, Any] | None:
         ):
             return {str(item.arg): ast.literal_eval(item.value) for item in node.value.keywords}
     return None
+
+
+def figure_kinds() -> list[str]:
+    """Kinds of figures: each file of dejavu/reports/figures is one."""
+    return sorted(file.stem for file in (HERE / "reports/figures").glob("[a-z]*.py"))
+
+
+def figure_needs(kind: str) -> tuple[str, ...]:
+    """Which files of the pipeline a kind of figure is drawn from: its `NEEDS`, of `FIGURE_FILES`.
+
+    Raises DejavuError where its file states none or other ones.
+    """
+    file = HERE / "reports/figures" / f"{kind}.py"
+    for node in _tree(file).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEEDS":
+            needs = ast.literal_eval(node.value)
+            if isinstance(needs, tuple) and needs and {*needs} <= {*FIGURE_FILES}:
+                return needs
+    raise DejavuError(f"{file} must hold NEEDS = (...), a tuple of some of {', '.join(FIGURE_FILES)}")
 
 
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:

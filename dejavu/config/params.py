@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
 from ..errors import DejavuError, nearest
+from ..registry import figure_kinds
 from .data import Part, Source
 from .method import Balance, Consistency, Method
 from .recipe import AtScale, Overrides, Protocol, Recipe
@@ -89,7 +90,10 @@ class Experiment(Section):
         return (self.task,) if isinstance(self.task, str) else self.task
 
 
-Figure = Literal["curves", "panel", "gains", "classes", "tradeoff", "bands", "teaser"]
+if TYPE_CHECKING:
+    Figure = str
+else:
+    Figure = Literal[*figure_kinds()]
 
 
 class Row(Section):

@@ -11,17 +11,7 @@ from pathlib import Path
 
 from ..config import Params
 from ..config.paths import Paths
-
-FIGURE_NEEDS: dict[str, tuple[str, ...]] = {
-    "curves": ("logs",),
-    "panel": ("data", "weights"),
-    "teaser": ("data", "weights"),
-    "classes": ("metrics",),
-    "gains": ("table",),
-    "tradeoff": ("table",),
-    "bands": ("table",),
-}
-"""what each kind of figure is drawn from"""
+from ..registry import figure_needs
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ def of_table(params: Params, name: str) -> Dependencies:
 def of_figures(params: Params, name: str) -> Dependencies:
     """The dependencies of all figures of a table, which one job draws."""
     table = params.get_table(name)
-    needs = {need for kind in table.figures for need in FIGURE_NEEDS[kind]}
+    needs = {need for kind in table.figures for need in figure_needs(kind)}
     return Dependencies(
         params,
         datasets=(table.dataset,) if "data" in needs else (),

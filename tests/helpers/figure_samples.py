@@ -7,14 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
-from dejavu.reports.figures.bands import bands, draw_bands, level
-from dejavu.reports.figures.classes import draw_classes, pair
-from dejavu.reports.figures.curves import Curve, Group, Log, draw_curves, panels
-from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, Part, Seen, draw_tasks
-from dejavu.reports.figures.forest import draw_gains
-from dejavu.reports.figures.panel import Block, draw_panel
-from dejavu.reports.figures.predictions import FIRST
-from dejavu.reports.figures.tradeoff import draw_tradeoff
+from dejavu.reports.figures import bands, classes, curves, gains, panel, teaser, tradeoff
+from dejavu.reports.figures.bands import BandStudy, level
+from dejavu.reports.figures.classes import ClassGains, pair
+from dejavu.reports.figures.curves import Curve, Curves, Group
+from dejavu.reports.figures.elements.logs import Log, panels
+from dejavu.reports.figures.elements.pictures import Block
+from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, Part, Seen, TaskBlocks
+from dejavu.reports.figures.gains import Gains
+from dejavu.reports.figures.panel import FIRST, Segmentation
+from dejavu.reports.figures.tradeoff import TradeOff
 from dejavu.reports.tables import columns
 from dejavu.reports.tables.cells import Content
 
@@ -39,7 +41,7 @@ def groups(count: int = 1) -> list[Group]:
 
 
 def curves_figure() -> Figure:
-    return draw_curves(groups(2), "Title", "Scale demo, data")
+    return curves.draw(Curves(groups(2), "Title", "Scale demo, data"))
 
 
 def block(height: int = 8, width: int = 300, count: int = 2) -> Block:
@@ -59,7 +61,7 @@ def block(height: int = 8, width: int = 300, count: int = 2) -> Block:
 
 
 def panel_figure() -> Figure:
-    return draw_panel([block()], PALETTE, CLASSES, "Title", "Scale demo, data")
+    return panel.draw(Segmentation([block()], PALETTE, CLASSES, "Title", "Scale demo, data"))
 
 
 def content(cells: dict[str, dict[str, tuple[float, ...]]]) -> Content:
@@ -85,7 +87,7 @@ def gains_figure() -> Figure:
         cells[f"{'abc'[i % 3]} change: to something of a longish name, {i}"]["boundary_miou"] = values[:1]
     for i in range(3):
         cells[f"depth: {i}"] = {"depth_aerr": (0.01 * i, -0.02, 0.03)}
-    return draw_gains(content(cells), "Title", "Scale demo, data")
+    return gains.draw(Gains(content(cells), "Title", "Scale demo, data"))
 
 
 def costs(rows: dict[str, dict[str, object]]) -> Content:
@@ -117,7 +119,7 @@ def shared_attention() -> Content:
 
 
 def tradeoff_figure() -> Figure:
-    return draw_tradeoff(shared_attention(), "Title", "Scale demo, data")
+    return tradeoff.draw(TradeOff(shared_attention(), "Title", "Scale demo, data"))
 
 
 def class_values(shift: float = 0.0, count: int = 3, seeds: int = 3) -> dict[int, dict[str, float | None]]:
@@ -133,7 +135,7 @@ def classes_figure(count: int = 3, pairs: int = 2) -> Figure:
         pair(f"HRNet + DejaVu {i}\nHRNet18", class_values(1.0 + i, count), class_values(0.0, count))
         for i in range(pairs)
     ]
-    return draw_classes(panels, "Title", "Scale demo, data")
+    return classes.draw(ClassGains(panels, "Title", "Scale demo, data"))
 
 
 def many_classes_figure() -> Figure:
@@ -159,8 +161,8 @@ def band_content() -> Content:
 def bands_figure() -> Figure:
     found = band_content()
     plain = level(found.lines["none"], "depth_aerr")
-    rows = bands(found, EDGES, "depth_aerr")
-    return draw_bands(rows, plain, "depth_aerr", "Title", "Scale demo, data", "the middle band")
+    rows = bands.bands(found, EDGES, "depth_aerr")
+    return bands.draw(BandStudy(rows, plain, "depth_aerr", "Title", "Scale demo, data", "the middle band"))
 
 
 TRUTHS = {
@@ -188,12 +190,12 @@ def part(task: str, images: int = 1, height: int = 60, width: int = 300) -> Part
 
 def tasks_figure() -> Figure:
     parts = [part(task, images=3) for task in TRUTHS]
-    return draw_tasks(parts, PANEL, PALETTE, CLASSES, "Title", "Scale demo, data")
+    return panel.draw(TaskBlocks(parts, PANEL, PALETTE, CLASSES, "Title", "Scale demo, data"))
 
 
 def teaser_figure() -> Figure:
     parts = [part(task, height=160) for task in ("semantic", "normals")]
-    return draw_tasks(parts, TEASER, PALETTE, CLASSES, "Title", "Scale demo, data")
+    return teaser.draw(TaskBlocks(parts, TEASER, PALETTE, CLASSES, "Title", "Scale demo, data"))
 
 
 def tasks_curves_figure() -> Figure:
@@ -203,7 +205,7 @@ def tasks_curves_figure() -> Figure:
     plain = {key: value for key, value in log().items() if key != "val_miou"}
     alone = [Curve(key, [plain | {key: value}]) for key, value in more.items()]
     groups = [several, Group("one task each", alone)]
-    return draw_curves(groups, "Title", "Scale demo, data", panels(["semantic", "depth", "normals"]))
+    return curves.draw(Curves(groups, "Title", "Scale demo, data", panels(["semantic", "depth", "normals"])))
 
 
 def weighed_curves_figure() -> Figure:
@@ -215,7 +217,7 @@ def weighed_curves_figure() -> Figure:
     xtc = plain | {"loss_consistency": np.array([4.0, 3.0, 2.0])}
     pair = [Curve("XTC", [xtc]), Curve("XTC + DejaVu", [xtc | {"loss_dejavu": np.array([0.3, 0.2, 0.1])}])]
     groups = [Group("weighed", weighed), Group("XTC", pair)]
-    return draw_curves(groups, "Title", "Scale demo, data", panels(["depth", "normals"]))
+    return curves.draw(Curves(groups, "Title", "Scale demo, data", panels(["depth", "normals"])))
 
 
 FIGURES: list[Callable[[], Figure]] = [

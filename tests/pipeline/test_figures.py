@@ -16,14 +16,15 @@ import torch
 from helpers import ROOT
 from pandas import DataFrame
 
-from dejavu import config
+from dejavu import config, registry
 from dejavu.commands import figures as stage
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.datasets import reader
 from dejavu.datasets.prepared.store import Split, open_split, read_report
 from dejavu.errors import DejavuError
-from dejavu.reports.figures import learning, predictions
+from dejavu.reports.figures import curves, load_kind, panel
+from dejavu.reports.figures.elements.predictions import choose
 from dejavu.reports.pairs import find_pairs
 from dejavu.reports.tables import columns, csv_text
 
@@ -133,13 +134,14 @@ def test_curves_and_panel_are_the_same_bytes_again(work: config.Params) -> None:
     assert all(len(content) < 2**20 for content in first)
 
 
-def test_gains_are_drawn_without_torch(work: config.Params) -> None:
+def test_kinds_are_imported_and_gains_drawn_without_torch(work: config.Params) -> None:
     params = with_kinds(work, "gains")
     make_table(params, **GAIN)
     stage.draw_figures(params, TABLE, SCALE)
     drawn = Paths(SCALE).figure(TABLE, "gains")
     assert [path.name for path in drawn.parent.iterdir()] == [drawn.name]
-    code = "import sys; from dejavu.reports.figures import forest, tradeoff; print('torch' in sys.modules)"
+    kinds = registry.figure_kinds()
+    code = f"import sys; from dejavu.reports.figures import {', '.join(kinds)}; print('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
@@ -172,11 +174,11 @@ def test_classes_are_not_drawn_of_other_tasks(work: config.Params) -> None:
 def panel_block(work: config.Params, place: int) -> Any:
     folder = Paths(SCALE).prepared("cityscapes")
     report = read_report(folder)
-    images = predictions.shown(open_split(folder, report["evaluate"]))
-    first, further = predictions.choose(work, SCALE, find_pairs(work, TABLE))
+    images = panel.shown(open_split(folder, report["evaluate"]))
+    first, further = choose(work, SCALE, find_pairs(work, TABLE))
     if place == 0:
-        return predictions.first_block(work, SCALE, first, images, report["classes"])
-    return predictions.further_block(work, SCALE, further, images, report["classes"])
+        return panel.first_block(work, SCALE, first, images, report["classes"])
+    return panel.further_block(work, SCALE, further, images, report["classes"])
 
 
 def predicted(work: config.Params, name: str, image: np.ndarray) -> np.ndarray:
@@ -228,10 +230,10 @@ def test_images_of_many_sizes_are_shown(work: config.Params) -> None:
         np.full((2 * image.shape[0], 2 * image.shape[1]), i, np.uint8) for i, image in enumerate(images)
     ]
     split = Split(images=images, labels=labels, names=list("abc"))  # type: ignore[arg-type]
-    images = predictions.shown(split)
+    images = panel.shown(split)
     classes = read_report(Paths(SCALE).prepared("cityscapes"))["classes"]
-    first, _ = predictions.choose(work, SCALE, find_pairs(work, TABLE))
-    block = predictions.first_block(work, SCALE, first, images, classes)
+    first, _ = choose(work, SCALE, find_pairs(work, TABLE))
+    block = panel.first_block(work, SCALE, first, images, classes)
     sizes = [{picture.shape[:2] for picture in row} for row in block.rows]
     assert sizes == [{(64, 96)}, {(64, 48)}, {(64, 64)}]
     assert [int(row[1][0, 0]) for row in block.rows] == [0, 1, 2]
@@ -240,7 +242,7 @@ def test_images_of_many_sizes_are_shown(work: config.Params) -> None:
 def test_a_table_of_attention_only_cannot_show_regeneration(work: config.Params) -> None:
     pairs = [pair for pair in find_pairs(work, TABLE) if pair.base == "ablation_sa"]
     with pytest.raises(DejavuError, match="every pair's network has an attention"):
-        predictions.choose(work, SCALE, pairs)
+        choose(work, SCALE, pairs)
 
 
 def test_what_cannot_be_drawn_is_refused(work: config.Params) -> None:
@@ -275,7 +277,7 @@ def test_what_is_not_there_yet_is_left_out(work: config.Params) -> None:
     }
     drawn = [
         curve.label
-        for group in learning.groups(work, work.tables[TABLE], SCALE, True)
+        for group in curves.groups(work, work.tables[TABLE], SCALE, True)
         for curve in group.curves
     ]
     whole = [row for row in ROWS if row != "hrnet18_dejavu"]
@@ -291,6 +293,30 @@ def test_a_figure_of_which_nothing_is_there_is_not_drawn(work: config.Params) ->
     assert [path.name for path in Paths(SCALE).figure(TABLE, "x").parent.iterdir()] == [f"{TABLE}_curves.png"]
     with pytest.raises(DejavuError, match="has no gain"):
         stage.draw_figures(params, TABLE, SCALE)
+
+
+def test_every_file_of_the_package_is_a_kind() -> None:
+    """Both engines ask each for its needs, and `dejavu figures` for the rest."""
+    kinds = registry.figure_kinds()
+    assert {"curves", "panel", "gains"} < {*kinds}
+    for kind in kinds:
+        module = load_kind(kind)
+        assert registry.figure_needs(kind) == module.NEEDS  # type: ignore[attr-defined]
+        assert callable(module.collect) and callable(module.draw)
+
+
+def test_a_kind_that_needs_nothing_known_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "figures"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(registry, "HERE", tmp_path)
+    (folder / "plain.py").write_text('NEEDS = ("logs", "metrics")\n')
+    (folder / "odd.py").write_text('NEEDS = ("moon",)\n')
+    (folder / "none.py").write_text("def draw(data): ...\n")
+    assert registry.figure_kinds() == ["none", "odd", "plain"]
+    assert registry.figure_needs("plain") == ("logs", "metrics")
+    for kind in ("odd", "none"):
+        with pytest.raises(DejavuError, match=rf"{kind}.py must hold NEEDS = .* of data, weights, logs"):
+            registry.figure_needs(kind)
 
 
 def test_the_drawing_stage_starts_without_heavy_libraries() -> None:

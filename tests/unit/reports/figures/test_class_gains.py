@@ -15,7 +15,7 @@ from dejavu.commands import figures as stage
 from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
-from dejavu.reports.figures.classes import ALL, EXTREMES, READABLE, arranged, draw_classes, pair
+from dejavu.reports.figures.classes import ALL, EXTREMES, READABLE, ClassGains, arranged, collect, draw, pair
 from dejavu.reports.tables.results import read_classes
 
 T_1 = 12.706204736  # 97.5 % quantile of Student's t with one degree of freedom
@@ -68,7 +68,7 @@ def test_classes_stand_in_the_order_of_their_mean_gain_in_every_panel() -> None:
 
 
 def test_points_and_intervals_are_drawn_where_they_are() -> None:
-    (axes,) = draw_classes([pair("HRNet\nHRNet18", OURS, BASE)], "t", "s").axes
+    (axes,) = draw(ClassGains([pair("HRNet\nHRNet18", OURS, BASE)], "t", "s")).axes
     assert points(axes) == [pytest.approx(pair("p", OURS, BASE).mean.mean), 3.5, 1.0, -0.75]
     assert spans(axes)[1] == pytest.approx([3.5 - T_1 * 0.5, 3.5 + T_1 * 0.5])
     assert names(axes) == [ALL, "road", "pole", "sky", "better →"]
@@ -78,7 +78,7 @@ def test_points_and_intervals_are_drawn_where_they_are() -> None:
 
 def test_panels_side_by_side_share_names_axis_and_lines() -> None:
     panels = [pair(str(i), class_values(1 + i), class_values()) for i in range(3)]
-    figure = draw_classes(panels, "t", "s")
+    figure = draw(ClassGains(panels, "t", "s"))
     assert len(figure.axes) == 3
     assert names(figure.axes[0])[:4] == [ALL, "class 2", "class 1", "class 0"]
     assert all(names(axes) == ["better →"] for axes in figure.axes[1:])
@@ -97,7 +97,7 @@ def test_of_many_classes_the_largest_gains_and_losses_are_shown() -> None:
     assert [gain.name for gain in panel.rows][:2] == ["class 0", "class 1"]
     assert [gain.name for gain in panel.rows][-1] == f"class {count - 1}"
     assert {gain.group for gain in panel.rows} == {"largest gains", "largest losses"}
-    (axes,) = draw_classes([one], "t", "s").axes
+    (axes,) = draw(ClassGains([one], "t", "s")).axes
     assert "largest losses" in names(axes)
 
 
@@ -128,7 +128,7 @@ def test_the_stage_reads_the_metrics_of_the_pairs(work: Path) -> None:
         write("hrnet18_dejavu", seed, OURS[seed])
     with pytest.raises(DejavuError, match=r"seed2.json is missing: make it with `dejavu evaluate hrnet18"):
         stage.draw_figures(params, "cityscapes", "open")
-    figure = stage.classes(params, "cityscapes", "open", partial=True)
+    figure = draw(collect(params, "cityscapes", "open", partial=True))
     (axes,) = figure.axes  # of the pairs that there are
     assert points(axes)[1:] == [3.5, 1.0, -0.75]
     assert axes.get_title(loc="left") == "HRNet + DejaVu\nHRNet18"

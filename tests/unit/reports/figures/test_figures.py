@@ -14,10 +14,13 @@ from PIL import Image
 
 from dejavu.errors import DejavuError
 from dejavu.metrics import METRICS
-from dejavu.reports.figures.curves import Curve, Group, band, draw_curves, read_log
+from dejavu.reports.figures.curves import Curve, Curves, Group
+from dejavu.reports.figures.curves import draw as draw_curves
 from dejavu.reports.figures.elements.gain import BETTER, OPEN, SINGLE, WORSE, gains, sign_of
+from dejavu.reports.figures.elements.logs import band, read_log
 from dejavu.reports.figures.elements.style import save
-from dejavu.reports.figures.forest import draw_gains
+from dejavu.reports.figures.gains import Gains
+from dejavu.reports.figures.gains import draw as draw_gains
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -59,7 +62,7 @@ def test_a_users_matplotlib_settings_change_nothing(tmp_path: Path) -> None:
 
 
 def test_lines_are_the_means_and_bands_the_extremes_over_seeds() -> None:
-    task, dejavu, miou = draw_curves(groups(), "t", "s").axes
+    task, dejavu, miou = draw_curves(Curves(groups(), "t", "s")).axes
     assert [line.get_label() for line in task.lines] == ["HRNet", "HRNet + DejaVu"]
     assert task.lines[0].get_xydata().tolist() == [[1, 3.25], [2, 2.25], [3, 1.25]]
     assert task.lines[1].get_xydata().tolist() == [[1, 4.5], [2, 3.5], [3, 2.5]]
@@ -71,23 +74,23 @@ def test_lines_are_the_means_and_bands_the_extremes_over_seeds() -> None:
 
 
 def test_every_plot_has_its_axes_named_with_units() -> None:
-    plots = draw_curves(groups(), "t", "s").axes
+    plots = draw_curves(Curves(groups(), "t", "s")).axes
     assert [plot.get_ylabel() for plot in plots] == ["task loss", "γ · DejaVu loss", "validation mIoU (%)"]
     assert {plot.get_xlabel() for plot in plots} == {"epoch"}
 
 
 def test_lines_of_a_plot_differ_in_colour_and_in_dash() -> None:
-    first, second = draw_curves(groups(), "t", "s").axes[0].lines
+    first, second = draw_curves(Curves(groups(), "t", "s")).axes[0].lines
     assert first.get_color() != second.get_color() and first.get_linestyle() != second.get_linestyle()
 
 
 def test_more_curves_than_colours_are_all_drawn() -> None:
     many = Group("g", [Curve(str(i), [log(i)]) for i in range(9)])
-    assert len(draw_curves([many], "t", "s").axes[0].lines) == 9
+    assert len(draw_curves(Curves([many], "t", "s")).axes[0].lines) == 9
 
 
 def test_each_group_has_a_line_of_plots() -> None:
-    plots = draw_curves(groups(2), "t", "s").axes
+    plots = draw_curves(Curves(groups(2), "t", "s")).axes
     assert len(plots) == 6
     assert [plots[i].get_title(loc="left") for i in (0, 3)] == ["group 0", "group 1"]
     assert [text.get_text() for text in plots[4].texts] == ["no DejaVu row"]  # no DejaVu row in group 1
@@ -157,14 +160,14 @@ def test_signs_say_which_way_is_better() -> None:
         rows = {name: {metric: values["miou"]} for name, values in ROWS.items()}
         signs = [sign_of(gain, METRICS[metric].higher_is_better) for gain in gains(content(rows), metric)]
         assert signs == [better, worse, SINGLE, OPEN]
-        (axes,) = draw_gains(content(rows), "t", "s").axes
+        (axes,) = draw_gains(Gains(content(rows), "t", "s")).axes
         said = {text.get_text(): text.get_position() for text in axes.texts}
         arrow = "better →" if metric == "miou" else "← better"
         assert arrow in said and ("worse →" in said) == (metric != "miou")
 
 
 def test_points_and_intervals_are_the_csvs() -> None:
-    (axes,) = draw_gains(content(ROWS), "t", "s").axes
+    (axes,) = draw_gains(Gains(content(ROWS), "t", "s")).axes
     assert spans(axes) == [[1, 3], [-1.5, -0.5], [-1, 2]]
     points = [line for line in axes.lines if line.get_marker() in {"o", "s", "D"}]
     assert [line.get_xdata()[0] for line in points] == [2, -1, 0.25, 0.5]
@@ -180,10 +183,10 @@ def test_the_legend_has_the_signs_that_are_drawn() -> None:
     def labels(figure: Figure) -> list[str]:
         return [text.get_text() for text in figure.legends[0].get_texts()]
 
-    assert labels(draw_gains(content(ROWS), "t", "s")) == [
+    assert labels(draw_gains(Gains(content(ROWS), "t", "s"))) == [
         sign.label for sign in (BETTER, WORSE, OPEN, SINGLE)
     ]
-    assert labels(draw_gains(content({"x": {"miou": (1.0, 0.5, 2.0)}}), "t", "s")) == [BETTER.label]
+    assert labels(draw_gains(Gains(content({"x": {"miou": (1.0, 0.5, 2.0)}}), "t", "s"))) == [BETTER.label]
 
 
 def test_metrics_of_the_same_rows_share_their_names() -> None:
@@ -199,7 +202,7 @@ def test_metrics_of_the_same_rows_share_their_names() -> None:
 def test_a_row_far_away_does_not_squeeze_the_others() -> None:
     rows = {f"gamma: {i}": {"miou": (0.5, -1.0, 2.0)} for i in range(9)}
     rows["gamma: 9"] = {"miou": (-90.0, -99.0, -80.0)}
-    (axes,) = draw_gains(content(rows), "t", "s").axes
+    (axes,) = draw_gains(Gains(content(rows), "t", "s")).axes
     low, _ = axes.get_xlim()
     assert -10 < low < -2 and "beyond the axis" in axes.get_xlabel()
     arrows = [line for line in axes.lines if line.get_marker() == "<"]

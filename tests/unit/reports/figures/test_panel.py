@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dejavu.datasets.prepared.sizes import nearest
+from dejavu.reports.figures.elements.pictures import GAP, HEAD, LEFT, Block, colour_classes, compose
 from dejavu.reports.figures.elements.style import DPI, save
-from dejavu.reports.figures.panel import GAP, HEAD, LEFT, Block, colour_classes, compose, draw_panel
-from dejavu.reports.figures.predictions import FIRST
+from dejavu.reports.figures.panel import FIRST, Segmentation, draw
 
 
 def picture_of(block: Block) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_no_side_of_a_picture_is_larger_than_the_others_may_be() -> None:
 def test_blocks_stand_below_each_other_with_titles_over_their_columns() -> None:
     image, other = np.full((8, 300, 3), 3, np.uint8), np.ones((8, 300), np.uint8)
     second = Block(("x", "y"), ["image 0"], [[image, other]], [("", 1), ("A pair", 1)])
-    figure = draw_panel([block(), second], PALETTE, CLASSES, "Title", "Note")
+    figure = draw(Segmentation([block(), second], PALETTE, CLASSES, "Title", "Note"))
     first, below = figure.images
     assert first.get_array().shape[0] == 2 * 8 + GAP and below.get_array().shape == (8, 608, 3)
     texts = {text.get_text(): text.get_position() for text in figure.texts}

@@ -20,7 +20,8 @@ from dejavu.config.paths import Paths
 from dejavu.datasets import find
 from dejavu.datasets.prepared.store import open_split
 from dejavu.errors import DejavuError
-from dejavu.reports.figures import comparison, learning, plots
+from dejavu.reports.figures import bands, curves
+from dejavu.reports.figures.elements.task_images import parts as task_images
 from dejavu.reports.pairs import find_pairs
 from dejavu.reports.tables import csv_text
 
@@ -110,7 +111,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
     write_weights(params, ("mtl", "mtl_dejavu"), work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
     pairs = find_pairs(params, TABLE)
-    parts = comparison.parts(params, SCALE, pairs, split, work, 2)
+    parts = task_images(params, SCALE, pairs, split, work, 2)
     assert [part.task for part in parts] == list(TASKS)
     names = [seen.name for part in parts for seen in part.images]
     assert len(set(names)) == 6
@@ -140,7 +141,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
             assert (seen.redacted != seen.image).any() and (seen.redacted == seen.image).any()
     stage.draw_figures(params, TABLE, SCALE)
     assert all(Paths(SCALE).figure(TABLE, kind).exists() for kind in ("panel", "teaser"))
-    again = comparison.parts(params, SCALE, pairs, split, work, 2)
+    again = task_images(params, SCALE, pairs, split, work, 2)
     for part, other in zip(parts, again, strict=True):
         for seen, repeated in zip(part.images, other.images, strict=True):
             assert all(np.array_equal(value, vars(repeated)[key]) for key, value in vars(seen).items())
@@ -159,7 +160,7 @@ def test_single_task_pairs_have_a_block_each_and_no_teaser_without_the_papers_ta
     params = with_segnet(make_params(("panel",), names), names)
     write_weights(params, names, work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
-    parts = comparison.parts(params, SCALE, find_pairs(params, TABLE), split, work, 2)
+    parts = task_images(params, SCALE, find_pairs(params, TABLE), split, work, 2)
     assert [(part.task, part.title) for part in parts] == [
         *[("depth", "depth_blocks"), ("normals", "normals_band_stop")]
     ]
@@ -174,7 +175,7 @@ def test_few_images_are_shown_again(work: dict[str, Any]) -> None:
     write_weights(params, ("mtl", "mtl_dejavu"), work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
     two = split._replace(images=split.images[:2], names=split.names[:2])
-    parts = comparison.parts(params, SCALE, find_pairs(params, TABLE), two, work, 2)
+    parts = task_images(params, SCALE, find_pairs(params, TABLE), two, work, 2)
     assert [[seen.name for seen in part.images] for part in parts] == [["scene0"], ["scene1"], ["scene0"]]
 
 
@@ -183,7 +184,7 @@ def test_a_dataset_without_a_tasks_truth_is_said(work: dict[str, Any]) -> None:
     write_weights(params, ("mtl", "mtl_dejavu"), work["classes"])
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")._replace(depth=None)
     with pytest.raises(DejavuError, match="the prepared data have no depth"):
-        comparison.parts(params, SCALE, find_pairs(params, TABLE), split, work, 2)
+        task_images(params, SCALE, find_pairs(params, TABLE), split, work, 2)
 
 
 def test_rows_that_are_no_half_of_a_pair_share_a_line_of_curves(work: dict[str, Any]) -> None:
@@ -206,7 +207,7 @@ def test_rows_that_are_no_half_of_a_pair_share_a_line_of_curves(work: dict[str, 
             path.parent.mkdir(parents=True, exist_ok=True)
             values = ",".join("0.5" for _ in names.split(","))
             path.write_text(f"epoch,loss_task,loss_dejavu,{names}\n1,3.0,,{values}\n")
-    found = learning.groups(params, params.tables[TABLE], SCALE)
+    found = curves.groups(params, params.tables[TABLE], SCALE)
     assert {group.title: [curve.label for curve in group.curves] for group in found} == {
         "one task each": list(rows[:3]),
         "mtl": ["mtl", "mtl_dejavu"],
@@ -253,7 +254,7 @@ EDGES = {
 
 def test_bands_are_those_of_the_rows_redactions(work: dict[str, Any]) -> None:
     params = bands_table(make_params((), ()), EDGES)
-    assert plots.band_edges(params, TABLE) == {"low": (0, 0.25), "middle": (0.25, 0.5), "high": (0.5, 1)}
+    assert bands.band_edges(params, TABLE) == {"low": (0, 0.25), "middle": (0.25, 0.5), "high": (0.5, 1)}
     path = Paths(SCALE).table(TABLE, "csv")
     path.parent.mkdir(parents=True)
     path.write_text(csv_text(DataFrame(band_content().lines.values())))
@@ -276,7 +277,7 @@ def test_bands_are_those_of_the_rows_redactions(work: dict[str, Any]) -> None:
 def test_rows_of_no_one_band_are_refused(work: dict[str, Any], redaction: Any, message: str) -> None:
     params = bands_table(make_params((), ()), EDGES | {"low": redaction})
     with pytest.raises(DejavuError, match=message):
-        plots.band_edges(params, TABLE)
+        bands.band_edges(params, TABLE)
 
 
 def test_a_band_study_has_one_row_without_dejavu(work: dict[str, Any]) -> None:
@@ -286,4 +287,4 @@ def test_a_band_study_has_one_row_without_dejavu(work: dict[str, Any]) -> None:
     for rows, count in ((table.rows[1:], 0), ((*table.rows, more), 2)):
         other = params.model_copy(update={"tables": {TABLE: table.model_copy(update={"rows": rows})}})
         with pytest.raises(DejavuError, match=f"one row without DejaVu, not {count}"):
-            plots.band_edges(other, TABLE)
+            bands.band_edges(other, TABLE)

@@ -27,8 +27,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dejavu.errors import DejavuError
-from dejavu.reports.figures.bands import FINDING, bands, draw_bands, level
-from dejavu.reports.figures.curves import read_log
+from dejavu.reports.figures.bands import FINDING, BandStudy, bands, level
+from dejavu.reports.figures.bands import draw as draw_bands
 from dejavu.reports.figures.elements.colours import (
     COLOURMAP,
     UNKNOWN,
@@ -39,10 +39,11 @@ from dejavu.reports.figures.elements.colours import (
     sphere,
 )
 from dejavu.reports.figures.elements.gain import BETTER, OPEN, SINGLE
+from dejavu.reports.figures.elements.logs import read_log
 from dejavu.reports.figures.elements.panoptic_colours import colour_segments
+from dejavu.reports.figures.elements.pictures import GAP
 from dejavu.reports.figures.elements.style import save
-from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, block, draw_tasks
-from dejavu.reports.figures.panel import GAP
+from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, TaskBlocks, block, draw_tasks
 
 PAPER = ROOT.parents[0] / "shared" / "paper" / "tables.yaml"
 T_2 = 4.302652729911275  # 97.5 % quantile of Student's t with two degrees of freedom
@@ -162,7 +163,8 @@ def test_truth_and_predictions_share_the_scale_whose_end_is_pointed_where_it_is_
     beyond = type(one)(one.task, one.title, far)
     assert beyond.limits == (1.0, 5.0)  # whatever is predicted
     arrowheads = [
-        len(draw_tasks([some], PANEL, PALETTE, CLASSES, "t", "s").axes[0].patches) for some in (one, beyond)
+        len(draw_tasks(TaskBlocks([some], PANEL, PALETTE, CLASSES, "t", "s")).axes[0].patches)
+        for some in (one, beyond)
     ]
     assert arrowheads == [0, 1]
 
@@ -170,7 +172,9 @@ def test_truth_and_predictions_share_the_scale_whose_end_is_pointed_where_it_is_
 def test_without_unknown_pixels_none_are_explained() -> None:
     one = part("normals")
     known = [type(seen)(**{**vars(seen), "truth": seen.truth[:, 75:]}) for seen in one.images]
-    figure = draw_tasks([type(one)(one.task, one.title, known)], PANEL, PALETTE, CLASSES, "t", "s")
+    figure = draw_tasks(
+        TaskBlocks([type(one)(one.task, one.title, known)], PANEL, PALETTE, CLASSES, "t", "s")
+    )
     assert not figure.legends
     assert len(teaser_figure().legends) == 1  # the classes: there, no truth is shown
 
@@ -277,7 +281,7 @@ def test_the_legend_says_what_the_intervals_say_and_the_page_what_the_paper_foun
 
 def test_without_a_row_without_dejavu_no_line_is_drawn() -> None:
     rows = bands(band_content(), EDGES, "depth_aerr")
-    upper, _ = draw_bands(rows, None, "depth_aerr", "t", "s").axes
+    upper, _ = draw_bands(BandStudy(rows, None, "depth_aerr", "t", "s")).axes
     assert not [line for line in upper.lines if line.get_linestyle() == "--"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from helpers.figure_samples import costs, shared_attention
 from matplotlib.axes import Axes
 
-from dejavu.reports.figures.tradeoff import SIDE, draw_tradeoff, families, points
+from dejavu.reports.figures.tradeoff import SIDE, TradeOff, draw, families, points
 from dejavu.reports.tables.cells import Content
 
 
@@ -30,7 +30,7 @@ def bars(axes: Axes) -> set[tuple[float, float]]:
 @pytest.fixture(scope="module")
 def drawn() -> list[Axes]:
     """Ours against GMACs and parameters, then the paper's."""
-    return draw_tradeoff(shared_attention(), "t", "s").axes
+    return draw(TradeOff(shared_attention(), "t", "s")).axes
 
 
 def test_our_points_are_the_csvs(drawn: list[Axes]) -> None:
@@ -78,7 +78,7 @@ def test_the_legend_has_each_row_and_a_family_once(drawn: list[Axes]) -> None:
 
 def test_rows_of_equal_cost_are_drawn_beside_each_other() -> None:
     """The data stay where they are; the drawn places differ by a few points."""
-    axes = draw_tradeoff(shared_attention(), "t", "s").axes[0]
+    axes = draw(TradeOff(shared_attention(), "t", "s")).axes[0]
     axes.get_figure().canvas.draw()
     places = {
         (line.get_xdata()[0], line.get_ydata()[0]): line.get_transform().transform(line.get_xydata())[0, 0]
@@ -91,11 +91,11 @@ def test_rows_of_equal_cost_are_drawn_beside_each_other() -> None:
 
 def test_without_values_of_the_paper_there_is_no_row_for_it() -> None:
     plain = {"gmacs": 19.2, "params_m": 3.9, "miou_mean": 30}
-    figure = draw_tradeoff(costs({"a": plain, "b": plain | {"gmacs": 21}}), "t", "s")
+    figure = draw(TradeOff(costs({"a": plain, "b": plain | {"gmacs": 21}}), "t", "s"))
     assert len(figure.axes) == 2 and bars(figure.axes[0]) == set()
 
 
 def test_what_was_not_run_is_said() -> None:
     row = {"status": "not run", "paper_miou": 77.6, "paper_gmacs": 19, "paper_params_m": 4}
     content: Content = costs({"a": row})
-    assert [text.get_text() for text in draw_tradeoff(content, "t", "s").axes[0].texts] == ["not run"]
+    assert [text.get_text() for text in draw(TradeOff(content, "t", "s")).axes[0].texts] == ["not run"]

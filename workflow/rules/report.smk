@@ -2,11 +2,7 @@
 #
 # In:  results/<scale>/metrics/<experiment>/seed<N>.json                              tables
 #      results/<scale>/logs/<experiment>/seed<N>.csv                                  tables of the best epoch
-#      results/<scale>/logs/<experiment>/seed<N>.csv                                  figures: curves
-#      checkpoints/<scale>/<experiment>/seed<N>{,.regenerator}.safetensors,
-#      data/<scale>/prepared/<dataset>/report.json                                    figures: panel, teaser
-#      results/<scale>/metrics/<experiment>/seed<N>.json                              figures: classes
-#      results/<scale>/tables/<table>.csv                                             figures: gains, tradeoff, bands
+#      logs, checkpoints, prepared data, metrics or the table's CSV                   figures, as their kinds need
 # Out: results/<scale>/tables/<table>.{csv,md,tex}
 #      results/<scale>/figures/<table>_<kind>.png, of the kinds that params.yaml lists for the table
 

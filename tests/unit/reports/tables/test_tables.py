@@ -445,7 +445,7 @@ def test_every_line_of_the_paper_is_in_params_with_its_values() -> None:
     assert "cityscapes" in loading.load(ROOT / "params.yaml").tables
 
 
-@pytest.mark.parametrize("module", ["reports.tables.write", "reports.figures.plots"])
+@pytest.mark.parametrize("module", ["reports.tables.write", "reports.figures"])
 def test_reports_start_without_heavy_libraries(module: str) -> None:
     """Each costs every command up to a second; pandas is needed where a table is made, and by no figure."""
     heavy = "{'torch', 'pandas', 'scipy', 'matplotlib'}"

@@ -5,6 +5,10 @@ DVC removes a stage's outputs before it starts the command, so a refusal by the 
 second DVC that needs one of them stops with an error. Snakemake's entry there names the whole clone. DVC
 drops entries of processes that have ended, and those of another machine, whose processes it cannot see: there
 one_at_a_time.py still refuses.
+
+Upstream: the file is private to DVC (treeverse/dvc#2584; dvc/rwlock.py is the same in 3.60.0 and 3.67.1, the
+newest release in 2026-12). Delete this module when pyproject.toml requires a release of DVC that runs a check
+of ours before it removes outputs, or that removes them only after the command has ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Starts the processes of one training: on this machine, and through srun on all machines of a Slurm job.
 
-torchrun would do, but it ends with a traceback and the status 1 whatever its processes said, and hands on
-neither every signal nor which one it was.
+torchrun and `elastic_launch` (tried with torch 2.15) lose the exit status when a signal stops the training:
+they end with a traceback and the status 1, so nothing can tell that Slurm is to run the job again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from ..compute.rank import LOST, NODES, address_of_step, member, port_of_step
 from ..errors import DejavuError
 from ..system.signals import SIGNALS, handled
 
-GRACE = 30.0  # seconds for the others to end of themselves when one has failed
+GRACE = 30.0  # seconds for the other processes to end by themselves when one has failed
 POLL = 0.1
 
 Process = subprocess.Popen[bytes]
 
 
 def wants_launch(count: int) -> bool:
-    """Whether `count` processes are needed and nobody has started them."""
+    """Return whether `count` processes are needed and none has been started."""
     return count > 1 and member() is None
 
 
 def launch(arguments: Sequence[str], count: int) -> int:
     """Run `dejavu ARGUMENTS` as `count` processes and return their exit status: that of the first to fail.
 
-    In a Slurm job of several machines each has as many of them. What the first process says is shown; of
-    the others only what one says that fails before it. Signals are handed on.
+    In a Slurm job of more than one machine each machine runs the same number of them. The output of the first
+    process is shown; of the others only the errors of one that fails before it. Signals are passed on.
 
     Raises DejavuError where machines cannot have the same number of processes.
     """
@@ -47,8 +47,8 @@ def launch(arguments: Sequence[str], count: int) -> int:
             f"{count} processes (gpus in params.yaml) cannot be shared by the {nodes} machines of this Slurm "
             "job evenly: ask for another number of machines"
         )
-    if nodes > 1 and NODES not in os.environ:  # one of us on each machine, which then starts its own
-        # --overlap: Snakemake's own step may hold what the job was given; --wait: the lead ends last.
+    if nodes > 1 and NODES not in os.environ:  # start one launcher on each machine
+        # --overlap: Snakemake's own step may hold the resources of the job; --wait: rank 0 ends last.
         step = ["srun", "--overlap", "--kill-on-bad-exit=1", "--wait=0"]
         step += [f"--nodes={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={processors}"]
         env = _of_the_job() | {NODES: str(nodes)}
@@ -65,37 +65,37 @@ def launch(arguments: Sequence[str], count: int) -> int:
 
 
 def _machines() -> tuple[int, int]:
-    """How many machines this has, and how many processors of each: of the Slurm job that it is in, else 1, 1.
+    """Return the number of machines of this Slurm job and of processors on each; (1, 1) outside a job.
 
-    Slurm is asked, because Snakemake's plugin leaves no more than the job's number in the environment.
+    squeue gives them, because Snakemake's plugin leaves nothing but the job's number in the environment.
 
-    Raises DejavuError where it does not say.
+    Raises DejavuError where squeue does not answer.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if NODES in os.environ or job is None:
         return int(os.environ.get(NODES, 1)), 1
-    asked = subprocess.run(
+    answer = subprocess.run(
         ["squeue", "--noheader", "--format=%D %C", "--jobs", job], capture_output=True, text=True
     )
     try:
-        nodes, processors = map(int, asked.stdout.split())
+        nodes, processors = map(int, answer.stdout.split())
     except ValueError:
-        reason = " ".join((asked.stderr or asked.stdout).split()) or "no answer"
+        reason = " ".join((answer.stderr or answer.stdout).split()) or "no answer"
         raise DejavuError(f"Slurm does not say how many machines job {job} has: {reason}") from None
     return nodes, processors // nodes
 
 
 def _of_the_job() -> dict[str, str]:
-    """The environment without what sbatch or an outer step says of tasks: srun takes that for options."""
+    """Return the environment without the variables of tasks: srun would read them as options."""
     kept = ("SLURM_JOB_ID", "SLURM_CONF", "SLURM_CLUSTER_NAME")
     return {key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key in kept}
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("", 0))
-        return int(found.getsockname()[1])
+    """Return a port of this machine on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return int(free.getsockname()[1])
 
 
 def _run(
@@ -106,44 +106,44 @@ def _run(
 ) -> int:
     """Run processes to their end, and return the exit status of the first that failed, or 0.
 
-    It is 128 + its number where a signal ended that one. What the first one says is shown, unless `quiet`.
-    Signals that ask a training to stop are handed on to them, or others `instead`; a second one of a kind
-    kills them.
+    It is 128 + the signal's number where a signal ended that process. The output of process 0 is shown,
+    unless `quiet`. Signals that stop a training are passed on, or replaced as `instead` says; a second signal
+    of the same kind kills the processes.
     """
     processes: list[Process] = []
-    seen: set[int] = set()
+    received: set[int] = set()
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(number: int, frame: FrameType | None) -> None:
         for process in processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL if number in seen else instead.get(number, number))
-        seen.add(number)
+                process.send_signal(signal.SIGKILL if number in received else instead.get(number, number))
+        received.add(number)
 
-    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder, handled(hand_on):
-        said = [Path(folder) / str(number) if number or quiet else None for number in range(len(commands))]
+    with tempfile.TemporaryDirectory(prefix="dejavu-") as folder, handled(pass_on):
+        errors = [Path(folder) / str(number) if number or quiet else None for number in range(len(commands))]
         try:
-            for command, env, path in zip(commands, environments, said, strict=True):
+            for command, env, path in zip(commands, environments, errors, strict=True):
                 processes.append(_start(command, env, path))
-            return _watched(processes, said)
+            return _wait(processes, errors)
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
 
 
-def _start(command: Sequence[str], env: dict[str, str], said: Path | None) -> Process:
-    # A session of its own: Ctrl-C reaches the launcher alone, which hands it on once.
-    if said is None:
+def _start(command: Sequence[str], env: dict[str, str], errors: Path | None) -> Process:
+    # A session of its own: Ctrl-C reaches the launcher alone, which passes it on once.
+    if errors is None:
         return subprocess.Popen(command, env=env, start_new_session=True)
-    with open(said, "wb") as file:
+    with open(errors, "wb") as file:
         return subprocess.Popen(
             command, env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=file
         )
 
 
-def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
-    """Wait for all; the exit status of the first that failed, 128 + its number for a signal, or 0."""
-    failed: list[int] = []  # in their order
+def _wait(processes: Sequence[Process], errors: Sequence[Path | None]) -> int:
+    """Wait for all; return the status of the first that failed (128 + number for a signal), or 0."""
+    failed: list[int] = []  # in the order of their end
     end = float("inf")
     while any([process.poll() is None for process in processes]):
         failed += _failed(processes, but=failed)
@@ -154,14 +154,14 @@ def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
                 process.kill()
         time.sleep(POLL)
     failed += _failed(processes, but=failed)
-    # Who was left by another says so; the other one knows why.
+    # A process that lost another one ends with LOST; the cause is in the other one.
     causes = [number for number in failed if processes[number].returncode != LOST] or failed
     if not causes:
         return 0
-    shown = [number for number in causes if said[number] is None and processes[number].returncode > 0]
+    shown = [number for number in causes if errors[number] is None and processes[number].returncode > 0]
     first = shown[0] if shown else causes[0]
-    path, status = said[first], processes[first].returncode
-    if path is not None and status - 128 not in SIGNALS:  # that they were asked to stop, the lead says
+    path, status = errors[first], processes[first].returncode
+    if path is not None and status - 128 not in SIGNALS:  # rank 0 prints that a signal stopped them
         sys.stderr.write(path.read_text(encoding="utf-8", errors="replace"))
     if status < 0:
         name = signal.Signals(-status).name
@@ -170,5 +170,5 @@ def _watched(processes: Sequence[Process], said: Sequence[Path | None]) -> int:
 
 
 def _failed(processes: Sequence[Process], but: Sequence[int]) -> list[int]:
-    """The numbers of the processes that have ended with an error, but those that are known."""
+    """Return the numbers of the processes that have failed, except those in `but`."""
     return [number for number, one in enumerate(processes) if one.returncode and number not in but]

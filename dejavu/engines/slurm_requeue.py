@@ -1,7 +1,7 @@
-"""A training that Slurm stops with SIGUSR1 asks for its job to be run again, and goes on where it saved.
+"""Has Slurm run a job again whose training stopped at SIGUSR1: the next run continues from the saved step.
 
-`sbatch --signal=USR1@300` sends SIGUSR1 five minutes before a job's time is over. SIGTERM is different: after
-`scancel` nobody wants the job back.
+`sbatch --signal=USR1@300` sends SIGUSR1 five minutes before a job's time is over. SIGTERM comes from
+`scancel`, after which the job must not run again.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import subprocess
 
 from ..compute.rank import NODES, member
 
-SECONDS = 60  # that Slurm has for its answer; the job has some minutes
+SECONDS = 60  # to wait for Slurm's answer; the job has some minutes left
 
 
 def requeue(number: int) -> str | None:
-    """Ask Slurm to run this job again where signal `number` is SIGUSR1; what came of it, in one sentence.
+    """Have Slurm run this job again where signal `number` is SIGUSR1; return the result in one sentence.
 
-    None where nothing was asked: for another signal, outside a Slurm job, and by those of several processes
-    that leave it to another.
+    None for another signal, outside a Slurm job, and in every process but one of a training on several.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if number != signal.SIGUSR1 or job is None or not _asks():
+    if number != signal.SIGUSR1 or job is None or not _is_responsible():
         return None
     command = ["scontrol", "requeue", job]
     try:
@@ -38,12 +37,13 @@ def requeue(number: int) -> str | None:
     return f"Slurm runs job {job} again"
 
 
-def _asks() -> bool:
-    """Whether this process asks for all that train together.
+def _is_responsible() -> bool:
+    """Return whether this process requeues the job for all processes of the training.
 
-    It is their launcher, on several machines the first one's, or the first of those that srun started.
+    It is their launcher, that of the first machine where there are several, or rank 0 of those that srun
+    started.
     """
-    who = member()
-    if who is not None:
-        return who.bound and who.rank == 0
+    own = member()
+    if own is not None:
+        return own.bound and own.rank == 0
     return NODES not in os.environ or os.environ.get("SLURM_PROCID") == "0"

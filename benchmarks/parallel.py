@@ -92,11 +92,11 @@ def timed(count: int, sync: bool, arguments: argparse.Namespace) -> None:
         if sync:
             synchronised(objective, device)
         optimizer = build_optimizer(objective, train.optimizer)
-        stepped = processes.wrapped(objective)
+        wrapped = processes.wrapped(objective)
         batch = random_batch(run, len(meaning.classes), generator(processes.place().rank, "images"), device)
         for step in range(arguments.steps + 1):
             start = time.perf_counter()
-            loop.learn(objective, optimizer, batch, 1.0, generator(0, "redact", step), stepped=stepped)
+            loop.learn(objective, optimizer, batch, 1.0, generator(0, "redact", step), wrapped=wrapped)
             if step and processes.is_lead():
                 print(time.perf_counter() - start)
 

@@ -6,14 +6,11 @@ regeneration loss and nothing else.
 
 from __future__ import annotations
 
-import math
 import operator
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +22,16 @@ from ..compute.sync_norm import synchronised
 from ..errors import DejavuError
 from ..method.wrapper import DejaVu
 from ..metrics import main_metric
-from ..system.signals import Stopped, listening
+from ..system.signals import Request, Stopped, listening
 from .batches import Batch, Batches, Data
 from .checkpoint import RunFolder
+from .epoch_log import Line, columns, epoch_line, report
 from .objective import Objective, build_objective
 from .optimizer import build_optimizer, build_scheduler, clip_gradients, rates_apart
 from .validation import validate
 
 if TYPE_CHECKING:
     from ..config import Run
-
-# A line of the log, one an epoch. An empty field was not measured in that epoch.
-Line = dict[str, float | int | None]
-COLUMNS = ("step", "epoch", "lr", "loss")  # then the losses that it is the sum of, and `val_` with metrics
 
 
 def train(
@@ -54,112 +48,186 @@ def train(
 
     Leaves the weights and the log in `folder`. Killed at any moment and called again, it ends with the
     same bytes as if it had not been (on the same machine, on CPU). Of several processes that train together
-    (parallel/) all call it, and the first alone measures and writes.
+    (compute/processes.py) all call it, and the first alone measures and writes.
 
     Raises DejavuError when the loss is no longer finite or the data are too few for one batch, and Stopped
     when a signal asked for it (system/signals.py): in a step all is saved, and a validation that is left
     leaves what was saved last, `checkpoint_seconds` ago at most.
     """
-    device = choose_device()
-    objective = build_objective(run, seed, data)
-    objective.to(device).to(memory_format=torch.channels_last)
-    if run.train.sync_norm and run.gpus > 1:
-        synchronised(objective, device)
-    optimizer = build_optimizer(objective, run.train.optimizer, rates_apart(objective, run.consistency))
-    batches = Batches(run, seed, data)
-    scheduler = build_scheduler(optimizer, run.train.schedule, batches.total, batches.per_epoch)
+    loop = Loop(run, seed, data, folder, watch)
+    loop.restore()
+    loop.take_steps(checkpoint_seconds)
+    if processes.is_lead():
+        loop.finish()
 
-    state = folder.load(torch.device("cpu"))  # a GPU need not hold it twice
-    log: list[Line] = []
-    terms = objective.terms
-    sums = torch.zeros(len(terms), device=device, dtype=torch.float64)  # of the epoch's losses
-    start, spent = 0, 0.0  # from the checkpoint
-    if state is not None:
-        with folder.restoring():
-            objective.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            scheduler.load_state_dict(state["scheduler"])
-            start, spent, log = operator.index(state["step"]), float(state["seconds"]), state["log"]
-            sums.copy_(state["sums"].view(len(terms)))
-            epochs = [line["epoch"] for line in log]
-        whole = epochs == list(range(1, start // batches.per_epoch + 1)) and scheduler.last_epoch == start
-        if not 0 < start < batches.total or not whole:
-            raise folder.spoilt(
-                f"step {start} of {batches.total}, behind {len(epochs)} epochs and "
-                f"{scheduler.last_epoch} rates"
-            )
-    if (processes.agree(start) or 0) != start:
-        raise DejavuError(
-            f"{folder.checkpoint}: process {processes.place().rank} of this training finds step {start} "
-            "there, another one a later step: the file system has not shown it everywhere yet, so run this "
-            "again"
+
+class Loop:
+    """The state of one training, and what changes it.
+
+    Args:
+        run, seed, data, folder, watch: as in `train`.
+    """
+
+    def __init__(
+        self, run: Run, seed: int, data: Data, folder: RunFolder, watch: Callable[[Line], None]
+    ) -> None:
+        self.run, self.seed, self.data, self.folder, self.watch = run, seed, data, folder, watch
+        self.device = choose_device()
+        self.objective = build_objective(run, seed, data)
+        self.objective.to(self.device).to(memory_format=torch.channels_last)
+        if run.train.sync_norm and run.gpus > 1:
+            synchronised(self.objective, self.device)
+        rates = rates_apart(self.objective, run.consistency)
+        self.optimizer = build_optimizer(self.objective, run.train.optimizer, rates)
+        self.batches = Batches(run, seed, data)
+        self.total = self.batches.total
+        self.scheduler = build_scheduler(
+            self.optimizer, run.train.schedule, self.total, self.batches.per_epoch
         )
-    for line in log:
-        watch(line)
+        self.log: list[Line] = []
+        # Of each loss over the steps of the epoch that is under way.
+        self.sums = torch.zeros(len(self.objective.terms), device=self.device, dtype=torch.float64)
+        self.start, self.spent = 0, 0.0  # first step, and seconds before it, of a checkpoint
+        self.began = self.saved = time.monotonic()
 
-    def save(step: int) -> None:
-        folder.save(
+    def restore(self) -> None:
+        """Go to where the folder's checkpoint was saved, if there is one.
+
+        Raises DejavuError where it is not a checkpoint of this run, or not the same in every process.
+        """
+        state = self.folder.load(torch.device("cpu"))  # a GPU need not hold it twice
+        if state is not None:
+            self._restore(state)
+        if (processes.agree(self.start) or 0) != self.start:
+            raise DejavuError(
+                f"{self.folder.checkpoint}: process {processes.place().rank} of this training finds step "
+                f"{self.start} there, another one a later step: the file system has not shown it everywhere "
+                "yet, so run this again"
+            )
+        for line in self.log:
+            self.watch(line)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        with self.folder.restoring():
+            self.objective.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
+            self.start, self.spent = operator.index(state["step"]), float(state["seconds"])
+            self.log = state["log"]
+            self.sums.copy_(state["sums"].view(len(self.sums)))
+            epochs = [line["epoch"] for line in self.log]
+        whole = epochs == list(range(1, self.start // self.batches.per_epoch + 1))
+        rates = self.scheduler.last_epoch
+        if not 0 < self.start < self.total or not whole or rates != self.start:
+            raise self.folder.spoilt(
+                f"step {self.start} of {self.total}, behind {len(epochs)} epochs and {rates} rates"
+            )
+
+    def take_steps(self, checkpoint_seconds: float) -> None:
+        """Train from the first step that is left to the last. Raises Stopped and DejavuError, as `train`."""
+        self.began = self.saved = time.monotonic()
+        self.objective.train()
+        wrapped = processes.wrapped(self.objective)
+        description = f"{self.run.experiment} seed {self.seed}"
+        with listening(patient=self.run.gpus > 1) as request, _explained(self.run):
+            for step, batch in self.batches.from_step(self.start, self.device, description):
+                lr = self.optimizer.param_groups[0]["lr"]
+                self.step(step, batch, wrapped)
+                if self.batches.ends_epoch(step):
+                    self.end_epoch(step, lr)
+                self.save_if_due(step + 1, request, checkpoint_seconds)
+
+    def step(self, step: int, batch: Batch, wrapped: nn.Module) -> None:
+        """Learn from one batch; `wrapped` is the objective that averages gradients over processes."""
+        torch.manual_seed(_seed_of_step(self.seed, step))
+        self.sums += learn(
+            self.objective,
+            self.optimizer,
+            batch,
+            step / self.total,
+            generator(self.seed, "redact", step),
+            generator(self.seed, "gumbel", step),
+            self.run.train.optimizer.clip,
+            wrapped,
+        )
+        self.scheduler.step()
+
+    def end_epoch(self, step: int, lr: float) -> None:
+        """Validate where that is due, and write the epoch's line of the log; `step` was its last."""
+        objective, batches = self.objective, self.batches
+        epoch = step // batches.per_epoch + 1
+        means = dict(zip(objective.terms, (self.sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
+        line = epoch_line(self.run, objective, means, step, epoch, lr)
+        scores = self._validate(epoch)
+        self.log.append(line | {f"val_{key}": scores.get(key) for key in map(main_metric, self.run.tasks)})
+        if objective.balancer is not None:
+            objective.balancer.end_epoch({task: means[task] for task in objective.tasks})
+        self.watch(self.log[-1])
+        left = (time.monotonic() - self.began) / (step + 1 - self.start) * (self.total - step - 1)
+        report(self.run, self.seed, self.log[-1], batches.epochs, left)
+        self.sums.zero_()
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """The main metric of each task; nothing where this epoch or this process does not measure it."""
+        recipe, epochs = self.run.train, self.batches.epochs
+        due = epoch * recipe.evaluations // epochs > (epoch - 1) * recipe.evaluations // epochs
+        scores: dict[str, float] = {}
+        stopped: int | None = None
+        if due and processes.is_lead():
+            try:
+                scores = validate(
+                    self.objective.network, self.data, recipe.align_corners, self.run.protocol.panoptic
+                )
+            except Stopped as error:  # only this process validates: the others must stop with it
+                stopped = error.number
+        if (stopped := processes.agree(stopped)) is not None:
+            raise Stopped(stopped, "while it validated")
+        return scores
+
+    def save_if_due(self, done: int, request: Request, checkpoint_seconds: float) -> None:
+        """Save after `done` steps where that is due. Raises Stopped where a signal was what made it so."""
+        stop = processes.agree(request.number)
+        due = stop is not None or time.monotonic() - self.saved > checkpoint_seconds
+        if not due or done == self.total:
+            return
+        if processes.is_lead():
+            self.save(done)
+        self.saved = time.monotonic()
+        if stop is not None:
+            processes.from_lead(True)  # the others end when it has saved
+            raise Stopped(stop, f"and saved at step {done} of {self.total}")
+
+    def save(self, done: int) -> None:
+        """Write a checkpoint of the state after `done` steps."""
+        self.folder.save(
             {
-                "step": step,
-                "seconds": spent + time.monotonic() - began,
-                "model": objective.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
-                "log": log,
-                "sums": sums,
+                "step": done,
+                "seconds": self.seconds,
+                "model": self.objective.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "log": self.log,
+                "sums": self.sums,
             }
         )
 
-    began = saved = time.monotonic()
-    objective.train()
-    stepped, lead = processes.wrapped(objective), processes.is_lead()
-    with listening(patient=run.gpus > 1) as request, _explained(run):
-        for step, batch in batches.from_step(start, device, f"{run.experiment} seed {seed}"):
-            torch.manual_seed(_of_step(seed, step))
-            lr = optimizer.param_groups[0]["lr"]
-            numbers = generator(seed, "redact", step), generator(seed, "gumbel", step)
-            progress = step / batches.total
-            sums += learn(objective, optimizer, batch, progress, *numbers, run.train.optimizer.clip, stepped)
-            scheduler.step()
-            if batches.ends_epoch(step):
-                means = dict(zip(terms, (sums / (step % batches.per_epoch + 1)).tolist(), strict=True))
-                interrupted: int | None = None
-                try:
-                    log.append(_line(run, objective, data, means, batches, step, lr))
-                except Stopped as asked:  # of the lead, which alone validates: the others hear of it
-                    interrupted = asked.number
-                if (interrupted := processes.agree(interrupted)) is not None:
-                    raise Stopped(interrupted, "while it validated")
-                if objective.balancer is not None:
-                    objective.balancer.end_epoch({task: means[task] for task in objective.tasks})
-                watch(log[-1])
-                rest = (time.monotonic() - began) / (step + 1 - start) * (batches.total - step - 1)
-                report(run, seed, log[-1], batches.epochs, rest)
-                sums.zero_()
-            stop = processes.agree(request.number)
-            due = stop is not None or time.monotonic() - saved > checkpoint_seconds
-            if due and step + 1 < batches.total:
-                if lead:
-                    save(step + 1)
-                saved = time.monotonic()
-                if stop is not None:
-                    processes.from_lead(True)  # the others end when it has saved
-                    raise Stopped(stop, f"and saved at step {step + 1} of {batches.total}")
+    @property
+    def seconds(self) -> float:
+        """What the training has taken so far, those before a resumption included."""
+        return self.spent + time.monotonic() - self.began
 
-    if not lead:
-        return
-
-    seconds = spent + time.monotonic() - began
-    model = objective.model
-    folder.finish(
-        weights=objective.network.state_dict(),
-        regenerator=model.training_only.state_dict() if isinstance(model, DejaVu) else None,
-        log=log,
-        columns=(*COLUMNS, *_columns(objective), *(f"val_{main_metric(task)}" for task in run.tasks)),
-        seconds=seconds,
-        steps=batches.total,
-        pretrained=_pretrained(objective.network),
-    )
+    def finish(self) -> None:
+        """Write the weights, the log and the summary, and drop the checkpoint."""
+        model, network = self.objective.model, self.objective.network
+        self.folder.finish(
+            weights=network.state_dict(),
+            regenerator=model.training_only.state_dict() if isinstance(model, DejaVu) else None,
+            log=self.log,
+            columns=columns(self.objective),
+            seconds=self.seconds,
+            steps=self.total,
+            pretrained=_pretrained(network),
+        )
 
 
 @contextmanager
@@ -194,14 +262,14 @@ def learn(
     redact: torch.Generator,
     gumbel: torch.Generator | None = None,
     clip: float | None = None,
-    stepped: nn.Module | None = None,
+    wrapped: nn.Module | None = None,
 ) -> Tensor:
     """One step; returns the losses that `objective.terms` names, (len(terms),), of all processes' images.
 
-    `stepped`: the objective in what averages gradients over several processes.
+    `wrapped`: the objective in what averages gradients over several processes.
     """
     with precision(batch.images.device):
-        losses = (stepped or objective)(batch, progress, redact, gumbel)
+        losses = (wrapped or objective)(batch, progress, redact, gumbel)
     if objective.balancer is None:
         losses.total.backward()
     else:
@@ -212,61 +280,7 @@ def learn(
     return processes.mean(objective.told(losses))
 
 
-def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) -> None:
-    """One line an epoch for the log file of a job; on a terminal there is the bar."""
-    if sys.stderr.isatty() or not processes.is_lead():
-        return
-    measured = ", ".join(
-        f"{key} {value:.4g}"
-        for key, value in line.items()
-        if key.startswith(("loss", "val")) and value is not None
-    )
-    left = timedelta(seconds=round(seconds_left))
-    print(
-        f"{run.experiment} seed {seed}: epoch {line['epoch']}/{epochs}, {measured}, {left} left",
-        file=sys.stderr,
-        flush=True,
-    )
-
-
-def _of_step(seed: int, step: int) -> int:
+def _seed_of_step(seed: int, step: int) -> int:
     """The seed of dropout and drop path in a step: another one in each of several processes."""
     rank = processes.place().rank
     return derive(seed, f"step of process {rank}" if rank else "step", step)
-
-
-def _columns(objective: Objective) -> list[str]:
-    """How the log calls the losses, and the weights of several tasks where something weighs them."""
-    weights = [] if objective.balancer is None else [f"weight_{task}" for task in objective.tasks]
-    return [*(f"loss_{term}" for term in objective.terms), *weights]
-
-
-def _line(
-    run: Run,
-    objective: Objective,
-    data: Data,
-    means: dict[str, float],
-    batches: Batches,
-    step: int,
-    lr: float,
-) -> Line:
-    """One line of the log, after an epoch's last step."""
-    loss = means["task"] + means["dejavu"] + means.get("consistency", 0.0)
-    epoch, epochs = step // batches.per_epoch + 1, batches.epochs
-    if not math.isfinite(loss):
-        raise DejavuError(
-            f"experiment '{run.experiment}': the loss is {loss} in epoch {epoch}: "
-            "lower train.optimizer.lr or dejavu.gamma in params.yaml"
-        )
-    evaluations = run.train.evaluations
-    due = epoch * evaluations // epochs > (epoch - 1) * evaluations // epochs
-    fusion = run.protocol.panoptic
-    asked = due and processes.is_lead()
-    scores = validate(objective.network, data, run.train.align_corners, fusion) if asked else {}
-    line: Line = {"step": step + 1, "epoch": epoch, "lr": lr, "loss": loss}
-    line |= {f"loss_{term}": mean for term, mean in means.items()}
-    if run.dejavu is None:
-        line["loss_dejavu"] = None
-    if objective.balancer is not None:
-        line |= {f"weight_{task}": weight for task, weight in objective.balancer.weights.items()}
-    return line | {f"val_{key}": scores.get(key) for key in map(main_metric, run.tasks)}

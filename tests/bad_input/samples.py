@@ -87,7 +87,7 @@ def make_all() -> None:
     from dejavu.models.build import build_method, build_network
     from dejavu.training import measured
     from dejavu.training.checkpoint import run_folder
-    from dejavu.training.loop import COLUMNS
+    from dejavu.training.epoch_log import COLUMNS
 
     for stage in ("download", "prepare"):
         assert main([stage, "cityscapes", "--scale", "smoke"]) == 0

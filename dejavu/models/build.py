@@ -17,6 +17,9 @@ from ..method.wrapper import DejaVu
 if TYPE_CHECKING:
     from ..config import Method, Run
 
+BUILT = {"redaction", "perceptual", "text", "cycle", "share_attention"}
+"""Keys of `dejavu` in params.yaml that are not handed to `DejaVu` as they are."""
+
 
 def build_network(
     run: Run,
@@ -42,24 +45,18 @@ def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int
     method = run.dejavu
     if method is None:
         raise DejavuError(f"experiment '{run.experiment}' is a baseline: it has no 'dejavu' in params.yaml")
+    options = method.model_dump(exclude=BUILT)  # DejaVu's own arguments, by the same names
     return DejaVu(
         network,
         task=run.tasks,
         num_classes=len(classes),
         redaction=[redaction.model_dump() for redaction in method.redactions],
-        regenerator=method.regenerator.model_dump(),
-        stride=method.stride,
-        condition=method.condition,
-        loss=method.loss,
-        pixels=method.pixels,
         perceptual=_perceptual(run, method),
-        gamma=method.gamma,
-        warmup=method.warmup,
-        detach=method.detach,
         text=_text(run, method, classes),
         cycle=None if method.cycle is None else CyclicConsistency(**method.cycle.model_dump()),
         share_attention=method.share_attention is not False,
         seed=seed,
+        **options,
     )
 
 

@@ -39,7 +39,6 @@ def build(
     model: Literal["ViT-B-16-quickgelu", "ViT-B-16"] = "ViT-B-16-quickgelu",
     contexts: PositiveInt = 8,
     channels: PositiveInt = 256,
-    head_channels: PositiveInt = 256,
     decoder_channels: PositiveInt = 256,
     decoder_layers: PositiveInt = 3,
     drop_path: Share = 0.1,
@@ -55,8 +54,7 @@ def build(
         classes: the K names; three word pieces of each are read.
         model: open_clip's architecture; OpenAI's weights were trained with QuickGELU.
         contexts: number of learnt tokens in front of a name.
-        channels: of the pyramid at width 1.
-        head_channels: of the head at width 1.
+        channels: of the pyramid and of the head at width 1.
         decoder_channels: of the context decoder at width 1.
         decoder_layers: of the context decoder.
         drop_path: of the image tower's last block, falling to 0 at the first.
@@ -79,7 +77,6 @@ def build(
             image_tower.output_dim, scaled(decoder_channels, width, multiple=HEAD), decoder_layers
         ),
         scaled(channels, width),
-        scaled(head_channels, width),
     )
 
 
@@ -96,9 +93,7 @@ class DenseCLIP(nn.Module):
     contrast: Tensor
     brightness: Tensor
 
-    def __init__(
-        self, backbone: Any, prompts: Prompts, decoder: ContextDecoder, channels: int, head_channels: int
-    ) -> None:
+    def __init__(self, backbone: Any, prompts: Prompts, decoder: ContextDecoder, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.prompts = prompts
@@ -109,7 +104,7 @@ class DenseCLIP(nn.Module):
         inputs[SCORED] += len(prompts.names)
         self.rescale = Rescale(own)
         self.neck = FeaturePyramid(inputs, channels)
-        self.head = SemanticHead(len(prompts.names), channels, head_channels)
+        self.head = SemanticHead(len(prompts.names), channels, channels)
         mean, std, own_mean, own_std = (
             torch.tensor(values).view(3, 1, 1)
             for values in (MEAN, STD, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)

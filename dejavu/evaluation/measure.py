@@ -59,7 +59,7 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
 
     leave_compiler_out()
     from ..compute import gpus
-    from ..evaluation.protocols import predict
+    from ..evaluation.predictor import Predictor
     from ..models.load import load_network
     from ..system.progress import track
     from ..tasks import channels, describe
@@ -73,16 +73,16 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
         if not torch.isfinite(values).all():
             raise DejavuError(f"{weights} holds what is no number, in '{name}': delete it and train again")
     network = network.to(memory_format=torch.channels_last).to(gpus.device())
-    predictions = predict(
+    predictor = Predictor(
         network,
-        split.images,
-        task=run.task,
-        protocol=run.protocol,
+        run.task,
+        run.protocol,
         crop=run.train.crop,
         align_corners=run.train.align_corners,
-        sizes=[array.shape[:2] for array in truth(run, split)[run.tasks[0]]],
         things=report.get("things", ()),
     )
+    sizes = [array.shape[:2] for array in truth(run, split)[run.tasks[0]]]
+    predictions = predictor.predict(split.images, sizes)
     return track(predictions, len(split.images), f"{run.experiment} seed {seed}")
 
 

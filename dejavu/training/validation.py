@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..config import Fusion, Protocol
-from ..evaluation.protocols import predict
+from ..evaluation.predictor import Predictor
 from ..metrics import collect_main, main_metric
 from ..system.signals import heed
 from .batches import Data
@@ -25,15 +25,14 @@ def validate(
     truths = data.targets(data.val)
     first = next(iter(truths.values()))
     network.eval()
-    predictions = predict(
+    predictor = Predictor(
         network,
-        data.val.images,
         data.tasks if len(data.tasks) > 1 else data.tasks[0],
         Protocol(panoptic=fusion),
         align_corners=align_corners,
         things=data.things,
-        sizes=[truth.shape[:2] for truth in first],
     )
+    predictions = predictor.predict(data.val.images, [truth.shape[:2] for truth in first])
     for number, prediction in enumerate(predictions):
         heed("while it validated")
         for task, score in scores.items():

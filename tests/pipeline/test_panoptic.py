@@ -111,18 +111,18 @@ def test_a_network_that_knows_scores_as_well_in_files(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Queries that say the truth, through fusion and files, against the rendered JSON itself: 100."""
-    from dejavu.evaluation import protocols
+    from dejavu.evaluation import predictor
 
     prepared = Paths("smoke").prepared("coco_panoptic")
     truths = iter(open_split(prepared, "val").panoptic)
 
-    def knowing(network, images, wanted, things, protocol) -> list[np.ndarray]:
+    def knowing(self, images, sizes) -> list[np.ndarray]:
         return [
-            protocols.fuse(*as_queries(next(truths)), size, things, protocol.panoptic or FUSION)
-            for size in wanted
+            predictor.fuse(*as_queries(next(truths)), size, self.things, self.protocol.panoptic or FUSION)
+            for size in sizes
         ]
 
-    monkeypatch.setattr(protocols, "_panoptic", knowing)
+    monkeypatch.setattr(predictor.Predictor, "_panoptic", knowing)
     assert command(["predict", BASE, "--scale", "smoke", "--out", "known"]) == 0
     capsys.readouterr()
     raw = Paths("smoke").raw("coco_panoptic") / "annotations" / "panoptic_val2017"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from dejavu.config import Protocol
 from dejavu.errors import DejavuError
-from dejavu.evaluation.protocols import predict, show, sides
+from dejavu.evaluation.predictor import Predictor
+from dejavu.evaluation.protocols import show, sides
 from dejavu.evaluation.sliding import slide, starts, stride
 from dejavu.tasks.images import normalise
 from dejavu.tasks.semantic import CLASSES_AT_ONCE, class_maps
@@ -50,8 +51,8 @@ def photographs(*sizes: tuple[int, int]) -> list[np.ndarray]:
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
-def everything(network: nn.Module, images, **options) -> list[np.ndarray]:
-    return list(predict(network, images, **options))
+def everything(network: nn.Module, images, sizes=None, **options) -> list[np.ndarray]:
+    return list(Predictor(network, **options).predict(images, sizes))
 
 
 def shown(image: np.ndarray) -> Tensor:
@@ -249,12 +250,12 @@ def test_geometry_is_predicted_from_the_whole_image(task: str, channels: int) ->
         np.testing.assert_allclose(np.linalg.norm(found[0], axis=-1), 1, atol=1e-5)
     for options in ({"slide": 0.5}, {"scales": (0.5, 1.0)}, {"flip": True}, {"multiple": 32}):
         with pytest.raises(DejavuError, match=f"'{[*options][0]}' is for semantic .* the task is {task}"):
-            predict(network, images, task=task, protocol=Protocol(**options), crop=(8, 8))
+            Predictor(network, task, Protocol(**options), crop=(8, 8))
 
 
 def test_sliding_needs_a_window() -> None:
     with pytest.raises(DejavuError, match="give the recipe's crop"):
-        predict(pixelwise(), photographs((8, 8)), protocol=Protocol(slide=0.5))
+        Predictor(pixelwise(), protocol=Protocol(slide=0.5))
 
 
 def test_images_may_be_mapped_read_only(tmp_path) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from dejavu.config import Run, loading
 from dejavu.errors import DejavuError
-from dejavu.evaluation.protocols import predict
+from dejavu.evaluation.predictor import Predictor
 from dejavu.models.build import build_method, build_network
 from dejavu.models.load import load_method, load_network
 from dejavu.tasks import channels
@@ -46,7 +46,7 @@ def loaded(run: Run, weights: Path) -> nn.Module:
 
 def everything(run: Run, network: nn.Module) -> list[np.ndarray]:
     """What a network says of the image, of each task in turn."""
-    (found,) = predict(network, IMAGE, run.task, things=THINGS)
+    (found,) = Predictor(network, run.task, things=THINGS).predict(IMAGE)
     return list(found.values()) if isinstance(found, dict) else [found]
 
 

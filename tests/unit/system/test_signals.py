@@ -20,10 +20,10 @@ from dejavu.commands import main
 from dejavu.commands import train as stage
 from dejavu.datasets.prepared import store
 from dejavu.engines import slurm_requeue
-from dejavu.evaluation import measure
+from dejavu.evaluation import measure, predictor
 from dejavu.system import signals
 from dejavu.system.files import sha256
-from dejavu.training import loop, validation
+from dejavu.training import loop
 
 NAMES = [signal.Signals(number).name for number in signals.SIGNALS]
 EXPERIMENT = "hrnet18_dejavu"
@@ -61,7 +61,7 @@ MOMENTS = {
     "as it starts": Moment(store, "read_report", "before it trained seed 0"),
     "as it builds the network": Moment(loop, "build_objective", "and saved at step 1 of 8"),
     "in a step": Moment(loop, "learn", "and saved at step 1 of 8"),
-    "as it validates": Moment(validation, "predict", "while it validated", first=True),
+    "as it validates": Moment(predictor.Predictor, "predict", "while it validated", first=True),
     "between its seeds": Moment(stage, "_publish", "before it trained seed 1"),
     "as it measures": Moment(measure, "predicted", "while it measured seed 0", first=True),
 }

@@ -61,23 +61,17 @@ def predictions(
     run: Run, network: object, images: Sequence[np.ndarray], things: Sequence[bool] = ()
 ) -> list[Any]:
     """What `predict` says of images (H, W, 3) of any sizes, as the run's protocol asks."""
-    from ....evaluation.protocols import predict
+    from ....evaluation.predictor import Predictor
 
-    recipe = run.train
-    return [
-        next(
-            predict(
-                network,  # type: ignore[arg-type]
-                image[None],
-                run.task,
-                protocol=run.protocol,
-                crop=recipe.crop,
-                align_corners=recipe.align_corners,
-                things=things,
-            )
-        )
-        for image in images
-    ]
+    predictor = Predictor(
+        network,  # type: ignore[arg-type]
+        run.task,
+        run.protocol,
+        crop=run.train.crop,
+        align_corners=run.train.align_corners,
+        things=things,
+    )
+    return [next(predictor.predict(image[None])) for image in images]
 
 
 def regenerated(

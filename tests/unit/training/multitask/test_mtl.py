@@ -14,7 +14,7 @@ from dejavu import config, networks
 from dejavu.config import loading
 from dejavu.datasets.prepared.store import Split
 from dejavu.errors import DejavuError
-from dejavu.evaluation.protocols import predict
+from dejavu.evaluation.predictor import Predictor
 from dejavu.tasks import channels, load
 from dejavu.training import batches
 from dejavu.training import optimizer as optimisation
@@ -134,7 +134,7 @@ def test_predictions_of_several_tasks_are_those_of_each() -> None:
     torch.manual_seed(0)
     network = networks.build("segnet", channels(TASKS, 5), width=0.1, depth=0.25).eval()
     images = make_data().train.images
-    together = list(predict(network, images, TASKS, batch_size=4))
+    together = list(Predictor(network, TASKS, batch_size=4).predict(images))
     assert len(together) == len(images)
 
     class One(nn.Module):
@@ -146,7 +146,7 @@ def test_predictions_of_several_tasks_are_those_of_each() -> None:
             return self.network(images)[self.task]
 
     for task in TASKS:
-        alone = predict(One(task), images, task, batch_size=4)
+        alone = Predictor(One(task), task, batch_size=4).predict(images)
         assert all(np.array_equal(all_[task], one) for all_, one in zip(together, alone, strict=True))
 
 

@@ -232,13 +232,13 @@ def until_saved(process: subprocess.Popen[str], folder: Path) -> None:
 # The lead alone hears of it, as it begins to validate, which the other one waits for.
 STOPS = """
 import os, signal
-from dejavu import validation
 from dejavu.commands import main
-whole = validation.predict
+from dejavu.evaluation.predictor import Predictor
+whole = Predictor.predict
 def struck(*arguments, **options):
     os.kill(os.getpid(), signal.SIGTERM)
     yield from whole(*arguments, **options)
-validation.predict = struck
+Predictor.predict = struck
 raise SystemExit(main(["train", "hrnet18"]))
 """
 

@@ -48,7 +48,7 @@ def number_fault(
     whole: bool = False,
     limit: float = math.inf,
 ) -> str | None:
-    """What a value should be, if it is not a finite number from `low` to `high`; None where it is.
+    """Describe what a value should be, if it is not a finite number from `low` to `high`; None where it is.
 
     Numbers are Python's and numpy's, and no bools. `ends` is the interval as mathematics writes it: a round
     bracket leaves that end out. `limit` is an upper end that only slips exceed: the sentence names it to
@@ -77,7 +77,7 @@ def _inside(value: float, low: float, high: float, ends: str) -> bool:
 
 
 def is_number(value: object, whole: bool = False) -> TypeGuard[float]:
-    """Whether a value is a number of Python or numpy, or a whole one; a bool is none.
+    """Return whether a value is a number of Python or numpy, or a whole one; a bool is none.
 
     >>> is_number(1.5), is_number(1.5, whole=True), is_number(True)
     (True, False, False)
@@ -106,7 +106,7 @@ def check_number(
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether it is Python's or numpy's error of main memory, or torch's of that or of a GPU's.
+    """Return whether memory ran out: main memory (Python, numpy, torch) or that of a GPU (torch).
 
     >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("CUDA error: out of memory"))
     (True, True)

@@ -43,7 +43,7 @@ HIGHEST = 1e9
 
 
 def band_fault(bands: object) -> str | None:
-    """What a list of frequency bands should be, if it is not that.
+    """Describe what a list of frequency bands should be; None where it is right.
 
     >>> band_fault([[0, 0.1], [0.5, 1]])
     >>> band_fault([[0.5, 0.1]])
@@ -63,7 +63,7 @@ def _is_band(band: object) -> bool:
     )
 
 
-# Types of options: beside the type stands a function that says what a value should be, if it is not that.
+# Types of options. The function beside a type describes what a value should be; None where it is.
 # A name that config/values.py has too is the same range there.
 Fraction = Annotated[float, partial(number_fault, low=0, high=1, ends="()")]
 Share = Annotated[float, partial(number_fault, low=0, high=1)]
@@ -132,40 +132,40 @@ Options = dict[str, Option]
 
 
 def modules(package: str) -> list[str]:
-    """Names of the modules of a package that define what `dejavu.<package>` looks up by file name."""
+    """List the modules of a package that can be named in params.yaml: those that define its marker."""
     marker = {"networks": "build", "datasets": "DATASET"}[package]
     files = sorted((HERE / package).glob("[a-z]*.py"))
     return [file.stem for file in files if any(marker in _defines(node) for node in _tree(file).body)]
 
 
 def _defines(node: ast.stmt) -> list[str]:
-    """The names that a statement defines: a function's, or the targets of an assignment."""
+    """List the names that a statement defines: a function's, or the targets of an assignment."""
     if isinstance(node, ast.Assign):
         return [ast.unparse(target) for target in node.targets]
     return [node.name] if isinstance(node, ast.FunctionDef) else []
 
 
 def names(kind: str) -> list[str]:
-    """Names of a kind of plug-in, such as redaction: those of its `REGISTRY`, or of its files."""
+    """List the names of a kind of plug-in, such as redaction: those of its `REGISTRY`, or of its files."""
     return modules(kind) if kind == "networks" else list(_registry(kind))
 
 
-def reads_classes(module: str) -> bool:
-    """Whether a network's `build` is given the names of the classes."""
+def takes_class_names(module: str) -> bool:
+    """Return whether a network's `build` takes the names of the classes."""
     function = _find((HERE / "networks" / f"{module}.py",), "build")
     return isinstance(function, ast.FunctionDef) and "classes" in _arguments(function, skip=set())
 
 
-def does_several_tasks(module: str) -> bool:
-    """Whether a network's module says `SEVERAL_TASKS = True`."""
+def is_multitask(module: str) -> bool:
+    """Return whether a network's module has the line `MULTITASK = True`."""
     return any(
-        isinstance(node, ast.Assign) and ast.unparse(node) == "SEVERAL_TASKS = True"
+        isinstance(node, ast.Assign) and ast.unparse(node) == "MULTITASK = True"
         for node in _tree(HERE / "networks" / f"{module}.py").body
     )
 
 
 def only_task(module: str) -> str | None:
-    """The task of a network that does that one only: `TASK = "panoptic"` in its module; else None."""
+    """Return a network's only task, from the line `TASK = "panoptic"` of its module; None without it."""
     for node in _tree(HERE / "networks" / f"{module}.py").body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TASK":
             return str(ast.literal_eval(node.value))
@@ -249,14 +249,14 @@ def _default(option: Option) -> Any:
 
 
 def _type(annotation: ast.expr | None) -> Any:
-    """The type that an annotation stands for; Any where none is written."""
+    """Evaluate an annotation; Any where there is none."""
     if annotation is None:
         return Any
     return eval(compile(ast.Expression(annotation), "annotation", "eval"), {"__builtins__": {}}, TYPES)
 
 
 def _fault(value: Any, kind: Any) -> str | None:
-    """What a value of the type `kind` should be, if it is not that."""
+    """Describe what a value of the type `kind` should be; None where it is right."""
     if get_origin(kind) in (Union, UnionType):
         faults = [_fault(value, one) for one in get_args(kind)]
         return None if None in faults else faults[0]
@@ -279,14 +279,14 @@ def _tree(file: Path) -> ast.Module:
 
 @cache
 def _files(kind: str) -> tuple[Path, ...]:
-    """The files that define a kind of plug-in: those of a package, or the one of a module."""
+    """List the files that define a kind of plug-in: those of a package, or the one of a module."""
     path = HERE / KINDS[kind].folder
     return tuple(sorted(path.glob("*.py"))) if path.is_dir() else (path.with_suffix(".py"),)
 
 
 @cache
 def _registry(kind: str) -> dict[str, str]:
-    """`REGISTRY = Registry(kind, {"name": Class, ...})` as {name: class name}."""
+    """Read `REGISTRY: Registry[X] = Registry(kind, {"name": Class, ...})` as {name: class name}."""
     for node in (node for file in _files(kind) for node in _tree(file).body):
         if not isinstance(node, ast.AnnAssign) or ast.unparse(node.target) != "REGISTRY":
             continue
@@ -298,7 +298,7 @@ def _registry(kind: str) -> dict[str, str]:
 
 @cache
 def _options(kind: str, name: str) -> Options:
-    """The options that params.yaml may set."""
+    """Read the options that params.yaml may set."""
     if kind == "networks":
         function = _find((HERE / "networks" / f"{name}.py",), "build")
         assert isinstance(function, ast.FunctionDef)
@@ -307,7 +307,7 @@ def _options(kind: str, name: str) -> Options:
 
 
 def _class_options(files: tuple[Path, ...], name: str) -> Options:
-    """Dataclass fields, or the arguments of `__init__`, own ones over inherited ones."""
+    """Read a class's options: dataclass fields or arguments of `__init__`; own ones over inherited ones."""
     node = _find(files, name)
     if not isinstance(node, ast.ClassDef):
         return {}

@@ -99,8 +99,8 @@ def _several_tasks(params: Params, where: str, row: Experiment) -> None:
         able = [name for name, one in params.networks.items() if registry.only_task(one.module) == alone]
         does = f"does {only} segmentation" if only else f"does not: {', '.join(able) or 'no network'} would"
         raise ValueError(f"{where}.network: the task is {row.task}, and '{row.network}' {does}")
-    if several and not registry.does_several_tasks(module):
-        able = [name for name, one in params.networks.items() if registry.does_several_tasks(one.module)]
+    if several and not registry.is_multitask(module):
+        able = [name for name, one in params.networks.items() if registry.is_multitask(one.module)]
         raise ValueError(f"{where}.network: '{row.network}' does one task; {', '.join(able)} do several")
     for key in ("balance", "consistency"):
         if getattr(row, key) is not None and not several:

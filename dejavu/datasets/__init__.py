@@ -2,7 +2,7 @@
 
 A file knows the raw layout of one dataset and ends with `DATASET = Dataset(...)` (dataset.py). To add one,
 add `dejavu/datasets/<name>.py` and an entry in params.yaml; nothing else changes. An entry with the key
-`folder` needs no file: folder.py reads images and labels where it says that they are.
+`folder` needs no file: folder.py reads the images and labels that the entry names.
 """
 
 from __future__ import annotations

@@ -46,17 +46,18 @@ KINDS = ("images", "annotations")
 
 ARCHIVE = "ADEChallengeData2016.zip"
 SHA1 = "219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"
-"""of the archive, as several public tools have it (GluonCV among them): its authors publish none, and serve
-it without encryption. `datasets.ade20k.sha256` in params.yaml takes precedence."""
+"""The archive's, as public tools have it (GluonCV among them): its authors publish none, and serve the
+archive without encryption. `datasets.ade20k.sha256` in params.yaml takes precedence."""
 LARGEST = 4_000_000_000
-"""bytes that the archive may be and become; it is 923 MB, mostly JPEG files"""
+"""bytes that the archive may be and unpack to; it is 923 MB, mostly JPEG files"""
 
 
 def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Render scenes where the source is synthetic; else the real data, from the first place that has it.
+    """Render scenes where the source is synthetic; else obtain the real data.
 
-    These are: `$DEJAVU_MIRROR/ade20k` (its two folders, to which links are made, or the archive), what the
-    user has unpacked in `raw`, and the archive at `source.url`, whose checksum is verified.
+    Sources are tried in this order: `$DEJAVU_MIRROR/ade20k` (its two folders, to which links are made, or the
+    archive), what the user has unpacked in `raw`, and the archive at `source.url`, whose checksum is
+    verified.
     """
     if part.source == "synthetic":
         counts = {"train": part.train, "val": part.val}
@@ -100,7 +101,7 @@ def _unpack(archive: Path, raw: Path) -> None:
 
 
 def _place(name: str) -> str | None:
-    """Where a file of the archive belongs below `raw`.
+    """Return the path below `raw` of a file of the archive, None where it is not needed.
 
     >>> _place("ADEChallengeData2016/images/training/ADE_train_00000001.jpg")
     'images/training/ADE_train_00000001.jpg'
@@ -113,19 +114,19 @@ def _place(name: str) -> str | None:
 def pairs(raw: Path, split: str) -> list[Pair]:
     """The pairs of `split`, sorted by name."""
     images, labels = (raw / kind / FOLDERS[split] for kind in KINDS)
-    found = []
+    result = []
     for image in sorted(images.glob("*.jpg")):
         label = labels / f"{image.stem}.png"
         if not label.is_file():
             raise DejavuError(f"{label} is missing: it is the label of {image}")
-        found.append(Pair(image.stem, image, label))
-    if not found:
+        result.append(Pair(image.stem, image, label))
+    if not result:
         raise DejavuError(f"{images} has no *.jpg: unpack {ARCHIVE} there")
-    known = {pair.name for pair in found}
+    known = {pair.name for pair in result}
     for label in sorted(labels.glob("*.png")):
         if label.stem not in known:
             raise DejavuError(f"{label} has no image in {images}")
-    return found
+    return result
 
 
 _TRAIN_IDS = {0: IGNORE, **{number + 1: number for number in range(len(NAMES))}}

@@ -39,7 +39,7 @@ SPLITS = {"train": 367, "val": 101, "test": 233}
 
 VOID = 11
 CHECKSUMS = Path(__file__).parent / "checksums" / "camvid.sha256"
-"""of the original files, from the repository that params.yaml names"""
+"""checksums of the original files, from the repository that params.yaml names"""
 
 
 def download(raw: Path, part: Any, source: Any) -> list[str]:
@@ -62,9 +62,9 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 
 def _originals(expected: str | None) -> dict[str, str]:
     """The original files with their checksums, relative to the folder that the URL names."""
-    found = sha256(CHECKSUMS)
-    if found != expected:
-        raise DejavuError(f"{CHECKSUMS} has sha256 {found}, but datasets.camvid.sha256 is {expected}")
+    actual = sha256(CHECKSUMS)
+    if actual != expected:
+        raise DejavuError(f"{CHECKSUMS} has sha256 {actual}, but datasets.camvid.sha256 is {expected}")
     listed = mirror.read_checksums(CHECKSUMS)
     return {name.removeprefix("CamVid/"): digest for name, digest in listed.items()}
 

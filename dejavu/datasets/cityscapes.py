@@ -82,19 +82,19 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 def pairs(raw: Path, split: str) -> list[Pair]:
     """The pairs of `split`, sorted by city and name."""
     images, labels = raw / "leftImg8bit" / split, raw / "gtFine" / split
-    found = []
+    result = []
     for image in sorted(images.glob("*/*_leftImg8bit.png")):
         name = image.name.removesuffix("_leftImg8bit.png")
         label = labels / image.parent.name / f"{name}_gtFine_labelIds.png"
         if not label.is_file():
             raise DejavuError(f"{label} is missing: it is the label of {image}")
-        found.append(Pair(name, image, label))
-    if not found:
+        result.append(Pair(name, image, label))
+    if not result:
         raise DejavuError(
             f"{images} has no <city>/*_leftImg8bit.png: unpack leftImg8bit_trainvaltest.zip there"
         )
-    _no_more_labels(labels, {pair.label for pair in found})
-    return found
+    _no_more_labels(labels, {pair.label for pair in result})
+    return result
 
 
 def _no_more_labels(folder: Path, known: set[Path]) -> None:

@@ -93,14 +93,14 @@ class Archive(NamedTuple):
     """One of the official archives."""
 
     path: str
-    """at the server"""
+    """below the server's address"""
     sha256: str
     """as TensorFlow Datasets has it (url_checksums/coco.txt): the authors publish none, and serve the
     archives without encryption"""
     folder: str
-    """that it holds"""
+    """the folder in the archive"""
     largest: int
-    """bytes that it may become"""
+    """bytes that it may unpack to"""
 
 
 ARCHIVES = (
@@ -126,11 +126,11 @@ ARCHIVES = (
 
 
 def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Render scenes where the source is synthetic; else the real data, each folder from the first place.
+    """Render scenes where the source is synthetic; else obtain each folder of the real data.
 
-    These are: `$DEJAVU_MIRROR/coco_panoptic` (its folders, to which links are made, or the archives), what
-    the user has unpacked in `raw`, and the archives below the address `source.url`, whose checksums are
-    verified.
+    Sources are tried in this order: `$DEJAVU_MIRROR/coco_panoptic` (its folders, to which links are made, or
+    the archives), what the user has unpacked in `raw`, and the archives below the address `source.url`, whose
+    checksums are verified.
     """
     if part.source == "synthetic":
         counts = {"train": part.train, "val": part.val}
@@ -190,7 +190,9 @@ def _unpack_pngs(annotations: Path) -> None:
 
 
 def _png_of(folder: str, name: str) -> str | None:
-    """Where a file of an archive of PNGs belongs: the archives were packed on a Mac, and hold more than PNGs.
+    """Return the path below `annotations` of a file in an archive of PNGs, None for anything else.
+
+    The archives were packed on a Mac, and hold more than PNGs.
 
     >>> _png_of("panoptic_val2017", "panoptic_val2017/000000000139.png")
     'panoptic_val2017/000000000139.png'
@@ -204,7 +206,7 @@ def _listing(raw: Path, split: str) -> Path:
 
 
 def _annotations(path: Path) -> tuple[Panoptic, dict[str, Entry]]:
-    """What a split's JSON says, and its entries by PNG; read once, as long as the file is the same."""
+    """Read a split's JSON and its entries by PNG; a file that has not changed is read once."""
     try:
         state = path.stat()
     except FileNotFoundError:
@@ -215,33 +217,33 @@ def _annotations(path: Path) -> tuple[Panoptic, dict[str, Entry]]:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int, size: int) -> tuple[Panoptic, dict[str, Entry]]:
-    said = read_panoptic(path, TABLE)
-    for entry in said.entries.values():
+    content = read_panoptic(path, TABLE)
+    for entry in content.entries.values():
         if Path(entry.file_name).name != entry.file_name:
             raise DejavuError(
                 f"{path} lists '{entry.file_name}', and PNGs have no folders of their own there"
             )
-    return said, {entry.file_name: entry for entry in said.entries.values()}
+    return content, {entry.file_name: entry for entry in content.entries.values()}
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
     """The pairs of `split`, sorted by name: what its JSON lists."""
     listing = _listing(raw, split)
-    said, _ = _annotations(listing)
-    for id_, name in said.images.items():
-        if id_ not in said.entries:
+    content, _ = _annotations(listing)
+    for id_, name in content.images.items():
+        if id_ not in content.entries:
             raise DejavuError(f"{listing} has no annotation of its image {id_} ({name})")
-    found = []
-    for entry in said.entries.values():
+    result = []
+    for entry in content.entries.values():
         png = listing.with_suffix("") / entry.file_name
-        image = raw / f"{split}2017" / said.images.get(entry.image_id, f"{Path(entry.file_name).stem}.jpg")
+        image = raw / f"{split}2017" / content.images.get(entry.image_id, f"{Path(entry.file_name).stem}.jpg")
         for path in (image, png):
             if not path.is_file():
                 raise DejavuError(f"{path} is missing: {listing} lists it")
-        found.append(Pair(png.stem, image, png, panoptic=png))
-    if not found:
+        result.append(Pair(png.stem, image, png, panoptic=png))
+    if not result:
         raise DejavuError(f"{listing} has no annotations")
-    return sorted(found, key=lambda pair: pair.name)
+    return sorted(result, key=lambda pair: pair.name)
 
 
 def decode_panoptic(pair: Pair) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the program knows of a dataset: its classes, its splits, and the functions that read its files."""
+"""The description of a dataset: its classes, its splits, and the functions that read its files."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@
           classes: [background, road, car]        # in the order of the values 0, 1, ... in label files
 
 `{name}` is an image's name, the same in both, and may go through sub-folders; `{split}` is train or val, or
-what `splits` calls them; `*` is anything within one part of a path. Instead of sub-folders, text files may
-say which image is in which split: `lists: "{split}.txt"`, with a name or an image's path on each line. Label
+what `splits` calls them; `*` is anything within one component of a path. Instead of sub-folders, text files
+may list the images of each split: `lists: "{split}.txt"`, with a name or an image's path on each line. Label
 files are PNGs of 8-bit grey or of palette indices, 255 = ignored (`ignore` has other values); `values` gives
 the file's value, or several, of each class where they are not 0, 1, ... A third split, test, is the one that
 tables report. Optional, too: `palette`, a colour [R, G, B] for each class, and `categories`, one for each.
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LINK = "folder"
-"""in the raw folder: a link to the user's"""
+"""name of the link in the raw folder to the user's folder"""
 _ORDER = ("train", "val", "test")
 _BOTH = {"{name}", "{split}"}
 
 
 def fault(settings: Any) -> str | None:
-    """What is wrong with a folder's settings, as 'key: what would be right'; None where nothing is."""
+    """Describe what is wrong with a folder's settings: "key: what would be right"; None where nothing is."""
     lists = settings.lists
     for key, pattern, braces in (
         ("images", settings.images, _BOTH),
@@ -62,7 +62,7 @@ def fault(settings: Any) -> str | None:
 
 
 def _meaning_fault(settings: Any) -> str | None:
-    """Whether each class has its values, and each value one meaning."""
+    """Describe a class without its values, or a value with two meanings; None where there is neither."""
     count = len(settings.classes)
     twice = _twice(settings.classes)
     if twice:
@@ -178,19 +178,19 @@ class _Folder:
         for number, line in enumerate(_lines(listing, f"{self.where}.lists"), 1):
             entry = line.strip()
             if entry:
-                found = known.get(entry) or known.get(entry.split()[0])
-                if found is None:
+                listed = known.get(entry) or known.get(entry.split()[0])
+                if listed is None:
                     raise DejavuError(
                         f"{listing}, line {number}: '{entry}' is no image that {self.where}.images finds, "
                         f"{nearest(entry, sorted(images)[:1000])}"
                     )
-                names.append(found)
+                names.append(listed)
         if not names or _twice(names):
             raise DejavuError(f"{listing} {f'lists {_twice(names)[0]} twice' if names else 'is empty'}")
         return names
 
     def decode_image(self, path: Path) -> Image:
-        """RGB; whoever drew labels may have seen it turned by its EXIF tag, which is refused."""
+        """Read an image, RGB. An EXIF tag that turns it is refused: labels may be drawn on either form."""
         from .formats.images import read_image
 
         return read_image(path)

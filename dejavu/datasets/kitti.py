@@ -52,10 +52,10 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
             "KITTI is not fetched from the internet: set DEJAVU_MIRROR to a folder whose kitti/ has it, or "
             f"put it into {raw.resolve()}{how}"
         )
-    found = [raw / f"{split}.txt" for split in SPLITS]
+    result = [raw / f"{split}.txt" for split in SPLITS]
     for pair in (pair for split in SPLITS for pair in pairs(raw, split)):
-        found += [pair.image, pair.label]
-    return sorted({path.relative_to(raw).as_posix() for path in found})
+        result += [pair.image, pair.label]
+    return sorted({path.relative_to(raw).as_posix() for path in result})
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
@@ -70,10 +70,10 @@ def pairs(raw: Path, split: str) -> list[Pair]:
         raise DejavuError(f"{listing} is missing: it lists the images of KITTI's {split} split") from None
     except UnicodeDecodeError:
         raise DejavuError(f"{listing} is not a text file of images") from None
-    found = [_pair(raw, listing, number, line) for number, line in enumerate(lines, 1) if line]
-    if not found:
+    result = [_pair(raw, listing, number, line) for number, line in enumerate(lines, 1) if line]
+    if not result:
         raise DejavuError(f"{listing} is empty, and should list the images of KITTI's {split} split")
-    return found
+    return result
 
 
 def _pair(raw: Path, listing: Path, number: int, line: str) -> Pair:

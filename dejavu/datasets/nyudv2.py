@@ -41,16 +41,16 @@ SPLITS = {"train": 795, "test": 654}
 
 
 class Form(Protocol):
-    """What the module of a form has; `find_pairs` and the functions that decode are as those below."""
+    """The functions of a form's module; `find_pairs` and the functions that decode are as those below."""
 
     IN_WORDS: str
     REMARKS: tuple[str, ...]
 
     def held(self, raw: Path) -> bool:
-        """Whether a folder has this form of the data, or a part of it."""
+        """Return whether a folder has files of this form."""
 
     def bring(self, folder: Path, raw: Path) -> list[str]:
-        """Have the files of the mirror's `folder` in `raw`; returns what `files` does."""
+        """Copy or link the files of the mirror's `folder` to `raw`; returns what `files` does."""
 
     def files(self, raw: Path) -> list[str]:
         """The paths below `raw` of all its files, sorted."""
@@ -70,19 +70,19 @@ FORMS: tuple[Form, ...] = (official, mtan, png)
 
 
 def form(folder: Path) -> Form:
-    """The one form that a folder has; raises DejavuError where it has none or several."""
-    found = [one for one in FORMS if one.held(folder)]
-    if len(found) > 1:
-        several = " and ".join(one.IN_WORDS for one in found)
-        raise DejavuError(f"{folder} has NYU Depth v2 in several forms, {several}: leave one of them there")
-    if not found:
+    """Return the form of a folder's data; raises DejavuError where it has none, or more than one."""
+    present = [one for one in FORMS if one.held(folder)]
+    if len(present) > 1:
+        names = " and ".join(one.IN_WORDS for one in present)
+        raise DejavuError(f"{folder} has NYU Depth v2 in several forms, {names}: leave one of them there")
+    if not present:
         known = "; ".join(one.IN_WORDS for one in FORMS)
         raise DejavuError(f"{folder} has NYU Depth v2 in no form that is read, which are: {known}")
-    return found[0]
+    return present[0]
 
 
 def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Render scenes where the source is synthetic; else have `$DEJAVU_MIRROR/nyudv2`, or what is in `raw`.
+    """Render scenes where the source is synthetic; else use `$DEJAVU_MIRROR/nyudv2`, or what is in `raw`.
 
     PNG files are copied with their checksums; of the other forms, which are large, links are made.
     """
@@ -114,7 +114,7 @@ def pairs(raw: Path, split: str) -> list[Pair]:
 
 
 def remarks(raw: Path) -> tuple[str, ...]:
-    """What a reader of a table must know of the data, in sentences."""
+    """Return sentences on the data that a reader of a table must know."""
     return form(raw).REMARKS
 
 

@@ -7,21 +7,21 @@ W, to logits (N, num_classes, H/stride, W/stride), rounded up, with
 - in training mode, where it has more to learn from, the mapping {"out": logits, "auxiliary": {name: logits
   (N, num_classes, h, w)}} instead, whose names are in `auxiliary_outputs`. The recipe gives their weights;
 - `backbone`, where one is pretrained: recipes may give it, and the rest, another learning rate; `base_rate`
-  names parts of the rest that keep the recipe's own;
+  names modules of the rest that keep the recipe's own;
 - `criterion(prediction, labels, ignore_index)`, where it has a loss of its own (Mask2Former), which is used
   instead of the recipe's.
 
-A module for several tasks says `SEVERAL_TASKS = True`. Given a mapping from tasks to channels, its network
-returns one from tasks to predictions, in training mode with its encoder's output under "features" (N,
-`feature_channels`, h, w); `heads` are the parameters of each task alone, and `last_shared` is the last module
-that all share.
+A module that can do more than one task has the line `MULTITASK = True`. Given a mapping from tasks to
+channels, its network returns one from tasks to predictions, in training mode with its encoder's output under
+"features" (N, `feature_channels`, h, w); `heads` are the parameters of each task alone, and `last_shared` is
+the last module that all share.
 
-A module for panoptic segmentation alone says `TASK = "panoptic"`. Its network returns the mapping
+A module for panoptic segmentation alone has the line `TASK = "panoptic"`. Its network returns the mapping
 {"class_queries_logits": (N, Q, K + 1), "masks_queries_logits": (N, Q, h, w)} in both modes, in training with
 "intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (tasks/segments.py).
 
 A `width` below 1 makes the same class with fewer channels, a `depth` below 1 with fewer blocks, for small
-scales. A `build` with the argument `classes` is given the classes' names.
+scales. A `build` with the argument `classes` receives the classes' names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """Every network module's name."""
+    """List the names of the network modules."""
     return registry.modules("networks")
 
 
@@ -52,13 +52,13 @@ def build(
     classes: Sequence[str] | None = None,
     **given: object,
 ) -> nn.Module:
-    """A network by its file's name, for one task, or for several by a mapping from their names to channels.
+    """Build a network by its file's name: for one task, or for more by a mapping {task: channels}.
 
     Raises DejavuError for an unknown name, option or value, for several tasks of a network for one, and for a
     package that is missing.
     """
     registry.require("networks", module, given)
-    if isinstance(num_classes, Mapping) and not registry.does_several_tasks(module):
+    if isinstance(num_classes, Mapping) and not registry.is_multitask(module):
         raise DejavuError(f"the network module '{module}' does one task, not {' and '.join(num_classes)}")
     counts = num_classes.values() if isinstance(num_classes, Mapping) else [num_classes]
     if min(counts) < 1 or not 0 < width <= 1 or not 0 < depth <= 1:

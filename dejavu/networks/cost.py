@@ -1,4 +1,4 @@
-"""What a network costs at inference."""
+"""The cost of a network at inference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Build = Callable[[], nn.Module]
 
 
 class Cost(NamedTuple):
-    """Of one image. Giga is 1e9 (HRNet's published figures divide by 2^30), mega 1e6."""
+    """The cost of one image. Giga is 1e9 (HRNet's published figures divide by 2^30), mega 1e6."""
 
     gmacs: float
     params_m: float

@@ -24,7 +24,7 @@ from .layers.prompts import NAME, ContextDecoder, Prompts
 from .layers.pyramid import FeaturePyramid, Rescale, SemanticHead
 from .layers.sizes import cut, pad, scaled
 
-MULTIPLE = 32  # of an input side: the coarsest level's stride
+MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest level's stride
 TAPS = (3, 5, 7, 11)  # the image tower's blocks, from 0, whose outputs are the four levels
 SCORED = 2  # the level that the scores join: that at the patches' own stride
 TEMPERATURE = 0.07  # of the supervised scores

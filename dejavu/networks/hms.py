@@ -74,8 +74,8 @@ def build(
     return network
 
 
-class Seen(NamedTuple):
-    """What the network says at one size of the image, at stride 4 of that size."""
+class ScalePrediction(NamedTuple):
+    """The predictions for one size of the image, at stride 4 of that size."""
 
     logits: Tensor  # (N, K, h, w)
     regions: Tensor  # (N, K, h, w), logits of OCR's soft regions
@@ -119,26 +119,26 @@ class HMS(OCR):
         size = (images.shape[-2], images.shape[-1])
         padded = pad(images, MULTIPLE)
         scales = LEARNT if self.training else self.scales
-        seen = [self.see(self._rescale(padded, scale)) for scale in scales]
-        attentions = [one.attention for one in seen]
-        grid = seen[scales.index(1.0)].logits
-        logits = self.fuse([one.logits for one in seen], attentions, grid)
+        predictions = [self.predict_at(self._rescale(padded, scale)) for scale in scales]
+        attentions = [one.attention for one in predictions]
+        grid = predictions[scales.index(1.0)].logits
+        logits = self.fuse([one.logits for one in predictions], attentions, grid)
         if not self.training:
             return cut(logits, size, self.stride)
         auxiliary = {
-            "regions": self.fuse([one.regions for one in seen], attentions, grid),
-            "low": self._resize(seen[0].logits, grid),
-            "high": seen[1].logits,
+            "regions": self.fuse([one.regions for one in predictions], attentions, grid),
+            "low": self._resize(predictions[0].logits, grid),
+            "high": predictions[1].logits,
         }
         return {
             "out": cut(logits, size, self.stride),
             "auxiliary": {name: cut(value, size, self.stride) for name, value in auxiliary.items()},
         }
 
-    def see(self, images: Tensor) -> Seen:
-        """What the network says of images (N, 3, H, W), sides multiples of 32, at this size."""
+    def predict_at(self, images: Tensor) -> ScalePrediction:
+        """Predict for images (N, 3, H, W), sides multiples of 32, at this size."""
         augmented, regions = self.context(hrnet.concatenate(self.backbone(images), self.align_corners))
-        return Seen(self.head(augmented), regions, self.attention(augmented))
+        return ScalePrediction(self.head(augmented), regions, self.attention(augmented))
 
     def fuse(self, maps: list[Tensor], attentions: list[Tensor], grid: Tensor) -> Tensor:
         """Maps (N, K, h_i, w_i) of the sizes, smallest first, and their attentions (N, 1, h_i, w_i) as one.

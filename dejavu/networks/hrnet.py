@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..method.attention import Shared, SharedAttention
 from ..registry import PositiveInt
-from .backbones import hrnet as parts
+from .backbones import hrnet
 from .layers.sizes import cut, pad, scaled
 
 
@@ -51,7 +51,7 @@ def build(
         pretrained: a .safetensors or .pth file of timm's classification or feature network, or a
             timm model name, which is downloaded. Every weight of the backbone must be there.
     """
-    network = HRNet(parts.layout(layout, channels, width, depth), num_classes, align_corners)
+    network = HRNet(hrnet.layout(layout, channels, width, depth), num_classes, align_corners)
     if attention:
         network.add_attention(
             dim=scaled(attention_dim, width),
@@ -59,7 +59,7 @@ def build(
             width=scaled(attention_width, width),
             stride=attention_stride,
         )
-    parts.start(network.backbone, pretrained)
+    hrnet.start(network.backbone, pretrained)
     return network
 
 
@@ -70,14 +70,14 @@ class HRNet(nn.Module):
     With attention, in training mode, it returns the mapping {"out": logits, "attention": Shared}.
     """
 
-    stride = parts.STRIDE
+    stride = hrnet.STRIDE
 
-    def __init__(self, layout: parts.Layout, num_classes: int, align_corners: bool = True) -> None:
+    def __init__(self, layout: hrnet.Layout, num_classes: int, align_corners: bool = True) -> None:
         super().__init__()
         self.align_corners = align_corners
-        self.backbone = parts.backbone(layout)
-        self.features = parts.width_of(layout)
-        self.head = parts.classifier(self.features, num_classes)
+        self.backbone = hrnet.backbone(layout)
+        self.features = hrnet.width_of(layout)
+        self.head = hrnet.classifier(self.features, num_classes)
         self.attention: SharedAttention | None = None
 
     def add_attention(self, **options: int) -> None:
@@ -87,8 +87,8 @@ class HRNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor | Shared]:
         """Class logits of normalised images: (N, 3, H, W) to (N, K, H/4, W/4), rounded up."""
         size = (images.shape[-2], images.shape[-1])
-        branches = self.backbone(pad(images, parts.MULTIPLE))  # (N, c, H/4, W/4), (N, 2c, H/8, W/8), ...
-        features = parts.concatenate(branches, self.align_corners)  # (N, 15c, H/4, W/4)
+        branches = self.backbone(pad(images, hrnet.MULTIPLE))  # (N, c, H/4, W/4), (N, 2c, H/8, W/8), ...
+        features = hrnet.concatenate(branches, self.align_corners)  # (N, 15c, H/4, W/4)
         shared = None
         if self.attention is not None:
             features, shared = self.attention(features)

@@ -6,9 +6,9 @@ at inference; HS3-Fuse also aggregates the features of these layers for the fina
 paper gives 19 and 39 GMACs with HRNet18. There is no public code.
 
 Ours: the supervised layers are the outputs of stages 2 and 3, each with a head like HRNet's own; the
-clusters are the dataset's categories, and which layers are told them is the recipe's (`coarse`). The heads
+clusters are the dataset's categories, and the recipe's `coarse` chooses the layers that learn them. The heads
 have all K classes: a category's logit is the log-sum-exp of its classes'. HS3-Fuse joins the features with
-the objects that their own layer's segmentation finds in them (dejavu/networks/parts/object_context.py), and
+the objects of their own layer's segmentation (layers/object_context.py), and
 its widths, 124 and 62, are fitted to the paper's cost.
 """
 
@@ -66,7 +66,7 @@ def build(
 
 
 class HS3(HRNet):
-    """HRNet, and in training mode what its stages 2 and 3 say.
+    """HRNet, and in training mode the predictions of its stages 2 and 3.
 
     With the same seed, all but the stages' heads has the initial weights of `HRNet`.
     """
@@ -87,7 +87,7 @@ class HS3(HRNet):
         """
         if not self.training:
             return super().forward(images)
-        with hrnet.listen(self.backbone, SUPERVISED) as stages:
+        with hrnet.record_stages(self.backbone, SUPERVISED) as stages:
             logits = super().forward(images)
         size = (images.shape[-2], images.shape[-1])
         features = {name: hrnet.concatenate(stages[name], self.align_corners) for name in SUPERVISED}
@@ -122,7 +122,7 @@ class HS3Fuse(nn.Module):
     def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
         """As `HS3.forward`; the auxiliary logits are computed, but not returned, at inference."""
         size = (images.shape[-2], images.shape[-1])
-        with hrnet.listen(self.backbone, SUPERVISED) as stages:
+        with hrnet.record_stages(self.backbone, SUPERVISED) as stages:
             branches = self.backbone(pad(images, hrnet.MULTIPLE))
         joined, levels = [self.last(hrnet.concatenate(branches, self.align_corners))], {}
         for name in SUPERVISED:

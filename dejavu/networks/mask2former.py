@@ -18,7 +18,7 @@ from .backbones.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_con
 from .layers.mask_sets import Layer, Masks, binary_masks, count_masks_of_all, full_precision, layer_of, layers
 from .layers.sizes import cut, fewer, pad, scaled
 
-MULTIPLE = 32  # of an input side: the coarsest stage's stride
+MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest stage's stride
 LEVELS = 3  # feature maps that the queries attend in turn
 POINTS = 12544  # at which masks are compared
 CHANNELS = 256  # HEAD of them are an attention head of the decoders, too, at any width, and a group of a norm
@@ -106,17 +106,17 @@ class Mask2Former(nn.Module):
         In training mode the mapping {"out": log scores, "class_queries_logits": (N, Q, K + 1),
         "masks_queries_logits": (N, Q, H/4, W/4), "intermediate": the same two of each earlier layer}.
         """
-        last, *earlier = self.said(images)
+        last, *earlier = self.layer_predictions(images)
         out = log_scores(last["class_queries_logits"], last["masks_queries_logits"])
         return {"out": out, **last, "intermediate": earlier} if self.training else out
 
-    def said(self, images: Tensor) -> list[Layer]:
-        """What each layer says of images (N, 3, H, W), the last one first: masks (N, Q, H/4, W/4)."""
+    def layer_predictions(self, images: Tensor) -> list[Layer]:
+        """Predict by each layer, the last one first, from images (N, 3, H, W): masks (N, Q, H/4, W/4)."""
         size = (images.shape[-2], images.shape[-1])
-        found = self.model(pad(images, MULTIPLE), output_auxiliary_logits=True)
+        outputs = self.model(pad(images, MULTIPLE), output_auxiliary_logits=True)
         return [
             layer_of(layer["class_queries_logits"], cut(layer["masks_queries_logits"], size, self.stride))
-            for layer in (found, *found.auxiliary_logits)
+            for layer in (outputs, *outputs.auxiliary_logits)
         ]
 
     def criterion(self, prediction: dict[str, Any], labels: Tensor, ignore_index: int = 255) -> Tensor:

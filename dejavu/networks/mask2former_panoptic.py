@@ -43,16 +43,16 @@ def build(
 
 
 class Mask2FormerPanoptic(Mask2Former):
-    """Mask2Former that is asked for its queries, and taught segments instead of classes."""
+    """Mask2Former that returns its queries, and learns segments instead of classes."""
 
     def forward(self, images: Tensor) -> dict[str, Any]:
-        """What the queries say of normalised images (N, 3, H, W).
+        """Predict the queries' classes and masks of normalised images (N, 3, H, W).
 
-        The mapping {"class_queries_logits": (N, Q, K + 1), whose last class is "no object",
+        Returns {"class_queries_logits": (N, Q, K + 1), whose last class is "no object",
         "masks_queries_logits": (N, Q, H/4, W/4), rounded up}; in training mode also "intermediate": the same
         two of each earlier layer.
         """
-        last, *earlier = self.said(images)
+        last, *earlier = self.layer_predictions(images)
         return {**last, "intermediate": earlier} if self.training else last
 
     def criterion(self, prediction: Any, labels: Tensor, ignore_index: int = 255) -> Tensor:

@@ -1,4 +1,4 @@
-"""MaskFormer of transformers' parts, for panoptic segmentation: the family's first network.
+"""MaskFormer of transformers' modules, for panoptic segmentation: the family's first network.
 
 Cheng et al., NeurIPS 2021. facebookresearch/MaskFormer, configs/coco-panoptic/swin: Swin-T and Swin-L, 100
 queries. The backbone is the Swin that Mask2Former has here; transformers' own MaskFormer has another one, of
@@ -27,7 +27,7 @@ from .layers.sizes import cut, fewer, pad, scaled
 
 TASK = "panoptic"
 
-MULTIPLE = 32  # of an input side: the coarsest stage's stride
+MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest stage's stride
 CHANNELS = 256  # HEAD of them are an attention head at any width, and a group of a norm
 LAYERS = 6
 WEIGHTS = {"loss_cross_entropy": 1.0, "loss_mask": 20.0, "loss_dice": 1.0}
@@ -117,9 +117,9 @@ class MaskFormer(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, images: Tensor) -> dict[str, Any]:
-        """What the queries say of normalised images (N, 3, H, W).
+        """Predict the queries' classes and masks of normalised images (N, 3, H, W).
 
-        The mapping {"class_queries_logits": (N, Q, K + 1), whose last class is "no object",
+        Returns {"class_queries_logits": (N, Q, K + 1), whose last class is "no object",
         "masks_queries_logits": (N, Q, H/4, W/4), rounded up}; in training mode also "intermediate": the same
         two of each earlier layer.
         """
@@ -127,11 +127,11 @@ class MaskFormer(nn.Module):
         pixels = self.pyramid(features).last_hidden_state  # (N, C, h, w)
         pixels = cut(pixels, (images.shape[-2], images.shape[-1]), self.stride)
         states = self._states(features[-1])
-        found = [
+        predictions = [
             layer_of(self.classes(state), torch.einsum("nqc,nchw->nqhw", self.masks(state), pixels))
             for state in (states if self.training else states[-1:])
         ]
-        return {**found[-1], "intermediate": found[:-1]} if self.training else found[-1]
+        return {**predictions[-1], "intermediate": predictions[:-1]} if self.training else predictions[-1]
 
     def _states(self, coarsest: Tensor) -> list[Tensor]:
         """The queries (N, Q, C) after each layer, all through the decoder's norm, as in the public code.

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import segnet as parts
+from .backbones import segnet
 from .layers.sizes import pad
 
-SEVERAL_TASKS = True
+MULTITASK = True
 
 
 def build(
@@ -36,11 +36,11 @@ def build(
         unit: undo ImageNet's normalisation first, because the public code gives images in [0, 1].
     """
     network = MTAN(num_classes, width, depth, unit)
-    parts.start(network)
+    segnet.start(network)
     return network
 
 
-class MTAN(parts.TrunkNetwork):
+class MTAN(segnet.TrunkNetwork):
     """SegNet's trunk, whose stages each task masks, and a 3x3 and a 1x1 convolution for each task.
 
     A mask is made of what the task saw in the stage before and of the trunk in front of what is masked. What
@@ -55,41 +55,41 @@ class MTAN(parts.TrunkNetwork):
         super().__init__(num_classes, width, depth, unit)
         filters = self.trunk.filters
         coarser, finer = (*filters[1:], filters[-1]), (filters[0], *filters[:-1])
-        self.down = nn.ModuleList(map(parts.convolution, filters, coarser))
-        self.up = nn.ModuleList(map(parts.convolution, reversed(filters), reversed(finer)))
+        self.down = nn.ModuleList(map(segnet.convolution, filters, coarser))
+        self.up = nn.ModuleList(map(segnet.convolution, reversed(filters), reversed(finer)))
         self.heads = nn.ModuleDict({task: Attention(filters, count) for task, count in self.channels.items()})
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
-        """Predictions of normalised images (N, 3, H, W): (N, K, H, W), of several tasks by their names.
+        """Predictions of normalised images (N, 3, H, W): (N, K, H, W), by task where there is more than one.
 
-        Of several tasks, in training mode, also "features": the trunk's bottleneck (N, F, H/32, W/32),
+        With more than one task, in training mode also "features": the trunk's bottleneck (N, F, H/32, W/32),
         rounded up.
         """
         size = (images.shape[-2], images.shape[-1])
         heads = cast("dict[str, Attention]", dict(self.heads.items()))
-        x, places = self.unit(pad(images, parts.MULTIPLE)), []
-        seen: dict[str, Tensor] = {}  # what each task has of the trunk, masked, on its way
+        x, indices = self.unit(pad(images, segnet.MULTIPLE)), []
+        masked_maps: dict[str, Tensor] = {}  # each task's masked features
         for i, (stage, down) in enumerate(zip(self.trunk.encoder, self.down, strict=True)):
             first, last = stage(x)
             for task, head in heads.items():
-                masked = head.encoder[i](first, seen.get(task)) * last
-                seen[task] = F.max_pool2d(down(masked), 2)
-            x, place = parts.pool(last)
-            places.append(place)
+                masked = head.encoder[i](first, masked_maps.get(task)) * last
+                masked_maps[task] = F.max_pool2d(down(masked), 2)
+            x, index = segnet.pool(last)
+            indices.append(index)
         features = x
         for i, (stage, up) in enumerate(zip(self.trunk.decoder, self.up, strict=True)):
-            unpooled = parts.unpool(x, places.pop())
+            unpooled = segnet.unpool(x, indices.pop())
             x = stage(unpooled)[1]
             for task, head in heads.items():
-                seen[task] = head.decoder[i](unpooled, up(_double(seen[task]))) * x
+                masked_maps[task] = head.decoder[i](unpooled, up(_double(masked_maps[task]))) * x
         maps: dict[str, Tensor] = {}
         for task, head in heads.items():
-            maps |= parts.predict({task: head.head}, seen[task], joined=self.training)
+            maps |= segnet.predict({task: head.head}, masked_maps[task], joined=self.training)
         return self.output(maps, features, size)
 
 
 class Attention(nn.Module):
-    """What a task has of its own: a mask for each stage, and its prediction.
+    """The modules of one task: a mask for each stage, and its prediction.
 
     Args:
         filters: of the encoder's stages.
@@ -103,7 +103,7 @@ class Attention(nn.Module):
         decoder = [Mask(count + fine, fine) for count, fine in zip(filters, finer, strict=True)]
         self.encoder = nn.ModuleList(encoder)
         self.decoder = nn.ModuleList(reversed(decoder))
-        self.head = parts.head(filters[0], channels)
+        self.head = segnet.head(filters[0], channels)
 
 
 class Mask(nn.Module):
@@ -120,9 +120,9 @@ class Mask(nn.Module):
             nn.Sigmoid(),
         )
 
-    def forward(self, shared: Tensor, seen: Tensor | None) -> Tensor:
+    def forward(self, shared: Tensor, own: Tensor | None) -> Tensor:
         """Shared features and, behind the first stage, the task's own, (N, c, h, w) each, to (N, C, h, w)."""
-        return self.layers(shared if seen is None else torch.cat((shared, seen), 1))
+        return self.layers(shared if own is None else torch.cat((shared, own), 1))
 
 
 def _double(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 At 512x1024 with 19 classes: W48 with mid 512 and key 256 (the published widths) 70.4 M parameters and 324.5
 GMACs; W18-Small-v2 with mid 192 and key 96 4.58 M and 38.8. The widths of the latter are ours: DejaVu's
-paper says 39 GMACs and no widths, and 512 and 256 would cost 88.9.
+paper gives 39 GMACs and no widths, and 512 and 256 would cost 88.9.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pretrained backbones: every weight is loaded, or the reason is said."""
+"""Pretrained backbones: every weight is loaded, or an error gives the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_pretrained(
         module: the backbone, at full width.
         source: a .safetensors, .pt, .pth or .bin file, or a name that `hub` knows.
         hub: name -> weights by name, downloaded. Raises DejavuError for an unknown name.
-        leave: beginnings of the names of weights that the backbone has no place for, such as a classifier.
+        leave: beginnings of the names of weights that the backbone does not have, such as a classifier's.
         adapt: renames or reshapes the weights first (position embeddings of another image size).
 
     Returns:
@@ -71,7 +71,7 @@ def timm_hub(name: str) -> Weights:
 
 
 def is_meta(module: nn.Module) -> bool:
-    """Whether the module only counts costs: it holds no values, and none are to be loaded."""
+    """Return whether the module only counts costs: it holds no values, and none are to be loaded."""
     return any(parameter.is_meta for parameter in module.parameters())
 
 

@@ -1,6 +1,6 @@
 """Pretrained weights of transformers' models, under the names that the installed release gives them.
 
-transformers renames modules between releases and keeps the table that old files need; it is asked for it, so
+transformers renames modules between releases and keeps the table that old files need. That table is used, so
 that a file of the hub fits as well as one that was written here.
 """
 
@@ -19,21 +19,21 @@ Weights = Mapping[str, Tensor]
 
 
 def transformers_hub(model: type[PreTrainedModel]) -> Callable[[str], Weights]:
-    """What downloads the weights of such a model by its name on the Hugging Face hub."""
+    """Make a function that downloads the weights of such a model by its name on the Hugging Face hub."""
     return lambda name: _load(model, name)[0].state_dict()
 
 
 def under_today_s_names(
     model: type[PreTrainedModel], config: Any, prefix: str, leave: tuple[str, ...]
 ) -> Callable[[dict[str, Tensor]], Weights]:
-    """What brings the weights of a whole `model` to the names of its part under `prefix`.
+    """Make a function that renames the weights of a whole `model` to those of its submodule under `prefix`.
 
     Weights that the model lacks or does not know stay missing or foreign, so that strict loading finds them.
 
     Args:
         config: of the model, at the width that is built.
-        prefix: of the names of the part, such as "swin.".
-        leave: beginnings of the names of weights that are not of the part.
+        prefix: of the names of the submodule, such as "swin.".
+        leave: beginnings of the names of weights that are not of the submodule.
     """
 
     def adapt(given: dict[str, Tensor]) -> Weights:

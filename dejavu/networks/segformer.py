@@ -16,7 +16,7 @@ from .layers.sizes import cut, fewer, pad, scaled
 from .pretrained import is_meta, load_pretrained
 from .pretrained_transformers import transformers_hub, under_today_s_names
 
-MULTIPLE = 32  # of an input side: the coarsest stage's stride
+MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest stage's stride
 CHANNELS, DEPTHS, HEADS = (64, 128, 320, 512), (3, 6, 40, 3), (1, 2, 5, 8)  # of MiT-B5's four stages
 DECODER = 768
 CLASSIFIER = ("classifier.",)

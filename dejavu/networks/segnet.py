@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .backbones import segnet as parts
+from .backbones import segnet
 from .layers.sizes import pad
 
-SEVERAL_TASKS = True
+MULTITASK = True
 
 
 def build(
@@ -33,11 +33,11 @@ def build(
         unit: undo ImageNet's normalisation first, because the public code gives images in [0, 1].
     """
     network = SegNet(num_classes, width, depth, unit)
-    parts.start(network)
+    segnet.start(network)
     return network
 
 
-class SegNet(parts.TrunkNetwork):
+class SegNet(segnet.TrunkNetwork):
     """Five stages down and five up, which all tasks share, and a 3x3 and a 1x1 convolution for each task.
 
     Inputs whose sides are no multiples of 32 are padded with their border, and the predictions cropped.
@@ -50,22 +50,22 @@ class SegNet(parts.TrunkNetwork):
         super().__init__(num_classes, width, depth, unit)
         filters = self.trunk.filters[0]
         self.heads = nn.ModuleDict(
-            {task: parts.head(filters, count) for task, count in self.channels.items()}
+            {task: segnet.head(filters, count) for task, count in self.channels.items()}
         )
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
-        """Predictions of normalised images (N, 3, H, W): (N, K, H, W), of several tasks by their names.
+        """Predictions of normalised images (N, 3, H, W): (N, K, H, W), by task where there is more than one.
 
-        Of several tasks, in training mode, also "features": the bottleneck (N, F, H/32, W/32), rounded up.
+        With more than one task, in training mode also "features": the bottleneck (N, F, H/32, W/32).
         """
         size = (images.shape[-2], images.shape[-1])
-        x, places = self.unit(pad(images, parts.MULTIPLE)), []
+        x, indices = self.unit(pad(images, segnet.MULTIPLE)), []
         for stage in self.trunk.encoder:
-            x, place = parts.pool(stage(x)[1])
-            places.append(place)
+            x, index = segnet.pool(stage(x)[1])
+            indices.append(index)
         features = x
-        for stage, place in zip(self.trunk.decoder, reversed(places), strict=True):
-            x = stage(parts.unpool(x, place))[1]
+        for stage, index in zip(self.trunk.decoder, reversed(indices), strict=True):
+            x = stage(segnet.unpool(x, index))[1]
         # Deployed, and counted, is the published network; in training the heads are taken together.
-        maps = parts.predict(dict(self.heads.items()), x, joined=self.training)
+        maps = segnet.predict(dict(self.heads.items()), x, joined=self.training)
         return self.output(maps, features, size)

@@ -20,7 +20,7 @@ from .layers.pyramid import FeaturePyramid, Rescale, SemanticHead
 from .layers.sizes import cut, fewer, pad, scaled
 from .pretrained import is_meta, load_pretrained, timm_hub
 
-MULTIPLE = 32  # of an input side: the coarsest level's stride
+MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest level's stride
 M48 = ((96, 192, 384, 768), (8, 8, 24, 8))  # channels and blocks of PoolFormer-M48's stages
 TAPS = (3, 5, 7, 11)  # DenseCLIP's: the ViT's blocks, from 0, whose outputs are the four levels
 

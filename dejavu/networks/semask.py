@@ -3,7 +3,7 @@
 Jain et al., ICCV workshops 2023: 221.8 M parameters, 257.0 GMACs at 512x512 with 19 classes, which is the
 DejaVu paper's 258. Windows, weights of the loss and upsampling: Picsart-AI-Research/SeMask-Segmentation.
 There, the scale and the last projection both start at zero, which keeps them there; here the scale alone
-does, as the paper says.
+does, as in the paper.
 """
 
 from __future__ import annotations

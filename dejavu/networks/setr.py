@@ -17,7 +17,7 @@ from ..registry import PositiveInt, Share
 from .backbones.vit import PATCH, features, load_vit, vit_b16
 from .layers.sizes import cut, pad, scaled
 
-MULTIPLE = 32  # of an input side, as of all networks here
+MULTIPLE = 32  # input sides are padded to multiples of it, as in all networks here
 TAPS = (2, 5, 8, 11)  # the blocks, from 0, whose outputs are aggregated
 LEVELS = tuple(f"level{number}" for number in range(1, len(TAPS) + 1))
 

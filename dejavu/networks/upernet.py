@@ -17,7 +17,7 @@ from ..registry import PositiveInt, Share
 from .backbones.vit import features, load_vit, vit_b16
 from .layers.sizes import cut, pad, scaled
 
-MULTIPLE = 32  # of an input side: the coarsest level's stride
+MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest level's stride
 TAPS = (2, 5, 8, 11)  # the ViT's blocks, from 0, whose outputs are the four levels
 SCALES = (4.0, 2.0, 1.0, 0.5)  # from stride 16 to the levels' strides
 

@@ -206,6 +206,8 @@ def _meaning(run: Run, report: dict[str, Any]) -> dict[str, Any]:
     read = {}
     if run.train.coarse:
         read["categories"] = report.get("categories")
-    if registry.reads_classes(run.network.module) or (run.dejavu is not None and run.dejavu.text is not None):
+    if registry.takes_class_names(run.network.module) or (
+        run.dejavu is not None and run.dejavu.text is not None
+    ):
         read["classes"] = report["classes"]
     return read

@@ -1,8 +1,8 @@
 """COCO's panoptic format: a JSON file and, for each image, a PNG of segment ids.
 
-In a PNG (8-bit RGB) a pixel's id is R + 256 G + 65536 B; 0 is void. The JSON's `annotations` say of each
-image which PNG it has and what its segments are: `id`, `category_id`, and `iscrowd` where things are not told
-apart. Ground truth has `categories` and `images` too; a prediction's file needs neither.
+In a PNG (8-bit RGB) a pixel's id is R + 256 G + 65536 B; 0 is void. The JSON's `annotations` have for each
+image its PNG and its segments: `id`, `category_id`, and `iscrowd` where things are not separated. Ground truth
+has `categories` and `images` too; a prediction's file needs neither.
 Format: https://cocodataset.org/#format-data (4. Panoptic Segmentation).
 
 One rule for ground truth and predictions: every id in a PNG is 0 or in the JSON, and every segment in the
@@ -32,7 +32,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class Category(NamedTuple):
-    """What a segment may be of."""
+    """A category of segments."""
 
     id: int
     """the number that files give it, which need not be consecutive"""
@@ -40,7 +40,7 @@ class Category(NamedTuple):
     thing: bool
     """whether it can be counted; what cannot is stuff"""
     colour: tuple[int, int, int] = (0, 0, 0)
-    """RGB; black where a file says none"""
+    """RGB; black where a file has none"""
 
 
 class Entry(NamedTuple):
@@ -48,9 +48,9 @@ class Entry(NamedTuple):
 
     image_id: int | str
     file_name: str
-    """of the PNG, in the folder that belongs to the JSON"""
+    """the PNG's name in the folder that belongs to the JSON"""
     segments: dict[int, Segment]
-    """by id; a segment's category is the place in `Panoptic.categories`"""
+    """by id; a segment's category is its index in `Panoptic.categories`"""
 
 
 class Panoptic(NamedTuple):
@@ -64,7 +64,7 @@ class Panoptic(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How much of an image a segment is."""
+    """The area and the box of a segment."""
 
     area: int
     """pixels"""
@@ -83,11 +83,11 @@ def read_panoptic(path: Path, categories: Sequence[Category] | None = None) -> P
         raise DejavuError(f"{path} is not in COCO's panoptic format: it is no JSON object")
     if categories is None:
         categories = _categories(path, _list(path, content, "categories"))
-    places = {category.id: place for place, category in enumerate(categories)}
+    indices = {category.id: index for index, category in enumerate(categories)}
     entries: dict[int | str, Entry] = {}
     pngs: set[str] = set()
     for number, item in enumerate(_list(path, content, "annotations")):
-        entry = _entry(f"{path}, annotation {number}", item, places)
+        entry = _entry(f"{path}, annotation {number}", item, indices)
         if entry.image_id in entries:
             raise DejavuError(f"{path} has two annotations of image {entry.image_id}")
         if entry.file_name in pngs:
@@ -100,16 +100,16 @@ def read_panoptic(path: Path, categories: Sequence[Category] | None = None) -> P
 def _list(path: Path, content: dict[str, Any], key: str) -> list[Any]:
     if not isinstance(content.get(key), list):
         raise DejavuError(f"{path} is not in COCO's panoptic format: it has no list '{key}'")
-    found: list[Any] = content[key]
-    return found
+    result: list[Any] = content[key]
+    return result
 
 
 def _get(where: str, item: Any, key: str, kind: type | tuple[type, ...], what: str) -> Any:
     """`item[key]`, which must be of `kind`; `where` and `what` are for the sentence if it is not."""
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
-        said = "has no" if value is None else f"has {value!r} as"
-        raise DejavuError(f"{where} {said} '{key}', which must be {what}")
+        problem = "has no" if value is None else f"has {value!r} as"
+        raise DejavuError(f"{where} {problem} '{key}', which must be {what}")
     return value
 
 
@@ -129,17 +129,17 @@ def _plain_name(where: str, item: Any) -> str:
 
 
 def _categories(path: Path, items: list[Any]) -> tuple[Category, ...]:
-    found: dict[int, Category] = {}
+    result: dict[int, Category] = {}
     for number, item in enumerate(items):
         where = f"{path}, category {number}"
         id_ = _get(where, item, "id", int, "a whole number")
         name = _get(where, item, "name", str, "a text")
-        if id_ in found:
+        if id_ in result:
             raise DejavuError(f"{path} has two categories with the id {id_}")
-        found[id_] = Category(id_, name, _flag(where, item, "isthing"), _colour(where, item))
-    if not 0 < len(found) <= MOST:
-        raise DejavuError(f"{path} has {len(found)} categories, and 1 to {MOST} are needed")
-    return tuple(found.values())
+        result[id_] = Category(id_, name, _flag(where, item, "isthing"), _colour(where, item))
+    if not 0 < len(result) <= MOST:
+        raise DejavuError(f"{path} has {len(result)} categories, and 1 to {MOST} are needed")
+    return tuple(result.values())
 
 
 def _colour(where: str, item: dict[str, Any]) -> tuple[int, int, int]:
@@ -150,7 +150,7 @@ def _colour(where: str, item: dict[str, Any]) -> tuple[int, int, int]:
     return value[0], value[1], value[2]
 
 
-def _entry(where: str, item: Any, places: Mapping[int, int]) -> Entry:
+def _entry(where: str, item: Any, indices: Mapping[int, int]) -> Entry:
     image_id = _get(where, item, "image_id", (int, str), "a whole number or a text")
     name = _plain_name(where, item)
     segments: dict[int, Segment] = {}
@@ -162,21 +162,21 @@ def _entry(where: str, item: Any, places: Mapping[int, int]) -> Entry:
         if id_ in segments:
             raise DejavuError(f"{inside} is there twice")
         category = _get(inside, segment, "category_id", int, "a whole number")
-        if category not in places:
-            raise DejavuError(f"{inside} has the category_id {category}, not one of the {len(places)} known")
-        segments[id_] = Segment(places[category], _flag(inside, segment, "iscrowd", 0))
+        if category not in indices:
+            raise DejavuError(f"{inside} has the category_id {category}, not one of the {len(indices)} known")
+        segments[id_] = Segment(indices[category], _flag(inside, segment, "iscrowd", 0))
     return Entry(image_id, name, segments)
 
 
 def _images(path: Path, content: dict[str, Any]) -> dict[int | str, str]:
-    found: dict[int | str, str] = {}
+    result: dict[int | str, str] = {}
     for number, item in enumerate(_list(path, content, "images") if "images" in content else []):
         where = f"{path}, image {number}"
         id_ = _get(where, item, "id", (int, str), "a whole number or a text")
-        if id_ in found:
+        if id_ in result:
             raise DejavuError(f"{path} has two images with the id {id_}")
-        found[id_] = _plain_name(where, item)
-    return found
+        result[id_] = _plain_name(where, item)
+    return result
 
 
 def read_ids(path: Path) -> np.ndarray:
@@ -213,13 +213,13 @@ def extents(ids: np.ndarray) -> dict[int, Extent]:
     >>> extents(np.array([[0, 7, 7], [0, 7, 0]]))
     {7: Extent(area=3, box=(1, 0, 2, 2))}
     """
-    found = {}
+    result = {}
     for id_ in np.unique(ids[ids > 0]).tolist():
         rows, columns = np.nonzero(ids == id_)
         left, top = int(columns.min()), int(rows.min())
         box = (left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top)
-        found[id_] = Extent(len(rows), box)
-    return found
+        result[id_] = Extent(len(rows), box)
+    return result
 
 
 def as_colours(ids: np.ndarray) -> np.ndarray:
@@ -266,11 +266,11 @@ def write_panoptic(
 def _annotation(entry: Entry, categories: Sequence[Category], sizes: Mapping[int, Extent]) -> dict[str, Any]:
     segments: list[dict[str, Any]] = []
     for id_, segment in entry.segments.items():
-        said = {
+        identity = {
             "id": id_,
             "category_id": categories[segment.category].id,
             "iscrowd": int(segment.crowd),
         }
         measured = {"area": sizes[id_].area, "bbox": list(sizes[id_].box)} if id_ in sizes else {}
-        segments.append(said | measured)
+        segments.append(identity | measured)
     return {"image_id": entry.image_id, "file_name": entry.file_name, "segments_info": segments}

@@ -18,9 +18,9 @@ LARGEST = 100_000_000
 
 _CHUNK = 1 << 20
 _CHANNELS = {2: 3, 4: 2, 6: 4}
-"""of a PNG's colour types, where there are several"""
+"""channels of a PNG's colour types that have more than one"""
 _PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
-"""of an interlaced PNG (Adam7): the first of its rows and every how many, and the same of columns"""
+"""the passes of an interlaced PNG (Adam7): first row, step of rows, first column, step of columns"""
 _DEEP = re.compile(r"\b(RGB|RGBA|RGBX|LA?|CMYK);16")
 """raw modes such as "RGB;16B": Pillow would cut such colours to 8 bits"""
 _TURNED = range(2, 9)
@@ -85,17 +85,17 @@ def _check_rows(path: Path) -> None:
     expected = sum(
         rows * (1 + (columns * bits + 7) // 8) for rows, columns in _grids(width, height, bool(interlaced))
     )
-    found, place, unpacked = 0, 8, zlib.decompressobj()
-    while place + 8 <= len(content) and found < expected:
-        length, kind = struct.unpack(">I4s", content[place : place + 8])
+    present, position, unpacked = 0, 8, zlib.decompressobj()
+    while position + 8 <= len(content) and present < expected:
+        length, kind = struct.unpack(">I4s", content[position : position + 8])
         if kind == b"IDAT":
-            data = content[place + 8 : place + 8 + length]
-            while data and found < expected:
-                found += len(unpacked.decompress(data, _CHUNK))
+            data = content[position + 8 : position + 8 + length]
+            while data and present < expected:
+                present += len(unpacked.decompress(data, _CHUNK))
                 data = unpacked.unconsumed_tail
-        place += 12 + length
-    if found < expected:
-        raise ValueError(f"{found} of {expected} bytes of its rows are there")
+        position += 12 + length
+    if present < expected:
+        raise ValueError(f"{present} of {expected} bytes of its rows are there")
 
 
 def _grids(width: int, height: int, interlaced: bool) -> list[tuple[int, int]]:
@@ -155,10 +155,10 @@ def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str =
 
 def _spans(values: Iterable[int]) -> str:
     """Whole numbers as spans: '0..10, 255'."""
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for value in sorted(values):
-        if found and value == found[-1][1] + 1:
-            found[-1][1] = value
+        if spans and value == spans[-1][1] + 1:
+            spans[-1][1] = value
         else:
-            found.append([value, value])
-    return ", ".join(f"{low}..{high}" if low < high else str(low) for low, high in found)
+            spans.append([value, value])
+    return ", ".join(f"{low}..{high}" if low < high else str(low) for low, high in spans)

@@ -1,16 +1,17 @@
 """Surface normals from a depth map that is known in coarse steps.
 
-NYUD-v2's depth is at hand in steps of 3.9 cm only, and the slopes of such stairs say nothing. So the surface
-between the steps is found first: of all inverse depths that fall into every pixel's step, one with small
-second differences. Inverse depth, because a plane's is linear in the image, so that walls and floors cost
-nothing. Neighbours that lie more than a step apart may belong to different things and are not tied together.
+NYUD-v2's depth is at hand in steps of 3.9 cm only, and the slopes of such stairs have no meaning. So the
+surface between the steps is computed first: of all inverse depths that fall into every pixel's step, one with
+small second differences. Inverse depth, because a plane's is linear in the image, so that walls and floors
+cost nothing. Neighbours that lie more than a step apart may belong to different things and are not tied
+together.
 
 Against the one official map at hand (frame 3, Ladicky's) the mean error is 10.0 degrees and the median 4.9;
 differences of the steps are 28.6 and 16.3 degrees off. The numbers below were chosen on that frame and on
 rendered scenes, at 320x240 pixels. The official file's depth is finer, and still has the steps of the sensor.
 
 Convention, here and wherever this project has normals: unit vectors in camera coordinates, x right, y down,
-z forward, that point towards the camera (the z of what is seen is mostly negative); (0, 0, 0) = none.
+z forward, that point towards the camera (z is mostly negative); (0, 0, 0) = none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from scipy import ndimage
 
 LEVELS = 4
-"""of the pyramid that the solution comes down through; the coarsest has every eighth pixel"""
+"""levels of the pyramid of resolutions; the coarsest has every eighth pixel"""
 ITERATIONS = 50
 """a level. More follow the noise of the measurement, and are less like the official normals."""
 SMOOTHING = 3.0
@@ -38,7 +39,7 @@ class Camera(NamedTuple):
 
 
 class _Ties(NamedTuple):
-    """Whether pixels lie within a step of each other: of one surface, as far as one can tell."""
+    """Neighbouring pixels that lie within a step of each other: probably of one surface."""
 
     across: np.ndarray
     """bool (H, W - 1): each pixel and the one to its right"""
@@ -56,7 +57,7 @@ def from_depth(depth: np.ndarray, camera: Camera, step: Step = 0.0, finer: int =
         step: the width in metres of the interval around each depth in which the true one lies, one for all or
             float32 (H, W); 0 takes the depth as exact.
         finer: how many times as many pixels a side has as one of 320x240, a power of 2: what is smoothed
-            is then as large a part of the image as there.
+            is then as large a share of the image as there.
     """
     valid = depth > 0
     if not valid.any():
@@ -86,7 +87,7 @@ def _filled(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _ties(depth: np.ndarray, valid: np.ndarray, step: Step, unknown: bool) -> _Ties:
-    """Which neighbours are tied; `unknown` says it of pairs of which one's depth is unknown."""
+    """Return which neighbours are tied; `unknown` is the answer for pairs with an unknown depth."""
     right = below = 1.5 * step if np.any(step) else np.inf  # depths are whole steps apart
     if isinstance(step, np.ndarray):
         right, below = 1.5 * np.maximum(step[:, 1:], step[:, :-1]), 1.5 * np.maximum(step[1:], step[:-1])
@@ -118,8 +119,8 @@ def _smoothest(depth: np.ndarray, valid: np.ndarray, step: Step, levels: int) ->
 
 def _doubled(coarse: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """`coarse` at twice the resolution: its pixels are every other one of the result, linear between them."""
-    places = np.meshgrid(*(np.arange(length) / 2 for length in shape), indexing="ij")
-    return ndimage.map_coordinates(coarse, places, order=1, mode="nearest", output=np.float32)
+    coordinates = np.meshgrid(*(np.arange(length) / 2 for length in shape), indexing="ij")
+    return ndimage.map_coordinates(coarse, coordinates, order=1, mode="nearest", output=np.float32)
 
 
 def _descend(low: np.ndarray, high: np.ndarray, start: np.ndarray, ties: _Ties) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Colours for classes that come without any: as far from each other as they can be, always the same."""
+"""Colours for classes that have none: as different as they can be, and always the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-_STEP = 15  # of the grid of colours to choose from: 18 levels a channel
+_STEP = 15  # between the colours to choose from: 18 levels a channel
 _TAKEN = ((0, 0, 0), (255, 255, 255))  # black and white stay free for what is not a class
 
 Colour = tuple[int, int, int]
@@ -37,7 +37,7 @@ def distinct(count: int) -> tuple[Colour, ...]:
 
 
 def _distance(colours: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """How different `colours` (N, 3) look from `one` (3,), int64 (N,)."""
+    """Return how different `colours` (N, 3) look from `one` (3,), int64 (N,)."""
     red = colours[:, 0] + one[0]  # twice the mean
     square = (colours - one) ** 2
     weighted: np.ndarray = (1024 + red) * square[:, 0] + 2048 * square[:, 1] + (1534 - red) * square[:, 2]

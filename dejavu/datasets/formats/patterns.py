@@ -11,7 +11,7 @@ from ...errors import DejavuError
 
 
 def fault(pattern: str, braces: set[str]) -> str | None:
-    """What a pattern should be, if it is not that; `braces` are those that it may have.
+    """Describe what a pattern should be, None where it is right; `braces` are those that it may have.
 
     >>> fault("images/{split}/{name}.jpg", {"{split}", "{name}"})
     >>> fault("images/{splt}/{name}.jpg", {"{split}", "{name}"})
@@ -30,30 +30,30 @@ def fault(pattern: str, braces: set[str]) -> str | None:
 def find(root: Path, pattern: str, where: str) -> dict[str, Path]:
     """The files below `root` that fit, by what stands for {name}, which may go through sub-folders.
 
-    `*` is anything within one part of a path. Raises DejavuError, with the key `where`, for two files of one
-    name.
+    `*` is anything within one component of a path. Raises DejavuError, with the key `where`, for two files of
+    one name.
     """
-    found: dict[str, Path] = {}
-    parts = re.split(r"(\{name\}|\*)", pattern)
+    result: dict[str, Path] = {}
+    pieces = re.split(r"(\{name\}|\*)", pattern)
     special = {"{name}": "(?P<name>.+)", "*": "[^/]*"}
-    form = re.compile("".join(special.get(part, re.escape(part)) for part in parts))
-    fixed = Path(parts[0]).parts if parts[0].endswith("/") else Path(parts[0]).parts[:-1]
+    form = re.compile("".join(special.get(piece, re.escape(piece)) for piece in pieces))
+    fixed = Path(pieces[0]).parts if pieces[0].endswith("/") else Path(pieces[0]).parts[:-1]
     for path in _files(root.joinpath(*fixed)):
         match = form.fullmatch(path.relative_to(root).as_posix())
-        if match and found.setdefault(match["name"], path) != path:
-            both = f"{found[match['name']]} and {path}"
+        if match and result.setdefault(match["name"], path) != path:
+            both = f"{result[match['name']]} and {path}"
             raise DejavuError(f"{both} are both '{match['name']}': {where} must find one of them only")
-    return found
+    return result
 
 
 def _files(folder: Path) -> Iterator[Path]:
     """All files below a folder, without hidden ones; links are followed, each folder once."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
+    visited = set()
+    for current, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+        yield from (Path(current, name) for name in sorted(files) if not name.startswith("."))

@@ -18,7 +18,7 @@ TO_13 = (
 """the class of 13 that each class of 40 belongs to"""
 
 LABELS = 894
-"""of the official file, numbered from 1; 0 is unlabelled"""
+"""labels of the official file, numbered from 1; 0 is unlabelled"""
 FRAMES = 1449
 
 _ALONE = (

@@ -1,4 +1,4 @@
-"""What the PNG files of NYU Depth v2 in the mirror's form hold, and the other way for scenes rendered so.
+"""The codes in the PNG files of NYU Depth v2 in the mirror's form: decoded, and encoded for rendered scenes.
 
 See png.py for the layout.
 """
@@ -56,7 +56,7 @@ def read_normals(path: Path) -> np.ndarray:
 
 
 def encode_label(train_ids: np.ndarray) -> np.ndarray:
-    """Of 40 classes, uint8 (H, W), the first of each that `decode_label` reads as `train_ids`."""
+    """Encode train ids (H, W) as uint8: the first of the 40 classes that `decode_label` reads as each."""
     table = np.full(256, VOID[1], np.uint8)
     table[: max(TO_13) + 1] = [TO_13.index(number) for number in range(max(TO_13) + 1)]
     return table[train_ids]

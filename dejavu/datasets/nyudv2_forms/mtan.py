@@ -41,7 +41,7 @@ AGREEMENT = 0.75
 
 
 def held(raw: Path) -> bool:
-    """Whether a folder has this form of the data."""
+    """Return whether a folder has this form of the data."""
     return any((raw / folder / "image").is_dir() for folder in FOLDERS.values())
 
 
@@ -54,8 +54,8 @@ def bring(folder: Path, raw: Path) -> list[str]:
 
 def files(raw: Path) -> list[str]:
     """The paths below `raw` of all its files."""
-    found = [raw / FOLDERS[split] / kind / f"{n}.npy" for split, n in _all() for kind in KINDS]
-    return sorted(path.relative_to(raw).as_posix() for path in found)
+    result = [raw / FOLDERS[split] / kind / f"{n}.npy" for split, n in _all() for kind in KINDS]
+    return sorted(path.relative_to(raw).as_posix() for path in result)
 
 
 def _all() -> list[tuple[str, int]]:
@@ -67,15 +67,15 @@ def find_pairs(raw: Path, split: str) -> list[Pair]:
 
     Raises DejavuError where a file is missing, or the normals do not fit the depth however they are turned.
     """
-    found = []
+    result = []
     for n in range(COUNTS[split]):
         image, label, depth, normals = (raw / FOLDERS[split] / kind / f"{n}.npy" for kind in KINDS)
         for path in (image, label, depth, normals):
             if not path.is_file():
                 raise DejavuError(f"{path} is missing: MTAN's release has {COUNTS[split]} of them")
-        found.append(Pair(f"{n:04d}", image, label, depth, normals))
+        result.append(Pair(f"{n:04d}", image, label, depth, normals))
     axes(raw / FOLDERS["train"])
-    return found
+    return result
 
 
 def decode_image(path: Path) -> Image.Image:
@@ -116,10 +116,10 @@ def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
 
 @cache
 def axes(folder: Path) -> tuple[list[int], list[int]]:
-    """Which channels of the stored normals are x, y and z, and with which signs.
+    """Return which channels of the stored normals are x, y and z, and with which signs.
 
-    Of all 48 ways to lay the axes the one is taken in which the stored normals of some frames agree best with
-    those that their depth has. Raises DejavuError where even these do not.
+    Of the 48 possible axes those are taken with which the stored normals of some frames agree best with those
+    of their depth. Raises DejavuError where even these do not.
     """
     moments, known = np.zeros((3, 3)), 0  # stored channel by derived axis
     for n in np.unique(np.linspace(0, COUNTS["train"] - 1, COMPARED).astype(int)).tolist():

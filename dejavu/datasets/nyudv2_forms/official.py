@@ -35,7 +35,7 @@ REMARKS: tuple[str, ...] = (
 )
 SIZE = (480, 640)
 CAMERA = Camera(518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465)
-"""of the colour images, onto which depth was projected: the authors' calibration"""
+"""the camera of the colour images, onto which depth was projected: the authors' calibration"""
 QUANTUM = 1 / 351.3
 """1/m: the inverse depths that one step of disparity covers"""
 
@@ -48,7 +48,7 @@ _KEYS: dict[str, tuple[tuple[int, ...], str]] = {
 
 
 def held(raw: Path) -> bool:
-    """Whether a folder has this form of the data."""
+    """Return whether a folder has this form of the data."""
     return (raw / FILE).is_file()
 
 
@@ -120,12 +120,12 @@ def _opened(path: Path) -> Iterator[Any]:
 def _check(path: Path, file: Any, key: str, shape: tuple[int, ...], dtype: str) -> None:
     import h5py
 
-    found = file.get(key)
-    if not isinstance(found, h5py.Dataset):
+    array = file.get(key)
+    if not isinstance(array, h5py.Dataset):
         raise DejavuError(f"{path} has no array '{key}', which the official file has")
-    if found.shape != shape or found.dtype != dtype:
+    if array.shape != shape or array.dtype != dtype:
         raise DejavuError(
-            f"{path} has '{key}' of {found.dtype} {list(found.shape)}, and in the official file it is "
+            f"{path} has '{key}' of {array.dtype} {list(array.shape)}, and in the official file it is "
             f"{dtype} {list(shape)}"
         )
 

@@ -36,23 +36,23 @@ REMARKS: tuple[str, ...] = (
 SPLITS = ("train", "test")
 FOLDERS = ("rgb", "label40", "depth", "normals")
 CAMERA = Camera(259.42895, 259.7348, 162.2912, 126.3681)
-"""of the images of 320x240: the authors' calibration at 640x480, of which every other pixel is taken"""
+"""the camera of the images of 320x240, every other pixel of the authors' calibration at 640x480"""
 SIZE = (240, 320)
 
 
 def held(raw: Path) -> bool:
-    """Whether a folder has this form of the data."""
+    """Return whether a folder has this form of the data."""
     return any((raw / f"{split}.txt").is_file() or (raw / split / "rgb").is_dir() for split in SPLITS)
 
 
 def bring(folder: Path, raw: Path) -> list[str]:
     """Copy the mirror's files with their checksums, and remove others of the same folders."""
-    found = mirror.copy_all(folder, raw, keep=_is_ours)
+    result = mirror.copy_all(folder, raw, keep=_is_ours)
     for split in SPLITS:
         for path in [path for kind in FOLDERS for path in (raw / split / kind).glob("*")]:
-            if path.relative_to(raw).as_posix() not in found:
+            if path.relative_to(raw).as_posix() not in result:
                 os.unlink(path)
-    return sorted(found)
+    return sorted(result)
 
 
 def _is_ours(name: str) -> bool:
@@ -64,10 +64,10 @@ def _is_ours(name: str) -> bool:
 
 def files(raw: Path) -> list[str]:
     """The paths below `raw` of all its files."""
-    found = [raw / f"{split}.txt" for split in SPLITS]
+    result = [raw / f"{split}.txt" for split in SPLITS]
     for pair in (pair for split in SPLITS for pair in find_pairs(raw, split)):
-        found += [path for path in (pair.image, pair.label, pair.depth, pair.normals) if path is not None]
-    return sorted(path.relative_to(raw).as_posix() for path in found)
+        result += [path for path in (pair.image, pair.label, pair.depth, pair.normals) if path is not None]
+    return sorted(path.relative_to(raw).as_posix() for path in result)
 
 
 def find_pairs(raw: Path, split: str) -> list[Pair]:
@@ -88,14 +88,14 @@ def find_pairs(raw: Path, split: str) -> list[Pair]:
 
 
 def _pair(folder: Path, name: str, given: bool) -> Pair:
-    found = [path for end in (".jpg", ".png") if (path := folder / "rgb" / f"{name}{end}").is_file()]
-    if not found:
+    result = [path for end in (".jpg", ".png") if (path := folder / "rgb" / f"{name}{end}").is_file()]
+    if not result:
         raise DejavuError(f"{folder / 'rgb' / name}.jpg (or .png) is missing, though {folder}.txt lists it")
     label, depth, normals = (folder / kind / f"{name}.png" for kind in FOLDERS[1:])
     for path in (label, depth, normals) if given else (label, depth):
         if not path.is_file():
             raise DejavuError(f"{path} is missing: it belongs to an image that {folder}.txt lists")
-    return Pair(name, found[0], label, depth, normals if given else None)
+    return Pair(name, result[0], label, depth, normals if given else None)
 
 
 def decode_image(path: Path) -> Image.Image:

@@ -67,7 +67,7 @@ def _chosen(
 
 
 def _fault(entry: zipfile.ZipInfo, path: str) -> str | None:
-    """Why an entry is not unpacked, if it is not."""
+    """Describe why an entry is not unpacked; None where it is."""
     name = PurePosixPath(path)
     if name.is_absolute() or ".." in name.parts or "\\" in path or ":" in path or not name.parts:
         return "leads out of the folder"

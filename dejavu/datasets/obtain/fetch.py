@@ -1,4 +1,4 @@
-"""Fetching files over HTTP: resumed, verified, several at a time.
+"""Fetching files over HTTP: resumed, verified, in parallel.
 
 The standard library does it in these few lines; pooch and requests do not resume, and either would
 be one more dependency.
@@ -74,8 +74,8 @@ def fetch(
     """Make `path` the file at `url` with the checksum `digest` by `algorithm` (a name of hashlib).
 
     With a `description` a bar shows how much is still to come, in quarters of a mebibyte.
-    A file that has the checksum already is left alone. An unfinished one (`<path>.part`) is gone on
-    with. Errors that may pass are tried again `attempts` times in all, after `pause`, 2 `pause`, ...
+    A file that has the checksum already is left alone. An unfinished one (`<path>.part`) is
+    continued. Errors that may pass are tried again `attempts` times in all, after `pause`, 2 `pause`, ...
     seconds, unless `stop` is set. Raises DejavuError when the file cannot be had, has more than `largest`
     bytes (a server may send without end) or another checksum; a wrong file is not kept.
     """
@@ -88,14 +88,14 @@ def fetch(
     resumed = part.exists()
     tries = _Tries(timeout, attempts, pause, stop or threading.Event(), description, largest)
     _transfer(url, part, tries)
-    found = _checksum(part, algorithm)
-    if resumed and found != digest:  # it went on from a part of something else: once more, from the start
+    actual = _checksum(part, algorithm)
+    if resumed and actual != digest:  # it continued another file: once more, from the start
         part.unlink()
         _transfer(url, part, tries)
-        found = _checksum(part, algorithm)
-    if found != digest:
+        actual = _checksum(part, algorithm)
+    if actual != digest:
         part.unlink()
-        raise DejavuError(f"{url} has {algorithm} {found} where {digest} was expected; the file was removed")
+        raise DejavuError(f"{url} has {algorithm} {actual} where {digest} was expected; the file was removed")
     os.replace(part, path)
 
 
@@ -144,7 +144,7 @@ def _receive(url: str, part: Path, tries: _Tries) -> None:
                         raise DejavuError(f"{url} is not fetched: it has more than {tries.largest} bytes")
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and have:  # nothing there to go on with: start over
+        if error.code == 416 and have:  # the server has nothing more: start over
             part.unlink()
             raise _Interrupted("the server has no more than what was fetched") from None
         if error.code in _PASSING:
@@ -169,7 +169,7 @@ def _chunks(answer: Any, start: int, total: int | None, description: str) -> Ite
 
 
 def _extent(answer: Any, have: int) -> tuple[int, int | None]:
-    """Where the answer's bytes begin, and the full length of the file if the server says it."""
+    """Return where the answer's bytes begin, and the file's full length, None where it is unknown."""
     length = answer.headers.get("Content-Length")
     whole = int(length) if length and length.isdigit() else None
     if answer.status != 206:

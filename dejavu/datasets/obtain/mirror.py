@@ -1,6 +1,6 @@
 """A local copy of the data, for machines without internet: `$DEJAVU_MIRROR/<dataset>/`.
 
-Its SHA256SUMS (lines of checksum and path, as sha256sum writes them) says what belongs to it.
+Its SHA256SUMS (lines of checksum and path, as sha256sum writes them) lists its files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_checksums(path: Path) -> dict[str, str]:
         raise DejavuError(f"{path} is missing: it says which files belong to the data set") from None
     except UnicodeDecodeError:
         raise DejavuError(f"{path} is not a text file of checksums") from None
-    found = {}
+    checksums = {}
     for number, line in enumerate(lines, 1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         if not match:
@@ -48,8 +48,8 @@ def read_checksums(path: Path) -> dict[str, str]:
         name = PurePosixPath(match[2])
         if name.is_absolute() or ".." in name.parts:
             raise DejavuError(f"{path}, line {number}: '{match[2]}' leads out of the folder")
-        found[str(name)] = match[1]
-    return found
+        checksums[str(name)] = match[1]
+    return checksums
 
 
 def copy_all(folder: Path, target: Path, keep: Callable[[str], bool] = lambda name: True) -> dict[str, str]:

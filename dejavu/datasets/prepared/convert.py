@@ -89,11 +89,11 @@ def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) 
     """Decode a pair and bring it to `size` (see sizes.py); raises DejavuError that names the file.
 
     Images are averaged over the area that becomes a pixel (PIL's bilinear filter, which widens when
-    it shrinks), labels take the nearest value. So do depth and normals: then all that is said of a pixel is
-    true of one and the same point, and no depth is invented between a thing and what is behind it.
+    it shrinks), labels take the nearest value. So do depth and normals: then all values of a pixel
+    belong to the same point, and no depth is invented between a thing and what is behind it.
     Of a panoptic map, too, the code of one point is taken: a segment that has none of the points is gone from
     the image, and the others keep their numbers.
-    With `whole_targets` labels and what else there is stay as they are: what is measured is measured there.
+    With `whole_targets` labels and the other targets keep their size: metrics are computed there.
     """
     image = dataset.decode_image(pair.image)
     panoptic = None if dataset.decode_panoptic is None else dataset.decode_panoptic(pair)
@@ -151,7 +151,7 @@ def _decoded(
 
 
 def _threads() -> int:
-    """As many as the job was given cores (macOS does not say), and no more than help."""
+    """Return as many threads as the job has cores, at most 8: more do not help. macOS tells the machine's."""
     given = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return min(8, len(given))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 
 def sizes_file(path: Path) -> Path:
-    """Where the sizes of the items of a flat file are kept.
+    """Return the path of the sizes of a flat file's items.
 
     >>> sizes_file(Path("train_images.npy")).name
     'train_images_sizes.npy'

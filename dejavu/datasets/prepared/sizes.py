@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def is_fixed(size: Size) -> bool:
-    """Whether all images become one size, [height, width]."""
+    """Return whether all images become one size, [height, width]."""
     return isinstance(size, tuple | list)
 
 
@@ -72,7 +72,7 @@ def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @cache
 def _indices(old: int, new: int) -> np.ndarray:
-    """Which of `old` pixels in a row PIL takes for each of `new`."""
+    """Return which of `old` pixels in a row PIL takes for each of `new`."""
     import numpy as np
     from PIL import Image
 

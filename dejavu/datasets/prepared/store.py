@@ -82,13 +82,12 @@ UNKNOWN = {task.array: IGNORE if task.unknown is None else task.unknown for task
 def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
     """`report.json` of a prepared dataset, which must be what params.yaml's `part` asks for, if given.
 
-    Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate,
-    size, unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and
-    ignored_share. Where the dataset has more than labels, `targets` names what, and each split has a part for
-    each of them; where curves are not drawn on `val`, `validate` is the split (see `validation_split`); where
-    classes have categories, `categories` has that of each class, in the order of `classes`; where there are
-    panoptic maps, `things` has for each class whether it can be counted.
-    Raises DejavuError with the command that makes it.
+    Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate, size,
+    unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and ignored_share. Where
+    the dataset has more than labels, `targets` lists them, and each split has an entry for each; where curves
+    are not drawn on `val`, `validate` is the split (see `validation_split`); where classes have categories,
+    `categories` has that of each class, in the order of `classes`; where there are panoptic maps, `things`
+    has for each class whether it can be counted. Raises DejavuError with the command that makes it.
     """
     prepared = Path(prepared)
     path, again = prepared / "report.json", f"run {command(prepared)}"
@@ -96,9 +95,9 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
     if not _whole(report):
         raise DejavuError(f"{path} is not a report of `dejavu prepare`: {again} again")
     made = report["source"], report["size"]
-    asked = made if part is None else (part.source, as_plain(part.size))
-    if made != asked:
-        was, wanted = (f"'{source}' at {in_words(size)}" for source, size in (made, asked))
+    requested = made if part is None else (part.source, as_plain(part.size))
+    if made != requested:
+        was, wanted = (f"'{source}' at {in_words(size)}" for source, size in (made, requested))
         raise DejavuError(
             f"{path} was made from {was}, and params.yaml asks for {wanted}: "
             f"run {command(prepared, 'download')}, then {command(prepared)}"
@@ -107,7 +106,7 @@ def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
 
 
 def _whole(report: Any) -> bool:
-    """Whether a report has what is read from it later."""
+    """Return whether a report has all keys that are read from it later."""
 
     def holds(section: Any, kinds: Mapping[str, Any]) -> bool:
         return isinstance(section, dict) and all(isinstance(section.get(key), kinds[key]) for key in kinds)
@@ -150,7 +149,7 @@ def validation_split(report: dict[str, Any]) -> str:
 
 
 def command(prepared: Path, stage: str = "prepare") -> str:
-    """The command that makes a prepared dataset: data/<scale>/prepared/<dataset> says of which scale."""
+    """The command that makes a prepared dataset: the scale is in data/<scale>/prepared/<dataset>."""
     return f"`dejavu {stage} {prepared.name} --scale {prepared.absolute().parents[1].name}`"
 
 
@@ -164,7 +163,7 @@ def open_split(prepared: Path, split: str) -> Split:
     splits = report["splits"]
     if split not in splits:
         raise DejavuError(f"{prepared} has no split '{split}' ({nearest(split, splits)})")
-    said = splits[split]
+    entry = splits[split]
     names_file = prepared / f"{split}.txt"
     try:
         names = names_file.read_text(encoding="utf-8").splitlines()
@@ -172,23 +171,23 @@ def open_split(prepared: Path, split: str) -> Split:
         raise DejavuError(f"{names_file} is missing: run {command(prepared)} again") from None
     except UnicodeDecodeError:
         raise DejavuError(f"{names_file} is not text: run {command(prepared)} again") from None
-    if len(names) != said["count"]:
+    if len(names) != entry["count"]:
         raise DejavuError(
-            f"{names_file} has {len(names)} names, and report.json says {said['count']}: "
+            f"{names_file} has {len(names)} names, and report.json says {entry['count']}: "
             f"run {command(prepared)} again"
         )
-    arrays = {kind: _open(prepared / f"{split}_{kind}.npy", kind, said) for kind in _kinds(report)}
+    arrays = {kind: _open(prepared / f"{split}_{kind}.npy", kind, entry) for kind in _kinds(report)}
     more = {kind: array for kind, array in arrays.items() if kind not in Split._fields}
     return Split(names=names, **{kind: arrays[kind] for kind in arrays if kind not in more}, more=more)
 
 
-def _open(path: Path, kind: str, said: dict[str, Any]) -> Array:
-    """One of a split's arrays; `said` is what the report says of the split."""
-    if "sizes" not in said[kind]:
-        return _map(path, said[kind])
+def _open(path: Path, kind: str, entry: dict[str, Any]) -> Array:
+    """One of a split's arrays; `entry` is the split's entry in the report."""
+    if "sizes" not in entry[kind]:
+        return _map(path, entry[kind])
     again = f"run {command(path.parent)} again"
-    flat = _map(path, said[kind])
-    sizes = _map(sizes_file(path), {"shape": [said["count"], 2], "dtype": "int32"})
+    flat = _map(path, entry[kind])
+    sizes = _map(sizes_file(path), {"shape": [entry["count"], 2], "dtype": "int32"})
     try:
         return Ragged(path, sizes, KINDS[kind][1])
     except ValueError:
@@ -197,7 +196,7 @@ def _open(path: Path, kind: str, said: dict[str, Any]) -> Array:
         ) from None
 
 
-def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
+def _map(path: Path, entry: dict[str, Any]) -> np.ndarray:
     again = f"run {command(path.parent)} again"
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -207,39 +206,39 @@ def _map(path: Path, said: dict[str, Any]) -> np.ndarray:
         raise DejavuError(f"{path} is not a whole array: {again}") from None
     if not isinstance(array, np.ndarray):  # an archive of several arrays
         raise DejavuError(f"{path} is not a whole array: {again}")
-    if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
-        stored, expected = f"{array.dtype} {list(array.shape)}", f"{said['dtype']} {said['shape']}"
+    if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
+        stored, expected = f"{array.dtype} {list(array.shape)}", f"{entry['dtype']} {entry['shape']}"
         raise DejavuError(f"{path} is {stored}, and report.json says {expected}: {again}")
     return array
 
 
 def class_presence(split: Split, num_classes: int) -> np.ndarray:
-    """Which image has which class: bool (N, num_classes), whether a pixel of item n is of class k.
+    """Return which image has which class: bool (N, num_classes), True where a pixel of item n is of class k.
 
     Reads the split's labels once, item by item: about 1 ns a pixel. Raises DejavuError for a value that is
     neither below `num_classes` nor ignored.
     """
     present = np.zeros((len(split.names), num_classes), bool)
     for number, label in enumerate(split.labels):
-        seen = np.zeros(256, bool)
+        occurs = np.zeros(256, bool)
         values = label.reshape(-1)
-        seen[values[:1]] = True
-        seen[values[1:][values[1:] != values[:-1]]] = True  # where a run begins: labels have few of them
-        stray = np.flatnonzero(seen[num_classes:IGNORE])
+        occurs[values[:1]] = True
+        occurs[values[1:][values[1:] != values[:-1]]] = True  # where a run begins: labels have few of them
+        stray = np.flatnonzero(occurs[num_classes:IGNORE])
         if stray.size:
             raise DejavuError(
                 f"the label of '{split.names[number]}' has class {num_classes + int(stray[0])}, and the "
                 f"classes are 0 to {num_classes - 1}"
             )
-        present[number] = seen[:num_classes]
+        present[number] = occurs[:num_classes]
     return present
 
 
 def checksums(splits: dict[str, Any]) -> dict[str, list[str]]:
     """Checksums of the arrays of each split, and of the sizes of images where these differ."""
-    found = {}
+    result = {}
     for name, split in splits.items():
         arrays = [split[kind] for kind in KINDS if kind in split]
-        found[name] = [array["sha256"] for array in arrays]
-        found[name] += [array["sizes"]["sha256"] for array in arrays if "sizes" in array]
-    return found
+        result[name] = [array["sha256"] for array in arrays]
+        result[name] += [array["sizes"]["sha256"] for array in arrays if "sizes" in array]
+    return result

@@ -80,25 +80,25 @@ class Writer:
             self.segments["crowds"] += int((codes & 255 == CROWD).sum())
 
     def abandon(self) -> None:
-        """Let go of files that will not be finished."""
+        """Close files that will not be finished."""
         for file in self.files.values():
             file.abandon()
 
     def close(self, names: list[str], classes: Sequence[str]) -> dict[str, Any]:
-        """Finish the files; returns the split's part of the report."""
-        said: dict[str, Any] = {kind: _finish(file) for kind, file in self.files.items()}
+        """Finish the files; returns the split's entry in the report."""
+        entry: dict[str, Any] = {kind: _finish(file) for kind, file in self.files.items()}
         for kind, count in self.known.items():
-            said[kind]["known_share"] = round(count / int(self.pixels.sum()), 6)
+            entry[kind]["known_share"] = round(count / int(self.pixels.sum()), 6)
         if self.depths:
-            said["depth"]["metres"] = {
+            entry["depth"]["metres"] = {
                 "min": round(min(self.depths), 4),
                 "max": round(max(self.depths), 4),
             }
         if "panoptic" in self.known:
-            said["panoptic"]["segments"] = self.segments
+            entry["panoptic"]["segments"] = self.segments
         self.names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         shares = self.pixels / self.pixels.sum()
-        return said | {
+        return entry | {
             "count": len(names),
             "raw_size": _extremes(self.raw_sizes),
             "pixel_shares": {name: round(float(shares[n]), 6) for n, name in enumerate(classes)},
@@ -112,7 +112,7 @@ def _known(kind: str, array: np.ndarray) -> int:
 
 
 def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:
-    """Close a file; returns what the report says of it."""
+    """Close a file; returns its entry in the report."""
     if isinstance(file, Fixed):
         shape, dtype = list(file.array.shape), str(file.array.dtype)
         file.close()

@@ -150,14 +150,14 @@ Interval = tuple[np.ndarray, np.ndarray]
 
 
 def _slab(o: np.ndarray, d: np.ndarray) -> Interval:
-    """Where a ray is between -1 and 1 on one axis."""
+    """Return the interval in which a ray is between -1 and 1 on one axis."""
     d = np.where(d == 0, 1e-300, d)
     a, b = (-1 - o) / d, (1 - o) / d
     return np.minimum(a, b), np.maximum(a, b)
 
 
 def _disc(*parts: tuple[np.ndarray, np.ndarray]) -> Interval:
-    """Where a ray is within distance 1 of the origin, over the given axes (o, d)."""
+    """Return the interval in which a ray is within distance 1 of the origin, over the given axes (o, d)."""
     a = sum(d * d for _, d in parts)
     b = sum(o * d for o, d in parts)
     c = sum(o * o for o, _ in parts) - 1

@@ -1,4 +1,4 @@
-"""What surfaces look like: each function makes a material, which gives a patch of surface its colours.
+"""Materials: each function makes one, which gives a patch of surface its colours.
 
 Colours are linear-light reflectances in [0, 1]. All patterns lie in the solid's own frame, in metres.
 """

@@ -1,4 +1,4 @@
-"""Random numbers that belong to places: the same at the same place, in any order and at any size."""
+"""Random numbers by position: the same at the same position, in any order and at any size."""
 
 from __future__ import annotations
 

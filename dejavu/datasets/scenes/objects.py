@@ -1,6 +1,6 @@
 """Things and furniture of the street, each put together from a few solids.
 
-Labels are Cityscapes' label ids. Sizes are in metres; `up` is the height of a part's lower end.
+Labels are Cityscapes' label ids. Sizes are in metres; `up` is the height of a solid's lower end.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Scenery:
         offset: tuple[float, float] = (0.0, 0.0),
         **options: Any,
     ) -> None:
-        """Put a solid of full `size` (x, height, z) at place `at` (x, z), shifted by the turned `offset`."""
+        """Put a solid of full `size` (x, height, z) at `at` (x, z), shifted by the turned `offset`."""
         axes = options.pop("axes", None)
         shift = turn(yaw) @ np.array([offset[0], 0.0, offset[1]])
         centre = np.array([at[0] + shift[0], -(up + size[1] / 2), at[1] + shift[2]])
@@ -176,7 +176,7 @@ _GREENS: list[Colour] = [(0.08, 0.17, 0.05), (0.12, 0.2, 0.05), (0.06, 0.12, 0.0
 
 
 def tree(scene: Scenery, rng: np.random.Generator, at: tuple[float, float]) -> None:
-    """A trunk and a crown of several balls of leaves."""
+    """A trunk and a crown of balls of leaves."""
     tall, wide = rng.uniform(4.5, 10.0), rng.uniform(2.2, 4.5)
     bark = look.rough((0.1, 0.08, 0.06), 0.3, 0.4)
     stem = rng.uniform(0.2, 0.4)
@@ -217,11 +217,11 @@ def _sign(scene: Scenery, rng: np.random.Generator, at: tuple[float, float], up:
     white, red, blue, yellow = (0.8, 0.8, 0.8), (0.6, 0.02, 0.03), (0.02, 0.1, 0.5), (0.75, 0.5, 0.02)
     ground, border = [(white, red), (blue, white), (yellow, white), (red, white)][int(rng.integers(4))]
     size = rng.uniform(0.65, 0.95)
-    face, place = look.board(ground, border, size / 2), (0, -0.16)
+    face, offset = look.board(ground, border, size / 2), (0, -0.16)
     if rng.random() < 0.5:
-        scene.add("box", "traffic sign", face, at, (size, size, 0.05), up, yaw, place)
+        scene.add("box", "traffic sign", face, at, (size, size, 0.05), up, yaw, offset)
     else:  # a disc
-        scene.add("ellipsoid", "traffic sign", face, at, (size, size, 0.08), up, yaw, place)
+        scene.add("ellipsoid", "traffic sign", face, at, (size, size, 0.08), up, yaw, offset)
 
 
 def bin(scene: Scenery, rng: np.random.Generator, at: tuple[float, float], up: float) -> None:

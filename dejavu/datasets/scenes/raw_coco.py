@@ -31,17 +31,18 @@ _FOLK = ("person", "rider")
 _UNCOUNTED = ("traffic light", "traffic sign")
 """things that scenes do not number: each region is one, the pixels of which touch, also at corners"""
 FAR = 6
-"""People lower than this part of the image's height who touch one another there are a crowd."""
+"""People below this share of the image's height who touch one another there are a crowd."""
 _STEP = 1_000_003
 """Segment k has the id k times this, modulo 2^24: ids that use all three bytes, none of them twice"""
 _TOUCH = np.ones((3, 3))
 
 
-def scene_segments(scene: Scene, places: Mapping[int, int]) -> tuple[np.ndarray, dict[int, Segment]]:
+def scene_segments(scene: Scene, indices: Mapping[int, int]) -> tuple[np.ndarray, dict[int, Segment]]:
     """A scene's segment ids, int32 (H, W), 0 = void, and its segments by id.
 
-    `places` are those of category ids in the list of categories. Each counted thing is a segment, of what
-    cannot be counted all there is; but people far away (see `FAR`) who touch one another are one crowd.
+    `indices` maps category ids to their indices in the list of categories. Each counted thing is a segment,
+    of what cannot be counted all there is; but people far away (see `FAR`) who touch one another are one
+    crowd.
     """
     ids = np.zeros(scene.semantic.shape, np.int32)
     segments: dict[int, Segment] = {}
@@ -49,7 +50,7 @@ def scene_segments(scene: Scene, places: Mapping[int, int]) -> tuple[np.ndarray,
     def add(label: str, mask: np.ndarray, crowd: bool = False) -> None:
         id_ = (len(segments) + 1) * _STEP % 2**24
         ids[mask] = id_
-        segments[id_] = Segment(places[CATEGORY_IDS[label]], crowd)
+        segments[id_] = Segment(indices[CATEGORY_IDS[label]], crowd)
 
     crowd = crowded(scene)
     for label in CATEGORY_IDS:
@@ -100,21 +101,21 @@ def write(
     raw_files.check(seed, counts)
     remove(raw)
     raw_files.refuse_what_is_real(raw, [*(f"{split}2017" for split in counts), "annotations"])
-    places = {category.id: place for place, category in enumerate(categories)}
-    found = {split: Panoptic(categories, {}, {}) for split in counts}
+    indices = {category.id: index for index, category in enumerate(categories)}
+    result = {split: Panoptic(categories, {}, {}) for split in counts}
     extents: dict[str, dict[int | str, Mapping[int, coco.Extent]]] = {split: {} for split in counts}
 
     def files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
         number = int(name.removeprefix(f"{MARK}_"))
-        ids, segments = scene_segments(scene, places)
-        found[split].entries[number] = Entry(number, f"{name}.png", segments)
-        found[split].images[number] = f"{name}.jpg"
+        ids, segments = scene_segments(scene, indices)
+        result[split].entries[number] = Entry(number, f"{name}.png", segments)
+        result[split].images[number] = f"{name}.jpg"
         extents[split][number] = coco.extents(ids)
         png = f"annotations/panoptic_{split}2017/{name}.png"
         return {f"{split}2017/{name}.jpg": scene.image, png: coco.as_colours(ids)}
 
     written = raw_files.render_all(raw, seed, size, counts, files)
-    for split, panoptic in found.items():
+    for split, panoptic in result.items():
         written.append(f"annotations/panoptic_{split}2017.json")
         coco.write_panoptic(raw / written[-1], panoptic, extents[split])
     return sorted(written)
@@ -137,6 +138,6 @@ def remove(raw: Path) -> None:
 
 
 def _is_of_scenes(listing: Path) -> bool:
-    """Whether a JSON file begins as ours do: with the name of a rendered scene."""
+    """Return whether a JSON file begins as ours do: with the name of a rendered scene."""
     with listing.open("rb") as file:
         return file.read(200).startswith(f'{{"annotations": [{{"file_name": "{MARK}_'.encode())

@@ -66,7 +66,7 @@ ADE20K_VALUES = {
     "traffic light": 137, "traffic sign": 44, "vegetation": 5, "terrain": 10, "sky": 3, "person": 13,
     "rider": 13, "car": 21, "bus": 81, "bicycle": 128,
 }  # fmt: skip
-"""What things in scenes are in ADE20K's label files, 1 to 150: what is 'static' are litter bins ('ashcan'),
+"""The scenes' labels in ADE20K's label files, 1 to 150: what is 'static' are litter bins ('ashcan'),
 traffic signs 'signboard', lawns 'grass'. The camera's own car is unlabelled, 0."""
 
 SHAPES = ((3, 4), (2, 3), (4, 3), (1, 1), (9, 16), (3, 2))

@@ -1,4 +1,4 @@
-"""From a street to its picture and its exact truth."""
+"""Rendering a street: its picture and its exact ground truth."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def render(seed: int, index: int, size: tuple[int, int]) -> Scene:
     The street depends on (seed, index) alone: neither on the size nor on other scenes.
     """
     plan, sensor = (np.random.default_rng(child) for child in np.random.SeedSequence([seed, index]).spawn(2))
-    place = street(plan)
-    camera = Camera(size, place.focal * size[1], place.position, place.rotation)
+    scene_plan = street(plan)
+    camera = Camera(size, scene_plan.focal * size[1], scene_plan.position, scene_plan.rotation)
     rays = camera.directions()
-    depth, nearest = _trace(place.solids, camera, rays)
-    shading = _Shading(place, camera, rays.reshape(3, -1), depth.ravel(), nearest.ravel())
-    labels = np.array([s.label for s in place.solids] + [LABELS["sky"]], np.uint8)
-    things = np.array([s.thing for s in place.solids] + [0], np.int32)
+    depth, nearest = _trace(scene_plan.solids, camera, rays)
+    shading = _Shading(scene_plan, camera, rays.reshape(3, -1), depth.ravel(), nearest.ravel())
+    labels = np.array([s.label for s in scene_plan.solids] + [LABELS["sky"]], np.uint8)
+    things = np.array([s.thing for s in scene_plan.solids] + [0], np.int32)
     semantic, instance = labels[nearest], things[nearest]
     return Scene(
         image=_expose(shading.colours().reshape(3, *size), sensor),
@@ -58,7 +58,7 @@ def render(seed: int, index: int, size: tuple[int, int]) -> Scene:
         instance=instance,
         depth=np.where(nearest < 0, 0, depth).astype(np.float32),
         normals=np.moveaxis(shading.camera_normals().reshape(3, *size), 0, -1).astype(np.float32),
-        caption=_caption(semantic, instance, place.weather),
+        caption=_caption(semantic, instance, scene_plan.weather),
         camera=camera,
     )
 
@@ -91,9 +91,9 @@ class _Shading:
     """Colours and normals of the visible points (all arrays (3, N) over the pixels)."""
 
     def __init__(
-        self, place: Street, camera: Camera, rays: np.ndarray, depth: np.ndarray, nearest: np.ndarray
+        self, scene_plan: Street, camera: Camera, rays: np.ndarray, depth: np.ndarray, nearest: np.ndarray
     ) -> None:
-        self.place, self.camera, self.rays, self.nearest = place, camera, rays, nearest
+        self.scene_plan, self.camera, self.rays, self.nearest = scene_plan, camera, rays, nearest
         self.depth = np.where(nearest < 0, 0, depth)
         self.world_rays = apply(camera.rotation, rays)
         self.points = camera.position[:, None] + self.depth * self.world_rays
@@ -105,7 +105,7 @@ class _Shading:
         self.local_normals = np.zeros_like(rays)
         self.normals = np.zeros_like(rays)
         for number, pixels in self.groups:
-            solid = place.solids[number]
+            solid = scene_plan.solids[number]
             local = solid.local(self.points[:, pixels])
             normal = solid.normal(local)
             self.local[:, pixels], self.local_normals[:, pixels] = local, normal
@@ -116,19 +116,19 @@ class _Shading:
 
     def colours(self) -> np.ndarray:
         """Linear light: material x (sky light + sun, where it reaches) behind haze, or the sky."""
-        weather = self.place.weather
+        weather = self.scene_plan.weather
         facing = (self.normals * weather.sun[:, None]).sum(axis=0)
         reached = (facing > 0) & (self.nearest >= 0)
         if not weather.overcast:
-            reached[reached] = ~_shadowed(self.place.solids, self.points[:, reached], weather.sun)
+            reached[reached] = ~_shadowed(self.scene_plan.solids, self.points[:, reached], weather.sun)
         above = 0.65 - 0.35 * self.normals[1]  # how much of the sky a surface sees
         near_ground = 0.75 + 0.25 * np.clip(-self.points[1] / 1.2, 0, 1)
         light = weather.skylight[:, None] * above * np.where(self.normals[1] > -0.5, near_ground, 1)
         light += weather.sunlight[:, None] * np.where(reached, facing, 0)
-        seen = self._materials() * light
+        colours = self._materials() * light
         clear = np.exp(-weather.haze * self.depth)
-        seen = seen * clear + weather.horizon[:, None] * (1 - clear)
-        return np.where(self.nearest < 0, _sky(weather, self.world_rays), seen)
+        colours = colours * clear + weather.horizon[:, None] * (1 - clear)
+        return np.where(self.nearest < 0, _sky(weather, self.world_rays), colours)
 
     def _materials(self) -> np.ndarray:
         offset = (self.nearest % 97) * 13.7  # so that equal solids do not carry equal stains
@@ -137,12 +137,12 @@ class _Shading:
         for number, pixels in self.groups:
             at, normal = self.local[:, pixels], self.local_normals[:, pixels]
             patch = Patch(at, normal, coarse[pixels], fine[pixels])
-            base[:, pixels] = self.place.solids[number].material(patch)
+            base[:, pixels] = self.scene_plan.solids[number].material(patch)
         return base
 
 
 def _shadowed(solids: list[Solid], points: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """Whether something stands between each point (3, N) and the sun.
+    """Return whether something stands between each point (3, N) and the sun.
 
     Points are sorted on an axis across the sunlight, so that each solid is tried only on those
     that lie in its shadow's bounding rectangle.
@@ -181,7 +181,7 @@ def _sky(weather: Weather, rays: np.ndarray) -> np.ndarray:
 
 
 def _expose(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a camera makes of linear light (3, H, W): a soft lens, exposure, noise, 8 bits (H, W, 3)."""
+    """Photograph linear light (3, H, W): a soft lens, exposure, noise, 8 bits (H, W, 3)."""
     for axis in (1, 2):
         side = np.pad(light, [(1, 1) if i == axis else (0, 0) for i in range(3)], mode="edge")
         n = light.shape[axis]
@@ -197,12 +197,12 @@ def _expose(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _caption(semantic: np.ndarray, instance: np.ndarray, weather: Weather) -> str:
-    """One sentence on what is seen: things are counted, stuff is named. A speck does not count."""
+    """Describe the visible objects in one sentence: things are counted, stuff is named, specks left out."""
     enough = max(4, semantic.size // 4000)
     pairs, counts = np.unique(semantic.astype(np.int64) << 32 | instance, return_counts=True)
-    seen = [(int(p) >> 32, int(p) & 0xFFFFFFFF) for p in pairs[counts >= enough]]
-    things = Counter(_NAMES[label] for label, thing in seen if thing)
-    stuff = {_NAMES[label] for label, thing in seen if not thing}
+    visible = [(int(p) >> 32, int(p) & 0xFFFFFFFF) for p in pairs[counts >= enough]]
+    things = Counter(_NAMES[label] for label, thing in visible if thing)
+    stuff = {_NAMES[label] for label, thing in visible if not thing}
     counted = [f"{n} {_plural(name) if n > 1 else name}" for name, n in sorted(things.items())]
     named = sorted(stuff & {"building", "fence", "traffic light", "traffic sign", "vegetation", "wall"})
     light = "an overcast day" if weather.overcast else "a sunny day"

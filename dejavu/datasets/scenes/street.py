@@ -1,4 +1,4 @@
-"""What stands where: a random street, drawn from one random generator and nothing else."""
+"""A random street: its objects and their positions, drawn from one random generator and nothing else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Street:
     position: np.ndarray
     rotation: np.ndarray
     focal: float
-    """of the image's width"""
+    """as a share of the image's width"""
 
 
 def street(rng: np.random.Generator) -> Street:
@@ -131,14 +131,14 @@ def _furniture(
         objects.pole(scene, rng, (side * (road + 0.45), z), KERB)
         z += rng.uniform(7, 20)
     if strip and rng.random() < 0.7:
-        for place in np.arange(rng.uniform(6, 14), 80, rng.uniform(8, 16)):
-            objects.tree(scene, rng, (side * (road + walk + strip / 2), place))
+        for distance in np.arange(rng.uniform(6, 14), 80, rng.uniform(8, 16)):
+            objects.tree(scene, rng, (side * (road + walk + strip / 2), distance))
     for _ in range(int(rng.integers(0, 3))):
         objects.bin(scene, rng, (side * (road + walk - 0.5), rng.uniform(6, 30)), KERB)
 
 
 def _backdrop(scene: Scenery, rng: np.random.Generator) -> None:
-    """What closes the view at the far end."""
+    """Add what closes the view at the far end."""
     for x in np.arange(-70, 70, 14):
         middle = (x + rng.uniform(-3, 3), rng.uniform(125, 150))
         if rng.random() < 0.5:
@@ -163,9 +163,9 @@ def _traffic(scene: Scenery, rng: np.random.Generator, road: float) -> None:
     for side in (-1, 1):
         if road < 4.2 or rng.random() < 0.4:
             continue
-        for place in np.arange(rng.uniform(5, 20), 60, 6.2):
+        for distance in np.arange(rng.uniform(5, 20), 60, 6.2):
             if rng.random() < 0.55:
-                objects.car(scene, rng, (side * (road - 0.95), place), rng.choice([0, np.pi]))
+                objects.car(scene, rng, (side * (road - 0.95), distance), rng.choice([0, np.pi]))
 
 
 def _people(scene: Scenery, rng: np.random.Generator, road: float, walk: float) -> None:

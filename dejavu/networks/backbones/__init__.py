@@ -1,1 +1,1 @@
-"""Backbones that several base networks share."""
+"""Backbones that base networks share."""

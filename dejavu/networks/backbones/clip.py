@@ -16,7 +16,7 @@ from ...errors import DejavuError, nearest
 from ...method.frozen.clip import SCHEMES
 from ..layers.sizes import fewer, scaled
 from ..pretrained import Weights, is_meta, load_pretrained
-from .vit import HEAD, places, positions
+from .vit import HEAD, block_indices, positions
 
 UNUSED = ("logit_bias", "input_resolution", "context_length", "vocab_size")  # in some files of weights
 POSITIONS = "positional_embedding"
@@ -40,10 +40,10 @@ def towers(
     patch = vision["patch_size"]
     if image_size % patch:
         raise DejavuError(f"network.image_size must be a multiple of {patch}, not {image_size}")
-    for part in (vision, text):
-        part["width"] = scaled(part["width"], width, multiple=HEAD)
-        part["layers"] = fewer(part["layers"], depth)
-        part["block_type"] = "custom"  # the same weights and result; nn.MultiheadAttention hides its cost
+    for tower in (vision, text):
+        tower["width"] = scaled(tower["width"], width, multiple=HEAD)
+        tower["layers"] = fewer(tower["layers"], depth)
+        tower["block_type"] = "custom"  # the same weights and result; nn.MultiheadAttention hides its cost
     vision["image_size"] = image_size
     text["heads"] = text["width"] // HEAD
     network = open_clip.CLIP(
@@ -59,7 +59,7 @@ def towers(
 
 
 def _drop_paths(tower: Any, rate: float) -> None:
-    """open_clip has no drop path; its place is that of the layer scale, which these models do not have."""
+    """Add drop path, which open_clip lacks, in place of the layer scale, which these models do not have."""
     blocks = tower.transformer.resblocks
     rates: Any = calculate_drop_path_rates(rate, len(blocks))
     for block, own in zip(blocks, rates, strict=True):
@@ -68,7 +68,7 @@ def _drop_paths(tower: Any, rate: float) -> None:
 
 
 def dense(tower: Any, images: Tensor, blocks: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-    """What the image tower makes of every patch of images (N, 3, H, W) of any size.
+    """Run the image tower on images (N, 3, H, W) of any size, and keep every patch.
 
     Args:
         tower: the image tower.
@@ -83,11 +83,11 @@ def dense(tower: Any, images: Tensor, blocks: Sequence[int]) -> tuple[list[Tenso
     count, grid = len(x), (x.shape[-2], x.shape[-1])
     x = torch.cat([tower.class_embedding.expand(count, 1, -1), x.flatten(2).transpose(1, 2)], 1)
     x = tower.ln_pre(x + positions(tower.positional_embedding[None], grid, mode="bilinear"))
-    wanted = places(blocks, len(tower.transformer.resblocks))
+    wanted = block_indices(blocks, len(tower.transformer.resblocks))
     once = sorted(set(wanted))
     x, taken = tower.transformer.forward_intermediates(x, indices=once)
     maps = [tokens[:, 1:].transpose(1, 2).reshape(count, -1, *grid) for tokens in taken]
-    return [maps[once.index(place)] for place in wanted], tower.ln_post(x) @ tower.proj
+    return [maps[once.index(index)] for index in wanted], tower.ln_post(x) @ tower.proj
 
 
 def load_towers(model: str, image_tower: Any, text_tower: Any, source: str | None) -> None:

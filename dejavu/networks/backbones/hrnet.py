@@ -37,18 +37,18 @@ def layout(name: str, channels: int | None = None, width: float = 1.0, depth: fl
     >>> [layout("w18_small_v2", c, width=0.5)["stage4"]["num_channels"] for c in (19, 20)]
     [(10, 19, 38, 76), (10, 20, 40, 80)]
     """
-    found: Layout = deepcopy(cfg_cls[f"hrnet_{name}"])
-    found["stem_width"] = scaled(found["stem_width"], width)
-    found["stage1"]["num_channels"] = (scaled(found["stage1"]["num_channels"][0], width),)
-    found["stage1"]["num_blocks"] = tuple(fewer(n, depth) for n in found["stage1"]["num_blocks"])
-    finest = channels or found["stage4"]["num_channels"][0]
+    result: Layout = deepcopy(cfg_cls[f"hrnet_{name}"])
+    result["stem_width"] = scaled(result["stem_width"], width)
+    result["stage1"]["num_channels"] = (scaled(result["stage1"]["num_channels"][0], width),)
+    result["stage1"]["num_blocks"] = tuple(fewer(n, depth) for n in result["stage1"]["num_blocks"])
+    finest = channels or result["stage4"]["num_channels"][0]
     for stage in STAGES:
-        part = found[stage]
+        options = result[stage]
         # Each rounded on its own: at half the width c = 19 and c = 20 would else be the same network.
-        part["num_channels"] = tuple(scaled(finest * 2**i, width) for i in range(part["num_branches"]))
-        part["num_blocks"] = tuple(fewer(n, depth) for n in part["num_blocks"])
-        part["num_modules"] = fewer(part["num_modules"], depth)
-    return found
+        options["num_channels"] = tuple(scaled(finest * 2**i, width) for i in range(options["num_branches"]))
+        options["num_blocks"] = tuple(fewer(n, depth) for n in options["num_blocks"])
+        options["num_modules"] = fewer(options["num_modules"], depth)
+    return result
 
 
 def backbone(configuration: Layout) -> HighResolutionNetFeatures:
@@ -83,16 +83,18 @@ def resize(maps: Tensor, like: Tensor, align_corners: bool) -> Tensor:
 
 
 @contextmanager
-def listen(module: HighResolutionNetFeatures, stages: Sequence[str]) -> Iterator[dict[str, list[Tensor]]]:
+def record_stages(
+    module: HighResolutionNetFeatures, stages: Sequence[str]
+) -> Iterator[dict[str, list[Tensor]]]:
     """Within it, running the backbone also fills the mapping {stage: its branches, finest first}."""
-    heard: dict[str, list[Tensor]] = {}
+    outputs: dict[str, list[Tensor]] = {}
 
-    def hear(name: str) -> Callable[[nn.Module, Any, list[Tensor]], None]:
-        return lambda module, given, branches: heard.update({name: branches})
+    def keep(name: str) -> Callable[[nn.Module, Any, list[Tensor]], None]:
+        return lambda module, given, branches: outputs.update({name: branches})
 
-    hooks = [getattr(module, name).register_forward_hook(hear(name)) for name in stages]
+    hooks = [getattr(module, name).register_forward_hook(keep(name)) for name in stages]
     try:
-        yield heard
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,6 +1,6 @@
 """SegNet (Badrinarayanan, Kendall, Cipolla, TPAMI 2017) as multi-task learning on NYUD-v2 has it.
 
-An encoder and a decoder of five stages; the decoder puts every value where the encoder's pooling found the
+An encoder and a decoder of five stages; the decoder puts every value where the encoder's pooling had the
 largest one. Sizes: lorenmt/mtan and VICO-UoE/MTPSL ("standard"), where stages have VGG16's two or three
 convolutions, with a bias, and no dropout.
 """
@@ -18,9 +18,9 @@ from ...errors import DejavuError
 from ...tasks.images import MEAN, STD
 from ..layers.sizes import cut, fewer, scaled
 
-FILTERS = (64, 128, 256, 512, 512)  # of the encoder's stages at width 1
-CONVOLUTIONS = (2, 2, 3, 3, 3)  # of a stage, in the encoder and the decoder
-MULTIPLE = 32  # of an input side: five poolings
+FILTERS = (64, 128, 256, 512, 512)  # channels of the encoder's stages at width 1
+CONVOLUTIONS = (2, 2, 3, 3, 3)  # a stage, in the encoder and the decoder
+MULTIPLE = 32  # input sides are padded to multiples of it: five poolings
 ALONE = "out"  # the name of a single task's head
 
 
@@ -37,7 +37,7 @@ def head(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def predict(heads: Mapping[str, nn.Module], x: Tensor, joined: bool) -> dict[str, Tensor]:
-    """What heads, as `head` makes them, say of the features (N, C, h, w) that they share, by their names.
+    """Apply heads, as `head` makes them, to the features (N, C, h, w) that they share; returns maps by name.
 
     joined: all heads as one 3x3 convolution. There is no activation between a head's two convolutions, so the
     second one's product with the first one's weights is that convolution, exactly: a tenth of the heads'
@@ -47,8 +47,8 @@ def predict(heads: Mapping[str, nn.Module], x: Tensor, joined: bool) -> dict[str
         return {task: one(x) for task, one in heads.items()}
     weights, biases = zip(*(_product(one) for one in heads.values()), strict=True)
     maps = F.conv2d(x, torch.cat(weights), torch.cat(biases), padding=1)
-    parts = maps.split([len(bias) for bias in biases], 1)
-    return dict(zip(heads, parts, strict=True))
+    pieces = maps.split([len(bias) for bias in biases], 1)
+    return dict(zip(heads, pieces, strict=True))
 
 
 def _product(head: nn.Module) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ class Trunk(nn.Module):
 
 
 class TrunkNetwork(nn.Module):
-    """A network of one or several tasks on the trunk; a subclass adds `heads`, a module for each task.
+    """A network of one task or more on the trunk; a subclass adds `heads`, a module for each task.
 
     Args:
         num_classes: K of a single task, or each task's channels, such as {"semantic": 13, "depth": 1}.
@@ -153,10 +153,10 @@ class TrunkNetwork(nn.Module):
 
 
 class Pooled(NamedTuple):
-    """Largest values of 2x2 pixels, and where in the map (H, W), counted along its rows, they were."""
+    """Largest values of 2x2 pixels, and their indices in the map (H, W), counted along its rows."""
 
     values: Tensor  # (N, C, H/2, W/2)
-    places: Tensor  # (N, C, H/2, W/2), int64
+    indices: Tensor  # (N, C, H/2, W/2), int64
 
 
 def pool(x: Tensor) -> Pooled:
@@ -164,20 +164,20 @@ def pool(x: Tensor) -> Pooled:
     return Pooled(*F.max_pool2d(x, 2, return_indices=True))
 
 
-def unpool(values: Tensor, places: Tensor) -> Tensor:
-    """Values (N, C, h, w) at the places that `pool` found, zeros elsewhere: (N, C, 2h, 2w).
+def unpool(values: Tensor, indices: Tensor) -> Tensor:
+    """Put values (N, C, h, w) at the indices that `pool` returned, zeros elsewhere: (N, C, 2h, 2w).
 
-    The same as F.max_unpool2d, which torch's deterministic mode refuses, because places might repeat. In
+    The same as F.max_unpool2d, which torch's deterministic mode refuses, because indices might repeat. In
     memory the result is channels-last. Of such maps nothing is copied, which torch's backward pass does.
 
     >>> pooled = pool(torch.tensor([[[[1.0, 5.0, 2.0, 2.0], [3.0, 4.0, 2.0, 2.0]]]]))
-    >>> unpool(pooled.values, pooled.places)
+    >>> unpool(pooled.values, pooled.indices)
     tensor([[[[0., 5., 2., 0.],
               [0., 0., 0., 0.]]]])
     """
     count, channels, height, width = values.shape
-    values, places = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (values, places))  # (N, h * w, C)
-    spread = values.new_zeros(count, 4 * height * width, channels).scatter_(1, places, values)
+    values, indices = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (values, indices))  # (N, h * w, C)
+    spread = values.new_zeros(count, 4 * height * width, channels).scatter_(1, indices, values)
     return spread.unflatten(1, (2 * height, 2 * width)).permute(0, 3, 1, 2)
 
 

@@ -1,4 +1,4 @@
-"""ViT-B/16 of timm, whose feature maps are taken after several of its blocks."""
+"""ViT-B/16 of timm, whose feature maps are taken after some of its blocks."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def vit_b16(
     )
 
 
-def places(blocks: Sequence[int], count: int) -> list[int]:
-    """The same share of `count` blocks as these, from 0, are of twelve; several may fall on one.
+def block_indices(blocks: Sequence[int], count: int) -> list[int]:
+    """Scale block numbers (from 0, of twelve) to a network of `count` blocks; two may become the same.
 
-    >>> places((2, 5, 8, 11), 12), places((2, 5, 8, 11), 3)
+    >>> block_indices((2, 5, 8, 11), 12), block_indices((2, 5, 8, 11), 3)
     ([2, 5, 8, 11], [0, 1, 2, 2])
     """
     return [-(-(block + 1) * count // BLOCKS) - 1 for block in blocks]
@@ -66,14 +66,14 @@ def places(blocks: Sequence[int], count: int) -> list[int]:
 
 def features(backbone: VisionTransformer, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
     """Maps (N, C, H/16, W/16) after `blocks`, which count from 0 to 11, of images (N, 3, H, W)."""
-    wanted = places(blocks, len(backbone.blocks))
+    wanted = block_indices(blocks, len(backbone.blocks))
     once = sorted(set(wanted))
     maps: Any = backbone.forward_intermediates(images, indices=once, intermediates_only=True)
-    return [maps[once.index(place)] for place in wanted]
+    return [maps[once.index(index)] for index in wanted]
 
 
 def load_vit(backbone: VisionTransformer, source: str | None) -> None:
-    """Load a ViT or DeiT of timm: `parts.loading.load_pretrained` says what `source` is."""
+    """Load a ViT or DeiT of timm: `load_pretrained` describes `source`."""
     if source is None or is_meta(backbone):
         return
     load_pretrained(

@@ -1,1 +1,1 @@
-"""What several base networks are made of. Nothing here is a network of its own."""
+"""Modules that base networks share. Nothing here is a network of its own."""

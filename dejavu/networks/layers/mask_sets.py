@@ -1,4 +1,4 @@
-"""What the mask classification family shares: an image's truth as a set of masks, each with a class."""
+"""Shared by the mask classification networks: an image's truth as a set of masks, each with a class."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ...tasks.panoptic import TASK as PANOPTIC
 from ...tasks.segments import CROWD
 
 Masks = tuple[list[Tensor], list[Tensor]]
-"""Of each image the masks (C, H, W), 0 or 1, and their classes (C,)."""
+"""The masks (C, H, W), 0 or 1, of each image, and their classes (C,)."""
 Layer = dict[str, Tensor]
 """A layer's "class_queries_logits" (N, Q, K + 1) and "masks_queries_logits" (N, Q, h, w)."""
 
 
 def binary_masks(labels: Tensor, ignore_index: int) -> Masks:
-    """Of each of the labels (N, H, W) its classes' masks (C, H, W), 0 or 1, and these classes (C,)."""
+    """Return for each image of labels (N, H, W) the masks (C, H, W), 0 or 1, of its classes (C,)."""
     classes = [present[present != ignore_index].long() for present in map(torch.unique, labels)]
     return _masks(labels, classes), classes
 
 
 def segment_masks(codes: Tensor, ignore_index: int) -> Masks:
-    """Of each panoptic map (N, H, W) of codes (dejavu/tasks/segments.py) its segments' masks and classes.
+    """Return for each map (N, H, W) of panoptic codes (tasks/segments.py) its segments' masks and classes.
 
     Crowds, void and segments of the class `ignore_index` belong to no mask, as in the official data
-    preparation. Unlike there, a segment that a crop has left nothing of is not asked for either.
+    preparation. Unlike there, a segment that lies outside the crop has no mask either.
     """
-    found = []
+    present_codes = []
     for present in map(torch.unique, codes):
         kept = (present & 255 != CROWD) & (present >> 8 != ignore_index)  # void's number is 255, too
-        found.append(present[kept].long())
-    return _masks(codes, found), [present >> 8 for present in found]
+        present_codes.append(present[kept].long())
+    return _masks(codes, present_codes), [present >> 8 for present in present_codes]
 
 
 def layers(prediction: Any) -> list[Layer]:
@@ -55,9 +55,9 @@ def layer_of(classes: Tensor, masks: Tensor) -> Layer:
 
 
 def count_masks_of_all(loss: nn.Module) -> None:
-    """Have a loss of transformers divide by the masks of the whole batch, whoever has which part of it.
+    """Have a loss of transformers divide by the masks of the whole batch, on whichever processes they are.
 
-    It would ask the library accelerate, which no training here uses.
+    It would use the library accelerate, which no training here uses.
     """
     loss.get_num_masks = _count  # type: ignore[assignment]
 
@@ -72,5 +72,5 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def _masks(maps: Tensor, values: list[Tensor]) -> list[Tensor]:
-    """Of each map (H, W) where it has each of its values (C,): (C, H, W), 0 or 1."""
+    """Return for each map (H, W) one mask a value (C,): (C, H, W), 0 or 1."""
     return [(one == present[:, None, None]).float() for one, present in zip(maps, values, strict=True)]

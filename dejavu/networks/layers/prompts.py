@@ -73,7 +73,7 @@ def _forget(prompts: Prompts, _: Any) -> None:
 
 
 class ContextDecoder(nn.Module):
-    """What the image says about the texts: they attend to each other and to the image's patches.
+    """Refine text embeddings by the image: the texts attend to each other and to the image's patches.
 
     Args:
         inputs: D, of the space that images and texts share.

@@ -158,7 +158,7 @@ def test_stages_are_heard_as_they_are_computed() -> None:
     backbone = build("hrnet").eval().backbone
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        with hrnet.listen(backbone, ("stage2", "stage3")) as stages:
+        with hrnet.record_stages(backbone, ("stage2", "stage3")) as stages:
             backbone(images)
         stem = backbone.act2(
             backbone.bn2(backbone.conv2(backbone.act1(backbone.bn1(backbone.conv1(images)))))
@@ -215,7 +215,10 @@ def test_hms_believes_the_size_that_its_attention_names(scales: str) -> None:
     images = torch.randn(1, 3, 64, 128)
     sizes = {"0.5": (32, 64), "1": (64, 128), "2": (128, 256)}
     with torch.no_grad():
-        seen = {name: _resized(network.see(_resized(images, sizes[name])).logits, (16, 32)) for name in sizes}
+        seen = {
+            name: _resized(network.predict_at(_resized(images, sizes[name])).logits, (16, 32))
+            for name in sizes
+        }
         seen = {name: seen[name] for name in scales.split("+")}
         for share in (1.0, 0.0, 0.25):
             network.attention = Certain(share)

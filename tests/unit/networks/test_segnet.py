@@ -31,7 +31,7 @@ PUBLIC = {
     "normals": (0.5021798487297794, 0.31738797323064344),
 }
 
-SEVERAL = [name for name in networks.names() if registry.does_several_tasks(name)]
+SEVERAL = [name for name in networks.names() if registry.is_multitask(name)]
 for_several_tasks = pytest.mark.parametrize("module", SEVERAL)
 
 

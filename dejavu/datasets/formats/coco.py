@@ -1,8 +1,8 @@
 """COCO's panoptic format: a JSON file and, for each image, a PNG of segment ids.
 
 In a PNG (8-bit RGB) a pixel's id is R + 256 G + 65536 B; 0 is void. The JSON's `annotations` have for each
-image its PNG and its segments: `id`, `category_id`, and `iscrowd` where things are not separated. Ground truth
-has `categories` and `images` too; a prediction's file needs neither.
+image its PNG and its segments: `id`, `category_id`, and `iscrowd` where things are not separated. Ground
+truth has `categories` and `images` too; a prediction's file needs neither.
 Format: https://cocodataset.org/#format-data (4. Panoptic Segmentation).
 
 One rule for ground truth and predictions: every id in a PNG is 0 or in the JSON, and every segment in the

@@ -1,4 +1,4 @@
-# From the source that a scale names for a dataset to arrays that training reads.
+# Makes the arrays that training reads, from the source that a scale sets for a dataset.
 #
 # In:  params.yaml (`scales.<scale>.data.<dataset>`, `datasets.<source>`)
 # Out: data/<scale>/raw/<dataset>.json               manifest of the raw files, written last

@@ -1,10 +1,10 @@
-# One job measures all seeds of a row on the evaluated split, or publishes what the training measured at its end.
+# One job measures all seeds of a row on the evaluated split, or publishes the metrics that the training measured.
 #
 # In:  checkpoints/<scale>/<experiment>/seed<N>.safetensors, data/<scale>/prepared/<dataset>/report.json
 # Out: results/<scale>/metrics/<experiment>/seed<N>.json   metrics, resolved configuration and seed
 #
-# A rule for each scale and number of seeds, `evaluate_open`, `evaluate_open_5seeds` and so on, because they decide how
-# many files there are.
+# There is one rule for each scale and number of seeds (`evaluate_open`, `evaluate_open_5seeds`), because a rule has a
+# fixed number of outputs.
 
 for SIZE in PARAMS.scales.values():
     for NAME, SEEDS, GROUP in by_seeds(PARAMS.experiments, SIZE):

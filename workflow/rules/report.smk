@@ -1,4 +1,4 @@
-# What the runs of a table's rows come to. A row without an experiment costs no job: it shows the paper's value.
+# Tables and figures. A row without an experiment needs no job: it shows the paper's value.
 #
 # In:  results/<scale>/metrics/<experiment>/seed<N>.json                              tables
 #      results/<scale>/logs/<experiment>/seed<N>.csv                                  tables of the best epoch
@@ -23,7 +23,7 @@ rule tables:
         "dejavu tables {wildcards.table} --scale {wildcards.scale} > {log} 2>&1"
 
 
-# A rule for each choice of figures, `figures_curves_panel`, `figures_gains`.
+# One rule for each set of kinds: `figures_curves_panel`, `figures_gains`.
 for KINDS in dict.fromkeys(FIGURES.values()):
 
     rule:

@@ -1,15 +1,15 @@
-# One job trains all seeds of a row, because start-up costs seconds and a killed job goes on where it was.
+# One job trains all seeds of a row, because the start takes seconds and a killed job continues from its last save.
 #
 # In:  data/<scale>/prepared/<dataset>/report.json
 # Out: checkpoints/<scale>/<experiment>/seed<N>.safetensors               the plain base network
 #      checkpoints/<scale>/<experiment>/seed<N>.regenerator.safetensors   beside it, of DejaVu rows, for the figures
 #      results/<scale>/logs/<experiment>/seed<N>.csv                      the learning curve
 #
-# At its end a job also measures what it trained, which `evaluate` publishes: nothing has to be loaded twice.
+# At its end a job also measures its weights, which `evaluate` publishes: nothing has to be loaded twice.
 #
-# Snakemake wants the number of output files to be fixed by the rule, and here scale, seeds and kind of row decide it:
-# so there is a rule for each, `train_baseline_open`, `train_dejavu_open`, `train_dejavu_open_5seeds` and so on. Threads
-# stay at 1: two one-thread trainings side by side beat two threads in one, and the numbers depend on how many there are.
+# A rule has a fixed number of outputs, and here it depends on scale, seeds and kind of row. So there is one rule for
+# each: `train_baseline_open`, `train_dejavu_open`, `train_dejavu_open_5seeds`. Threads stay at 1: two trainings of one
+# thread each are faster than one of two threads, and results depend on the number of threads.
 
 for SIZE in PARAMS.scales.values():
     for KIND, ROWS, FILES in [
@@ -43,7 +43,7 @@ for SIZE in PARAMS.scales.values():
                     tasks=request("train", "tasks"),
                     tasks_per_gpu=request("train", "tasks_per_gpu"),
                     mpi=request("train", "mpi"),
-                    row=1,  # the Slurm profile lets one of these at a time into a job
+                    row=1,  # the Slurm profile runs one of these at a time in a job
                 params:
                     run=lambda w: row(w.experiment, w.scale, without={"protocol"}),
                 shell:

@@ -16,7 +16,7 @@ from ..tasks.panoptic import TASK as PANOPTIC
 from ..tasks.predictions import Queries, as_tensor, task_output
 from .fusion import DEFAULT, fuse
 from .protocols import check, fitted_size, show
-from .sliding import Size, resize
+from .sliding import Size, interpolate
 
 WHOLE = Protocol()
 
@@ -97,14 +97,14 @@ class Predictor:
         if all(size == own for size in sizes):
             return list(finish(maps, own, self.align_corners).cpu().numpy())
         return [  # by the image's size, as in mmseg
-            finish(resize(full, own, self.align_corners), size, self.align_corners)[0].cpu().numpy()
+            finish(interpolate(full, own, self.align_corners), size, self.align_corners)[0].cpu().numpy()
             for size, full in zip(sizes, maps.split(1), strict=True)
         ]
 
     def _panoptic(self, images: Tensor, sizes: Sequence[Size]) -> list[np.ndarray]:
         """Panoptic codes of images (N, 3, H, W), each at its size in `sizes`."""
         shown = fitted_size((images.shape[2], images.shape[3]), self.protocol)
-        queries = PANOPTIC.read(self.network(resize(images, shown)))
+        queries = PANOPTIC.read(self.network(interpolate(images, shown)))
         singles = zip(queries.classes.split(1), queries.masks.split(1), strict=True)
         fusion = self.protocol.panoptic or DEFAULT
         return [

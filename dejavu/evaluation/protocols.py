@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config import Protocol
 from ..datasets.prepared.sizes import fitted
 from ..errors import DejavuError
-from .sliding import Ask, Size, resize, slide
+from .sliding import Ask, Size, interpolate, slide
 
 
 def check(protocol: Protocol, task: str | Sequence[str], crop: Size | None) -> None:
@@ -55,13 +55,13 @@ def show(
     views = [(scale, mirrored) for scale in protocol.scales for mirrored in mirrors]
     base = fitted_size(size, protocol)
     if views == [(1.0, False)]:
-        return look(resize(images, sides(base, 1.0, protocol.multiple)))
+        return look(interpolate(images, sides(base, 1.0, protocol.multiple)))
     total: Tensor | None = None
     for scale, mirrored in views:
-        seen = resize(images, sides(base, scale, protocol.multiple))
+        seen = interpolate(images, sides(base, scale, protocol.multiple))
         logits = look(seen.flip(-1)).flip(-1) if mirrored else look(seen)
-        logits = resize(logits, (seen.shape[2], seen.shape[3]), align_corners)
-        probabilities = resize(logits, size, align_corners).softmax(1)
+        logits = interpolate(logits, (seen.shape[2], seen.shape[3]), align_corners)
+        probabilities = interpolate(logits, size, align_corners).softmax(1)
         total = probabilities if total is None else total.add_(probabilities)
     assert total is not None
     return total / len(views)

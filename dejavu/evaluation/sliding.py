@@ -36,7 +36,8 @@ def slide(
         if total is None:
             total = answers.new_zeros(1, answers.shape[1], *size)
         for answer, (row, column) in zip(answers.split(1), some, strict=True):
-            total[:, :, row, column] += resize(answer, window, align_corners)  # one by one: they are large
+            enlarged = interpolate(answer, window, align_corners)  # one at a time: they are large
+            total[:, :, row, column] += enlarged
             count[:, :, row, column] += 1
     assert total is not None
     return total / count
@@ -61,7 +62,7 @@ def starts(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def resize(maps: Tensor, size: Size, align_corners: bool = False) -> Tensor:
+def interpolate(maps: Tensor, size: Size, align_corners: bool = False) -> Tensor:
     """maps (N, C, h, w) at another size, bilinearly; themselves where they have it."""
     if maps.shape[-2:] == size:
         return maps

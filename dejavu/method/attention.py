@@ -4,10 +4,10 @@
     refining      X' = X + up(out(A V(X)))       inside the base network: it stays at inference
     regenerating  R  = A V_R(I_R)                in training only: more condition for the CRM
 
-Whatever the redacted image lacks somewhere is fetched from where A looks, so the DejaVu loss teaches A to
-follow the image's structure, and the prediction is made with the same A.
+A cell that the redacted image lacks is filled from the cells that A attends to, so the DejaVu loss teaches A
+to follow the image's structure, and the prediction is made with the same A.
 
-A is never written down where torch has a fused kernel: at stride 8 of 512x1024 it has 8192 x 8192 entries.
+A is never stored where torch has a fused kernel: at stride 8 of 512x1024 it has 8192 x 8192 entries.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import DejavuError
 
 
 class Shared(NamedTuple):
-    """What the two uses share: the attention map is softmax(query key^T / sqrt(d)) over T = h' w' cells."""
+    """The shared attention map, softmax(query key^T / sqrt(d)) over T = h' w' cells, as its two factors."""
 
     query: Tensor  # (N, heads, T, d)
     key: Tensor  # (N, heads, T, d)
@@ -35,8 +35,8 @@ class Shared(NamedTuple):
 class SharedAttention(nn.Module):
     """The half that refines features, in the base network.
 
-    Features are averaged to a coarser grid, reduced by a 3x3 convolution, attended, and what comes of it is
-    brought back to their grid and added. The last projection starts at 0: at first the network is the plain
+    Features are averaged to a coarser grid, reduced by a 3x3 convolution and attended; the result is
+    interpolated to their grid and added. The last projection starts at 0: at first the network is the plain
     one, to the bit, and the other parameters get gradient from the second step on (query and key from the
     first, where the regenerating half is used).
 
@@ -88,7 +88,7 @@ class SharedAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Shared]:
-        """Features (N, C, h, w) to refined ones (N, C, h, w) and the attention behind them. Any h and w."""
+        """Refine features (N, C, h, w), any h and w: returns the refined ones and their attention."""
         pooled = F.avg_pool2d(features, self.pool, ceil_mode=True) if self.pool > 1 else features
         reduced = self.reduce(pooled)  # (N, width, h', w')
         shared = Shared(
@@ -111,9 +111,9 @@ class SharedAttention(nn.Module):
 class SharedRegeneration(nn.Module):
     """The half that regenerates, in training only and outside of the base network.
 
-    The redacted image is folded to the attention's grid, made values of, and attended with the map that the
-    prediction was made with. Gradient goes through queries and keys to what made them, and nowhere else in
-    the network: not to its values, its output projection or its classifier.
+    The redacted image is folded to the attention's grid, projected to values, and attended with the map that
+    the prediction was made with. Gradient goes through queries and keys into the network, and no other way:
+    not to its values, its output projection or its classifier.
 
     Args:
         channels: of the condition that it adds; a multiple of `heads`.
@@ -144,9 +144,9 @@ class SharedRegeneration(nn.Module):
         self.value = nn.Conv2d(image_channels * stride**2, channels, 1)
 
     def forward(self, redacted: Tensor, shared: Shared) -> Tensor:
-        """Redacted images (N, 3, H, W) and their attention to (N, channels, H/stride, W/stride), rounded up.
+        """Attend redacted images (N, 3, H, W): returns (N, channels, H/stride, W/stride), rounded up.
 
-        The attention's grid may be larger, where the network pads its input; that part is cut off.
+        The attention's grid may be larger, where the network pads its input; the padding is cut off.
 
         Raises DejavuError when images and attention do not fit together.
         """
@@ -184,7 +184,7 @@ def attend(shared: Shared, value: Tensor) -> Tensor:
     """softmax(Q K^T / sqrt(d)) V: values (N, heads, T, v) to (N, heads, T, v), any v."""
     dim, value_dim = shared.query.shape[-1], value.shape[-1]
     # The fused kernels want one dimension: zeros add nothing to a product, and the scale is d's own.
-    query, key, value = (_widen(part, max(dim, value_dim)) for part in (shared.query, shared.key, value))
+    query, key, value = (_widen(one, max(dim, value_dim)) for one in (shared.query, shared.key, value))
     return F.scaled_dot_product_attention(query, key, value, scale=dim**-0.5)[..., :value_dim]
 
 

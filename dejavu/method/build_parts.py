@@ -1,4 +1,4 @@
-"""What the arguments of `DejaVu` may be: names, mappings with options, or built objects."""
+"""Building the arguments of `DejaVu`, which may be names, mappings with options, or built objects."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ Choice = str | Mapping[str, Any]
 def build_redactions(
     value: Choice | Redaction | Sequence[Choice | Redaction], tasks: Sequence[str]
 ) -> tuple[list[Redaction], list[tuple[str, ...]]]:
-    """One redaction or several, each by name, by a mapping or as a callable.
+    """Build one redaction or a list of them, each given by name, by a mapping or as a callable.
 
-    Also, for each, of which of the `tasks` its regeneration is told the prediction: all, if the mapping has
-    no `tasks`.
+    Returns the redactions, and for each the tasks whose predictions condition its regeneration: those that
+    the mapping names as its `tasks`, else all.
     """
-    several = isinstance(value, Sequence) and not isinstance(value, str)
-    chosen = list(value) if several else [value]  # type: ignore[arg-type]
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    chosen = list(value) if is_list else [value]  # type: ignore[arg-type]
     if not chosen:
         raise DejavuError("redaction must be one redaction or several, not an empty list")
-    return [_redaction(item) for item in chosen], [_told(item, tasks) for item in chosen]
+    return [_redaction(item) for item in chosen], [_conditions(item, tasks) for item in chosen]
 
 
-def _told(value: Any, tasks: Sequence[str]) -> tuple[str, ...]:
+def _conditions(value: Any, tasks: Sequence[str]) -> tuple[str, ...]:
+    """The tasks that condition a redaction's regeneration."""
     given = value.get("tasks") if isinstance(value, Mapping) else None
     if given is None:
         return tuple(tasks)
@@ -64,7 +65,7 @@ def _redaction(value: Any) -> Redaction:
 
 
 def build_regenerator(value: Choice | CRM, channels: int, stride: int, seed: int) -> CRM:
-    """A CRM for a condition of so many channels."""
+    """Build the CRM for a condition of `channels`, or check that a built one fits."""
     if isinstance(value, str | Mapping):
         name, options = _named("regenerator", value)
         with seeded(seed):
@@ -80,7 +81,7 @@ def build_regenerator(value: Choice | CRM, channels: int, stride: int, seed: int
 
 
 def build_shared(attention: SharedAttention) -> SharedRegeneration:
-    """The regenerating half of a network's attention."""
+    """Build the regenerating half of a network's attention."""
     heads = attention.heads
     return SharedRegeneration(SHARED_CHANNELS * heads, stride=attention.stride, heads=heads)
 
@@ -94,13 +95,13 @@ def _named(key: str, value: Choice) -> tuple[str, dict[str, Any]]:
 
 
 def stride_of(network: nn.Module) -> int:
-    """The stride of a network's prediction, where it says so; a common one where it does not."""
+    """The network's own `stride`, where it has one above 1; else `DEFAULT_STRIDE`."""
     stride = getattr(network, "stride", None)
     return stride if isinstance(stride, int) and stride > 1 else DEFAULT_STRIDE
 
 
-def place_of(network: nn.Module) -> dict[str, Any]:
-    """Device and number type of a network's first parameter: what joins it must have the same."""
+def device_and_dtype(network: nn.Module) -> dict[str, Any]:
+    """Device and number type of a network's first parameter, for the modules that are joined with it."""
     for parameter in network.parameters():
         if parameter.is_floating_point():
             return {"device": parameter.device, "dtype": parameter.dtype}

@@ -1,7 +1,7 @@
-"""Conditioning: what of a prediction the regeneration module is told.
+"""Conditioning: predictions become the input of the regeneration module (CRM).
 
-Each task's prediction is brought to the CRM's grid and made a condition of, differentiably; several tasks'
-are concatenated.
+Each task's prediction is resized to the CRM's grid and turned into a condition, differentiably; the
+conditions of all tasks are concatenated.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from torch import Tensor
 from ..errors import DejavuError, check_number, nearest, number_fault
 from ..tasks import describe, load
 from ..tasks.predictions import Prediction, Queries, check, read_all
-from .regeneration import resize
+from .regeneration import to_grid
 
 FORMS = ("probabilities", "logits")
 DEPTH_RANGE = (0.0, 10.0)  # metres, of rooms
 
 
 class Conditioning:
-    """Predictions of one or several tasks -> the CRM's condition.
+    """Turns the predictions of one or more tasks into the CRM's condition.
 
     Args:
         tasks: names of `dejavu.tasks`, such as "semantic" and "depth".
         num_classes: K of the semantic and panoptic classes, or a mapping from task to K.
-        form: "probabilities" (depth scaled to [0, 1], unit normals), or "logits": as predicted, and of a
-            panoptic prediction without the masks' sigmoid.
+        form: "probabilities" (depth scaled to [0, 1], unit normals), or "logits": as predicted; panoptic
+            masks then have no sigmoid.
         depth_range: nearest and farthest depth in the unit of the prediction, which become 0 and 1.
 
     Raises:
-        DejavuError: an unknown task or form, a missing number of classes, a range that is none.
+        DejavuError: an unknown task or form, a missing number of classes, an invalid range.
 
     >>> condition = Conditioning(["semantic", "depth"], num_classes=2)
     >>> predictions = {"semantic": torch.zeros(1, 2, 8, 8), "depth": torch.full((1, 1, 4, 4), 5.0)}
@@ -60,49 +60,51 @@ class Conditioning:
 
     @property
     def channels(self) -> int:
-        """C of the condition."""
+        """C, the channels of the condition."""
         return sum(self.sizes.values())
 
     def read(self, prediction: Any) -> dict[str, Prediction]:
-        """The prediction of each task in what a network returned, its shapes checked.
+        """Read the prediction of each task from what a network returned, and check its shape.
 
-        One task's may be a tensor, a mapping with "out", "logits" or the task's name, or an object with
-        such an attribute. Several tasks' must be a mapping (or an object) by their names. Raises DejavuError.
+        With one task this may be a tensor, a mapping with "out", "logits" or the task's name, or an object
+        with such an attribute. With more it must be a mapping (or an object) by their names.
+
+        Raises DejavuError where a prediction is missing or has another shape.
         """
-        found = read_all(self.tasks, prediction)
-        for task, value in found.items():
+        predictions = read_all(self.tasks, prediction)
+        for task, value in predictions.items():
             check(task, value, self.sizes[task])
-        return found
+        return predictions
 
     def __call__(self, predictions: Mapping[str, Prediction], grid: tuple[int, int]) -> Tensor:
-        """The condition (N, C, *grid) of what `read` found."""
+        """Make the condition (N, C, *grid) from the predictions that `read` returns."""
         plain = self.form == "logits"
         conditions = [
-            load(task).condition(on_grid(predictions[task], grid), plain, self.depth_range)
+            load(task).condition(prediction_to_grid(predictions[task], grid), plain, self.depth_range)
             for task in self.tasks
         ]
         return conditions[0] if len(conditions) == 1 else torch.cat(conditions, 1)
 
     def only(self, condition: Tensor, tasks: Sequence[str]) -> Tensor:
-        """A condition (N, C, h, w) with zeros in place of all but some tasks' channels."""
+        """Set the channels of all other tasks in a condition (N, C, h, w) to 0."""
         if set(tasks) == set(self.tasks):
             return condition
-        parts = condition.split([self.sizes[task] for task in self.tasks], 1)
+        channels = condition.split([self.sizes[task] for task in self.tasks], 1)
         kept = [
-            part if task in tasks else torch.zeros_like(part)
-            for task, part in zip(self.tasks, parts, strict=True)
+            own if task in tasks else torch.zeros_like(own)
+            for task, own in zip(self.tasks, channels, strict=True)
         ]
         return torch.cat(kept, 1)
 
 
-def on_grid(prediction: Prediction, grid: tuple[int, int]) -> Prediction:
-    """A prediction's maps on another grid.
+def prediction_to_grid(prediction: Prediction, grid: tuple[int, int]) -> Prediction:
+    """Resize a prediction's maps to the CRM's grid.
 
-    It comes before all else: a softmax of upsampled logits would cost more than all the rest.
+    It comes before the softmax: that of upsampled logits would cost more than all other steps together.
     """
     if isinstance(prediction, Queries):
-        return Queries(prediction.classes, resize(prediction.masks, grid))
-    return resize(prediction, grid)
+        return Queries(prediction.classes, to_grid(prediction.masks, grid))
+    return to_grid(prediction, grid)
 
 
 def _is_range(value: Any) -> bool:

@@ -1,10 +1,10 @@
-"""Cyclic consistency (DejaVu-CL): the base network sees the regenerated image and must say the same of it.
+"""Cyclic consistency (DejaVu-CL): the base network must predict the same from the regenerated image.
 
     I_G = CRM(I_R, h(I))        L_cycle = weight * distance(h(I_G), ground truth, or h(I))
 
 A regenerated image that only looks right to the DejaVu loss is not enough: the base network must be able to
-read it. The second pass is one aside: the network's buffers (BatchNorm's running statistics above all) stay
-those of real images.
+read it. The second pass leaves no trace: the network's buffers (BatchNorm's running statistics above all)
+stay those of real images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import DejavuError, check_number, nearest
 from ..tasks import describe, load
 from ..tasks.panoptic import class_masks
 from ..tasks.predictions import Prediction, Queries, read_all
-from .conditioning import on_grid
+from .regeneration import to_grid
 
 Criterion = Callable[[Any, Any], Tensor]
 TARGETS = ("labels", "prediction")
@@ -27,17 +27,18 @@ GRADIENTS = ("both", "regenerator", "network")
 
 
 class CyclicConsistency:
-    """The cycle's loss, and whom its gradient reaches.
+    """The cycle's loss, with a choice of which modules its gradient reaches.
 
     Args:
-        target: what the prediction of the regenerated image must agree with. "labels": the ground truth, by
-            the task's own loss. "prediction": what the network said of the image itself, without gradient;
-            by KL divergence (semantic), L1 (depth, and per-class masks of a panoptic prediction) or
-            1 - cosine (normals), each the mean over pixels.
-        gradient: "both"; "regenerator": the second pass gives the network's parameters none; "network": the
-            regenerated image is taken as it is. With "regenerator" the regenerated image still hangs on the
-            network through the first prediction: regenerate from a detached one where nothing may reach it.
-        weight: of the loss.
+        target: what the prediction of the regenerated image is compared with. "labels": the ground truth, by
+            the task's own loss. "prediction": the network's prediction of the image itself, without
+            gradient; by KL divergence (semantic), L1 (depth, and per-class masks of a panoptic prediction)
+            or 1 - cosine (normals), each the mean over pixels.
+        gradient: the modules that learn from it: "both", "regenerator" (the second pass gives the network's
+            parameters no gradient) or "network" (the regenerated image has none). With "regenerator" the
+            regenerated image still depends on the network through the first prediction: regenerate from a
+            detached one where no gradient may reach the network.
+        weight: factor of the loss.
 
     Raises:
         DejavuError: an unknown target or gradient, or a weight that is no number of at least 0.
@@ -68,17 +69,17 @@ class CyclicConsistency:
         criterion: Criterion | None = None,
         task: str | Sequence[str] = "semantic",
     ) -> Tensor:
-        """weight * L_cycle, a scalar.
+        """Compute weight * L_cycle, a scalar.
 
         Args:
             network: the base network, in training or evaluation mode, which decides on BatchNorm and dropout.
             regenerated: the last regenerated images, (N, 3, H, W), with their graph.
-            prediction: what the network returned for the real images. Only target="prediction" looks at it.
-            labels: the ground truth, of any kind that the criterion takes.
-            criterion: the task's loss, (prediction, labels) -> scalar. It is given the task's tensor out of
-                what the network returns, `Queries` of a panoptic network, and a mapping from task to these
-                of several tasks.
-            task: a task of `dejavu.tasks`, or several.
+            prediction: what the network returned for the real images, for target="prediction".
+            labels: the ground truth, in the form that the criterion takes.
+            criterion: the task's loss, (prediction, labels) -> scalar. Its prediction is the task's tensor
+                out of what the network returns, or `Queries` of a panoptic network; with a list of tasks it
+                is a mapping from task to these.
+            task: a task of `dejavu.tasks`, or a list of tasks.
 
         Raises:
             DejavuError: labels or criterion are missing, an unknown task, a prediction that cannot be read.
@@ -89,15 +90,16 @@ class CyclicConsistency:
         self._check(labels, criterion)
         if self.gradient == "network":
             regenerated = regenerated.detach()
-        seen = read_all(tasks, call_aside(network, regenerated, detach=self.gradient == "regenerator"))
+        output = call_without_trace(network, regenerated, detach=self.gradient == "regenerator")
+        predicted = read_all(tasks, output)
         if self.target == "labels":
             assert criterion is not None
-            return self.weight * _scalar(criterion(seen[tasks[0]] if len(tasks) == 1 else seen, labels))
+            return self.weight * _scalar(
+                criterion(predicted[tasks[0]] if len(tasks) == 1 else predicted, labels)
+            )
         expected = read_all(tasks, prediction)
-        return (
-            self.weight
-            * torch.stack([_disagreement(name, seen[name], expected[name]) for name in tasks]).sum()
-        )
+        losses = [_disagreement(name, predicted[name], expected[name]) for name in tasks]
+        return self.weight * torch.stack(losses).sum()
 
     def _check(self, labels: Any, criterion: Criterion | None) -> None:
         if self.target == "labels" and labels is None:
@@ -106,10 +108,10 @@ class CyclicConsistency:
             raise DejavuError("criterion is missing: the cycle with target='labels' needs the task's loss")
 
 
-def call_aside(module: nn.Module, *inputs: Any, detach: bool = False) -> Any:
-    """What a module returns, without a trace in its buffers: BatchNorm's running statistics stay as they are.
+def call_without_trace(module: nn.Module, *inputs: Any, detach: bool = False) -> Any:
+    """Call a module and keep its buffers: BatchNorm's running statistics stay as they are.
 
-    `detach` leaves its parameters without gradient, too. The gradient to the inputs is the usual one.
+    With `detach` its parameters get no gradient either. The gradient to the inputs is the usual one.
     """
     clones: dict[Tensor, Tensor] = {}  # one a tensor, so that tied weights stay tied
     replaced = {}
@@ -129,16 +131,17 @@ def _scalar(loss: Any) -> Tensor:
     return loss
 
 
-def _disagreement(task: str, seen: Prediction, expected: Prediction) -> Tensor:
-    """How far a prediction is from the expected one, which gets no gradient."""
-    if isinstance(seen, Queries) and isinstance(expected, Queries):
+def _disagreement(task: str, predicted: Prediction, expected: Prediction) -> Tensor:
+    """The distance of a prediction from the expected one, which gets no gradient."""
+    if isinstance(predicted, Queries) and isinstance(expected, Queries):
         # Per class: a query may stand for another object in the other image.
         grid = (expected.masks.shape[-2], expected.masks.shape[-1])
-        seen, expected = (class_masks(on_grid(one, grid)) for one in (seen, expected))  # type: ignore[arg-type]
-    assert isinstance(seen, Tensor) and isinstance(expected, Tensor)
-    if seen.shape != expected.shape:
+        predicted = class_masks(Queries(predicted.classes, to_grid(predicted.masks, grid)))
+        expected = class_masks(expected)
+    assert isinstance(predicted, Tensor) and isinstance(expected, Tensor)
+    if predicted.shape != expected.shape:
         raise DejavuError(
             f"the {task} predictions of an image and of its regeneration must have one shape, not "
-            f"{tuple(expected.shape)} and {tuple(seen.shape)}"
+            f"{tuple(expected.shape)} and {tuple(predicted.shape)}"
         )
-    return load(task).disagreement(seen.float(), expected.detach().float())
+    return load(task).disagreement(predicted.float(), expected.detach().float())

@@ -1,4 +1,4 @@
-"""The DejaVu loss, and the schedule of its weight."""
+"""The DejaVu loss, and the warm-up of its weight."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DISTANCES = {"l1": F.l1_loss, "mse": F.mse_loss}
 
 
 def removed_pixels(images: Tensor, mask: Tensor) -> Tensor:
-    """The images (N, C, H, W) under a spatial mask (N, 1, H, W), 0 elsewhere."""
+    """Keep what a spatial mask (N, 1, H, W) removes of images (N, C, H, W); all else becomes 0."""
     return remove(images, ~mask)
 
 
@@ -27,17 +27,17 @@ def dejavu_loss(
     part: Callable[[Tensor, Tensor], Tensor] = removed_pixels,
     share: Tensor | None = None,
 ) -> Tensor:
-    """How far the regenerated images are from the image: the mean over steps, pixels and channels.
+    """Compare regenerated images with the original: the mean distance over steps, pixels and channels.
 
     Args:
         regenerated: every step's image, each (N, C, H, W); CRM-F has one step.
-        image: what was to be regenerated, (N, C, H, W).
+        image: the original, (N, C, H, W).
         kind: "l1" or "mse".
         mask: what was removed, 1 is removed: compare that only. None compares everything.
-        part: (images, mask) -> what the mask takes from images, linearly: pixels (N, 1, H, W), or the
-            `part` of a spectral redaction, whose mask is one of frequencies.
-        share: of the pixels that were removed: the mean is taken over these. None is the mask's own where
-            it is one of pixels, and all where it is one of frequencies, whose error lies in every pixel.
+        part: (images, mask) -> what the mask removes of the images, a linear function: for pixels the
+            default, for frequencies the `part` of the spectral redaction.
+        share: share of the pixels that were removed: the mean is taken over these. None takes the mask's
+            own share of pixels, and all pixels for a mask of frequencies, whose error lies in every pixel.
 
     Raises:
         DejavuError: an unknown kind, or no step.
@@ -53,19 +53,22 @@ def dejavu_loss(
     distance = DISTANCES[kind]
     if mask is None:
         return torch.stack([distance(step, image) for step in regenerated]).mean()
-    # A part is linear, so the parts' difference is the difference's part.
-    parts = [part(step - image, mask) for step in regenerated]
+    # `part` is linear: the difference of what is removed is what is removed of the difference.
+    errors = [part(step - image, mask) for step in regenerated]
     if share is None and part is removed_pixels:
         share = mask.float().mean()
-    mean = torch.stack([distance(value, torch.zeros_like(value)) for value in parts]).mean()
+    mean = torch.stack([distance(value, torch.zeros_like(value)) for value in errors]).mean()
     return mean if share is None else mean / share.clamp(min=1 / image[:, :1].numel())
 
 
-def gamma_at(step: float, total_steps: float, gamma: float, warmup: float = 0.0) -> float:
-    """The DejaVu loss' weight at a step: a linear rise from 0 over the first `warmup` of the training.
+def ramp(progress: float, warmup: float = 0.0) -> float:
+    """The warm-up of the weight: a linear rise from 0 to 1 over the first `warmup` of the training.
 
-    >>> [gamma_at(step, 100, gamma=0.3, warmup=0.2) for step in (0, 10, 20, 99)]
-    [0.0, 0.15, 0.3, 0.3]
+    Args:
+        progress: share of the training that is done, 0 to 1.
+        warmup: share of the training that the rise takes.
+
+    >>> [ramp(progress, warmup=0.2) for progress in (0.0, 0.1, 0.2, 0.99)]
+    [0.0, 0.5, 1.0, 1.0]
     """
-    ramp = warmup * total_steps
-    return gamma if step >= ramp else gamma * step / ramp
+    return 1.0 if progress >= warmup else progress / warmup

@@ -1,4 +1,4 @@
-"""A perceptual distance of images: of what a frozen VGG16 makes of them.
+"""A perceptual distance of images: that of their features in a frozen VGG16.
 
 Johnson et al. 2016 compare features of VGG16; LPIPS (Zhang et al. 2018) compares their directions, layer by
 layer. Here it is the second without its learned weights, or the first.
@@ -27,7 +27,7 @@ EPSILON = 1e-6  # of squared lengths: a feature near 0 has no direction, and wou
 class Perceptual:
     """weight * the mean distance over layers of the features of two images in a frozen VGG16.
 
-    The trunk is no part of any module that holds this: not of its parameters, its state or its cost. It is
+    The trunk belongs to no module that holds this: neither to its parameters nor to its state or cost. It is
     shared by all objects with the same weights, width, depth and seed, and follows the images' device.
 
     Args:
@@ -64,29 +64,29 @@ class Perceptual:
         check_numbers("perceptual", weight, width)
         self.weight, self.layers, self.normalise = weight, tuple(layers), normalise
         self.description = describe("VGG16", weights, width)
-        """What judged, for a table's note: the trunk, where its weights are from, width."""
+        """The trunk for a table's note: its name, the source of its weights, its width."""
         known = activations()
         for layer in self.layers:
             if layer not in known:
                 raise DejavuError(f"perceptual.layers: unknown layer {layer!r}, {nearest(layer, known)}")
         if not self.layers:
             raise DejavuError(f"perceptual.layers must name at least one layer, {nearest('', known)}")
-        self._taken = [known[layer] for layer in self.layers]
-        self.trunk = load(weights, width, max(self._taken) + 1, seed)
+        self._compared = [known[layer] for layer in self.layers]
+        self.trunk = load(weights, width, max(self._compared) + 1, seed)
 
     def __call__(self, regenerated: Tensor, images: Tensor) -> Tensor:
-        """How far regenerated images look from images: a scalar, with a graph to the regenerated ones only.
+        """Compare regenerated images with the originals: a scalar, with a graph to the regenerated ones only.
 
         Args:
             regenerated: (N, 3, H, W), normalised with ImageNet's mean and deviation.
-            images: what they should look like, the same shape.
+            images: the originals, of the same shape.
 
-        Raises DejavuError when they are not that, or too small for the trunk.
+        Raises DejavuError for other shapes, or images too small for the trunk.
         """
-        return self.of_steps([regenerated], images)[0]
+        return self.per_step([regenerated], images)[0]
 
-    def of_steps(self, steps: Sequence[Tensor], images: Tensor) -> list[Tensor]:
-        """The distance of each step's images: those to be regenerated go through the trunk once."""
+    def per_step(self, steps: Sequence[Tensor], images: Tensor) -> list[Tensor]:
+        """Compare each step's images with the originals, which go through the trunk once."""
         for step in steps:
             check_rgb("regenerated", step)
         check_rgb("images", images)
@@ -98,11 +98,11 @@ class Perceptual:
                 )
         with torch.no_grad():
             wanted = self.features(images)
-        found = []
+        losses = []
         for step in steps:
             pairs = zip(self.features(step), wanted, strict=True)
-            found.append(self.weight * torch.stack([self._distance(*pair) for pair in pairs]).mean())
-        return found
+            losses.append(self.weight * torch.stack([self._distance(*pair) for pair in pairs]).mean())
+        return losses
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The activations of `layers`, each (N, C, H/s, W/s)."""
@@ -114,11 +114,11 @@ class Perceptual:
                 f"not {tuple(images.shape[-2:])}"
             )
         # The trunk is channels-last, which convolutions of few channels are twice as fast in on CPU.
-        found, x = {}, images.float().contiguous(memory_format=torch.channels_last)
+        outputs, x = {}, images.float().contiguous(memory_format=torch.channels_last)
         for index, layer in enumerate(trunk.children()):
             x = layer(x)
-            found[index] = x
-        return [found[index] for index in self._taken]
+            outputs[index] = x
+        return [outputs[index] for index in self._compared]
 
     def _distance(self, regenerated: Tensor, wanted: Tensor) -> Tensor:
         regenerated, wanted = regenerated.float(), wanted.float()
@@ -133,16 +133,16 @@ def _direction(features: Tensor) -> Tensor:
 
 
 def activations() -> dict[str, int]:
-    """VGG16's activations by name, and their place among torchvision's `features`."""
-    places, place, block, convolution = {}, 0, 1, 0
+    """The index of each of VGG16's activations, by name, in torchvision's `features`."""
+    indices, index, block, convolution = {}, 0, 1, 0
     for entry in VGG16:
         if entry == "M":
-            place, block, convolution = place + 1, block + 1, 0
+            index, block, convolution = index + 1, block + 1, 0
         else:
             convolution += 1
-            places[f"relu{block}_{convolution}"] = place + 1  # behind the convolution
-            place += 2
-    return places
+            indices[f"relu{block}_{convolution}"] = index + 1  # behind the convolution
+            index += 2
+    return indices
 
 
 def load(weights: str | None, width: float, depth: int, seed: int) -> Frozen:

@@ -1,4 +1,4 @@
-"""Conditional regeneration modules (CRM): the image back from what redaction left and the prediction.
+"""Conditional regeneration modules (CRM): they restore the redacted image from the prediction.
 
 A CRM works at the stride s of the prediction head. The image is folded into channels (pixel-unshuffle),
 so that nothing of it is thrown away, and unfolded at the end:
@@ -30,7 +30,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class CRM(nn.Module, ABC):
-    """What both modules share: folding, and `depth` convolutions 3x3, conv-norm-ReLU, the last one plain.
+    """Base of both modules: folding, and `depth` convolutions 3x3, conv-norm-ReLU, the last one plain.
 
     Args:
         condition_channels: C of the condition.
@@ -85,7 +85,7 @@ class CRM(nn.Module, ABC):
         if height % self.stride or width % self.stride:
             redacted = F.pad(redacted, (0, -width % self.stride, 0, -height % self.stride))
         folded = F.pixel_unshuffle(redacted, self.stride)  # (N, 3 s^2, H/s, W/s)
-        steps = self.regenerate(folded, resize(condition, self.grid(redacted)))
+        steps = self.regenerate(folded, to_grid(condition, self.grid(redacted)))
         return [F.pixel_shuffle(step, self.stride)[..., :height, :width] for step in steps]  # (N, 3, H, W)
 
     def grid(self, images: Tensor) -> tuple[int, int]:
@@ -98,7 +98,7 @@ class CRM(nn.Module, ABC):
 
     @abstractmethod
     def regenerate(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
-        """Every step's folded image, from the folded redacted one and the condition on its grid."""
+        """Compute every step's folded image from the folded redacted one and the condition on its grid."""
 
 
 class ForwardCRM(CRM):
@@ -112,7 +112,7 @@ class RecursiveCRM(CRM):
     """CRM-R: the regenerated image goes in again, the same weights each time.
 
     G_0 = I_R and G_t = G_{t-1} + f(G_{t-1}, C), t = 1..recursions. The slides show an elementwise
-    addition at each step and leave open of what; as a residual it starts from the pixels that were kept.
+    addition at each step and leave open what is added; as a residual it starts from the kept pixels.
     """
 
     def __init__(
@@ -140,8 +140,8 @@ REGISTRY: Registry[CRM] = Registry("regeneration", {"crm_f": ForwardCRM, "crm_r"
 names, build = REGISTRY.names, REGISTRY.build
 
 
-def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (N, C, h, w) on another grid: averages where it is coarser, bilinear where it is finer."""
+def to_grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (N, C, h, w) to a grid: by averages where it is coarser, bilinearly where it is finer."""
     height, width = maps.shape[-2:]
     if (height, width) == tuple(size):
         return maps

@@ -16,19 +16,19 @@ from .frozen.network import check_numbers, check_rgb, check_triple, describe
 class TextSupervision:
     """weight * mean(1 - cos(E_I(I_G), E_T(text))), with the two encoders of a frozen CLIP.
 
-    The CLIP is no part of any module that holds this: not of its parameters, its state or its cost. It is
+    The CLIP belongs to no module that holds this: neither to its parameters nor to its state or cost. It is
     shared by all objects with the same model, weights, width and seed, and follows the images' device.
 
     Args:
         model: an architecture of open_clip, such as "ViT-B-32".
         pretrained: its weights: a tag of open_clip ("laion2b_s34b_b79k"), "hf-hub:ORG/NAME", which is
             downloaded, "local-dir:FOLDER", or a .safetensors, .pt, .pth or .bin file, which is never
-            unpickled. None draws them at random: a judge that knows nothing, for trying the machinery.
+            unpickled. None draws them at random, to try the code without a download.
             OpenAI's and other weights trained with QuickGELU need "ViT-B-32-quickgelu" as a file; a tag
             sees to that itself.
-        weight: of the term.
+        weight: factor of the term.
         template: a description with {} where the classes go.
-        classes: their names by class id, for `prompts`.
+        classes: names by class id, for `prompts`.
         width: below 1 the same model with fewer channels, layers and pixels.
         mean: with std, what images were normalised with; ImageNet's by default.
         std: see mean.
@@ -66,18 +66,18 @@ class TextSupervision:
         self.mean = check_triple("mean", mean, -float("inf"))
         self.std = check_triple("std", std, 0)
         self.description = describe(f"CLIP {model}", pretrained, width)
-        """What judged, for a table's note: architecture, where the weights are from, width."""
+        """The CLIP for a table's note: its architecture, the source of its weights, its width."""
         self.clip = clip.load(model, pretrained, width, seed)
 
     def __call__(self, images: Tensor, texts: Sequence[str]) -> Tensor:
-        """How far images are from their texts: a scalar, with a graph to the images only.
+        """Compare images with their texts: a scalar, with a graph to the images only.
 
         Args:
             images: (N, 3, H, W), normalised with mean and std; any H and W.
-            texts: N descriptions. What is beyond CLIP's 77 tokens is cut off. An empty one describes
-                nothing, and its image is left out of the mean.
+            texts: N descriptions, cut off at CLIP's 77 tokens. The image of an empty one is left out of
+                the mean.
 
-        Raises DejavuError when images or texts are not that.
+        Raises DejavuError for other images or texts.
         """
         check_rgb("images", images)
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
@@ -90,14 +90,14 @@ class TextSupervision:
         if len(described) < len(texts):
             images = images[described]
         wanted = self.clip.embed_texts([texts[i] for i in described], images.device)  # (n, D)
-        seen = self.clip.embed_images(images, self.mean, self.std)  # (n, D)
-        return self.weight * (1 - (seen * wanted).sum(1)).mean()
+        embedded = self.clip.embed_images(images, self.mean, self.std)  # (n, D)
+        return self.weight * (1 - (embedded * wanted).sum(1)).mean()
 
     def prompts(self, labels: Tensor, ignore_index: int = 255) -> list[str]:
-        """A description of each label map (N, H, W): its classes in the template, most frequent first.
+        """Describe each label map (N, H, W): its classes in the template, most frequent first.
 
-        So what CLIP cuts off is what is seen least. A map in which all is ignored gives "".
-        Raises DejavuError when the classes' names are not known, or a label has none.
+        So CLIP cuts off the rarest classes. A map in which all is ignored gives "".
+        Raises DejavuError when the names of the classes are not known, or a label has no name.
         """
         if self.classes is None:
             raise DejavuError("text.classes is missing: prompts are made of the names of the classes")
@@ -106,7 +106,7 @@ class TextSupervision:
         return [self._prompt(counts) for counts in self._counts(labels.long(), ignore_index)]
 
     def _counts(self, labels: Tensor, ignore_index: int) -> list[list[int]]:
-        """How many pixels of each class each map has: (N, K)."""
+        """Count the pixels of each class in each map: (N, K)."""
         assert self.classes is not None
         known = len(self.classes)
         ignored = labels == ignore_index

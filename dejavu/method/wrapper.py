@@ -31,28 +31,28 @@ from .build_parts import (
     build_regenerator,
     build_shared,
     choice,
-    place_of,
+    device_and_dtype,
     stride_of,
     weight,
 )
 from .conditioning import DEPTH_RANGE, Conditioning
-from .cycle import Criterion, CyclicConsistency, call_aside
-from .loss import DISTANCES, dejavu_loss, gamma_at, removed_pixels
+from .cycle import Criterion, CyclicConsistency, call_without_trace
+from .loss import DISTANCES, dejavu_loss, ramp, removed_pixels
 from .perceptual import Perceptual
 from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
-from .regeneration import CRM, resize
+from .regeneration import CRM, to_grid
 from .text import TextSupervision
 
 
 class Regenerated(NamedTuple):
-    """One redaction of a batch, undone."""
+    """A batch after one redaction and its regeneration."""
 
     redacted: Tensor  # (N, 3, H, W)
-    told: Tensor  # (N, C, H/s, W/s), what the CRM knew of the prediction
-    mask: Tensor  # of pixels or of frequencies, 1 is removed
+    condition: Tensor  # (N, C, H/s, W/s), the CRM's condition
+    mask: Tensor  # over pixels or frequencies, 1 is removed
     steps: list[Tensor]  # each (N, 3, H, W), the final images last
-    part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask takes from images
-    share: Tensor | None  # of the pixels that were removed; None where the loss does not ask for it
+    part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask removes of the images
+    share: Tensor | None  # share of the pixels that were removed; None where the loss does not need it
 
 
 class DejaVu(nn.Module):
@@ -60,15 +60,16 @@ class DejaVu(nn.Module):
 
     Args:
         network: the base network, images (N, 3, H, W) to a dense prediction of any size. It is not
-            touched: `model.network.state_dict()` is that of the plain network.
-        task: what is predicted, or several: "semantic" (class logits (N, K, h, w)), "depth" (N, 1, h, w) or
-            (N, h, w), "normals" (N, 3, h, w) or "panoptic" (class and mask logits of queries, as MaskFormer
-            returns them). One task's prediction is a tensor, a mapping with "out", "logits" or the task's
-            name, or an object with such an attribute; several tasks' is a mapping by their names.
+            changed: `model.network.state_dict()` is that of the plain network.
+        task: the network's task, or a list of tasks: "semantic" (class logits (N, K, h, w)), "depth"
+            (N, 1, h, w) or (N, h, w), "normals" (N, 3, h, w) or "panoptic" (class and mask logits of
+            queries, as MaskFormer returns them). The prediction of one task is a tensor, a mapping with
+            "out", "logits" or the task's name, or an object with such an attribute; with a list of tasks it
+            is a mapping from task to prediction.
         num_classes: K of a semantic or panoptic prediction, or a mapping from task to K.
         redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`; or a list
-            of such, which are regenerated side by side. A mapping's `tasks` names those of several tasks
-            whose predictions its regeneration is told; without it, all are.
+            of these, which are regenerated side by side. `tasks` in a mapping names the tasks whose
+            predictions condition its regeneration; without it, all do.
         regenerator: a name, a mapping {name: ..., options}, or a built `CRM`, which has a stride of its own.
         stride: of the grid that the CRM works on. None takes the network's own `stride` attribute, or 4
             where it has none or predicts at full resolution: there, the CRM would cost more than the
@@ -81,14 +82,14 @@ class DejaVu(nn.Module):
         gamma: the DejaVu loss' weight.
         warmup: share of the training in which the weight of all that is added rises linearly from 0.
         detach: the control: the same computation, but no gradient reaches the base network. The CRM still
-            learns. Not with `cycle`, which asks the base network itself.
+            learns. Not with `cycle`, which calls the base network itself.
         text: DejaVu-TS, text supervision.
         cycle: DejaVu-CL, cyclic consistency.
-        criterion: (prediction, labels) -> the task's loss, which DejaVu-CL asks for.
+        criterion: (prediction, labels) -> the task's loss. DejaVu-CL needs it.
         share_attention: DejaVu-SA: where `network.attention` is a `SharedAttention`, its attention
             regenerates, too.
         seed: of the CRM's initial weights. The global random state is left alone, so that a baseline and
-            its DejaVu run see the same random numbers.
+            its DejaVu run draw the same random numbers.
 
     The CRM learns, too: give the optimiser `model.parameters()`, and deploy `model.network`.
 
@@ -138,7 +139,7 @@ class DejaVu(nn.Module):
         self.conditioning = Conditioning(
             [task] if isinstance(task, str) else task, num_classes, condition, depth_range
         )
-        self.redactions, self._told = build_redactions(redaction, self.conditioning.tasks)
+        self.redactions, self._conditions = build_redactions(redaction, self.conditioning.tasks)
         self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
         self.perceptual, self.text, self.cycle, self.criterion = perceptual, text, cycle, criterion
         attention = getattr(network, "attention", None)
@@ -151,25 +152,25 @@ class DejaVu(nn.Module):
         self.regenerator = build_regenerator(
             regenerator, channels, stride_of(network) if stride is None else stride, seed
         )
-        self.training_only.to(**place_of(network))
+        self.training_only.to(**device_and_dtype(network))
         if detach and cycle is not None:
             raise DejavuError("detach is the control without a gradient, and a cycle has one: leave one out")
         self.seed = seed
         self._calls = 0  # of the loss without a generator: each draws other numbers
-        self._looked = False  # whether the images' range was looked at, once
+        self._range_checked = False  # it is checked once
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What is predicted."""
+        """Names of the network's tasks."""
         return self.conditioning.tasks
 
     @property
     def training_only(self) -> nn.ModuleDict:
-        """What learns beside the base network and is gone at inference."""
-        parts: dict[str, nn.Module] = {"regenerator": self.regenerator}
+        """Modules that learn beside the base network and are gone at inference."""
+        modules: dict[str, nn.Module] = {"regenerator": self.regenerator}
         if self.shared is not None:
-            parts["shared"] = self.shared
-        return nn.ModuleDict(parts)
+            modules["shared"] = self.shared
+        return nn.ModuleDict(modules)
 
     def forward(self, images: Tensor, *arguments: Any, **options: Any) -> Any:
         """The base network's prediction, to the bit and at its cost, in training and in evaluation."""
@@ -185,25 +186,25 @@ class DejaVu(nn.Module):
         labels: Any = None,
         captions: Sequence[str] | None = None,
     ) -> Tensor:
-        """All that DejaVu adds to the task's loss, weighted: a scalar to be added to it.
+        """Compute all that DejaVu adds to the task's loss, weighted: a scalar to be added to it.
 
         Args:
-            images: what the network saw, normalised, (N, 3, H, W).
-            prediction: what it said of them, with its graph.
-            generator: of the redaction's random numbers. Without one they come from `seed` and the number of
-                calls; the global random state is left alone.
+            images: the network's input, normalised, (N, 3, H, W).
+            prediction: the network's output for these images, with its graph.
+            generator: source of the redaction's random numbers. Without one they come from `seed` and the
+                number of calls; the global random state is left alone.
             progress: share of the training that is done, within 0 and 1: a warm-up needs it.
             labels: the ground truth, for DejaVu-CL, and for the classes in DejaVu-TS's prompts: class ids
                 (N, H, W), or of a panoptic task the codes of tasks/segments.py.
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
-        ramp = self._ramp(progress)
+        factor = self._warmup_factor(progress)
         predictions = self.conditioning.read(prediction)
         if self.training and not self.detach:
             batch_checks.has_graph(predictions, self.network)
         regenerated = self._regenerate(images, prediction, generator)
-        if not self._looked:
-            self._looked = True
+        if not self._range_checked:
+            self._range_checked = True
             batch_checks.warn_of_range(images)
         loss = self.gamma * _mean([self._distance(images, one) for one in regenerated])
         batch_checks.is_finite(loss, images, predictions)
@@ -211,20 +212,20 @@ class DejaVu(nn.Module):
             texts = self._texts(labels, captions)
             loss = loss + _mean([self.text(one.steps[-1], texts) for one in regenerated])
         if self.cycle is not None:
-            seen = [self._for_cycle(one) for one in regenerated]
-            ask = (prediction, labels, self.criterion, self.tasks)
-            loss = loss + _mean([self.cycle(self.network, image, *ask) for image in seen])
-        return ramp * loss
+            inputs = [self._cycle_input(one) for one in regenerated]
+            rest = (prediction, labels, self.criterion, self.tasks)
+            loss = loss + _mean([self.cycle(self.network, image, *rest) for image in inputs])
+        return factor * loss
 
     def regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None = None, redaction: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """The redacted and the (last) regenerated images, each (N, 3, H, W), of the first redaction.
+        """Redact and regenerate: the redacted and the final regenerated images, each (N, 3, H, W).
 
-        redaction: the number of another one, where there are several.
+        redaction: index of the redaction, in a list of them.
         """
-        found = self._regenerate(images, prediction, generator)[redaction]
-        return found.redacted, found.steps[-1]
+        result = self._regenerate(images, prediction, generator)[redaction]
+        return result.redacted, result.steps[-1]
 
     def _regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None
@@ -239,42 +240,42 @@ class DejaVu(nn.Module):
             predictions = {task: _detached(value) for task, value in predictions.items()}
         condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
         attention = self._attention(prediction)
-        found = []
-        for redaction, tasks in zip(self.redactions, self._told, strict=True):
+        results = []
+        for redaction, tasks in zip(self.redactions, self._conditions, strict=True):
             redacted, mask = check_redacted(redaction(images, generator), images)  # (N, 3, H, W)
-            told = self.conditioning.only(condition, tasks)
+            own = self.conditioning.only(condition, tasks)
             if self.shared is not None and attention is not None:
-                attended = resize(self.shared(redacted, attention), self.regenerator.grid(images))
-                told = torch.cat([told, attended], 1)
-            steps = self.regenerator(redacted, told)
+                attended = to_grid(self.shared(redacted, attention), self.regenerator.grid(images))
+                own = torch.cat([own, attended], 1)
+            steps = self.regenerator(redacted, own)
             part = getattr(redaction, "part", removed_pixels)
             spatial = not isinstance(redaction, SpectralRedaction)
             share = across(mask.float().mean(), 0.0) if spatial and self.pixels == "redacted" else None
-            found.append(Regenerated(redacted, told, mask, steps, part, share))
-        return found
+            results.append(Regenerated(redacted, own, mask, steps, part, share))
+        return results
 
     def _distance(self, images: Tensor, one: Regenerated) -> Tensor:
-        """The DejaVu loss of one redaction, without its weight."""
+        """Compare one redaction's regenerated images with the originals: a scalar, without gamma."""
         mask = one.mask if self.pixels == "redacted" else None
         loss = dejavu_loss(one.steps, images, self.loss, mask, one.part, one.share)
         if self.perceptual is not None:
-            loss = loss + _mean(self.perceptual.of_steps(one.steps, images))
+            loss = loss + _mean(self.perceptual.per_step(one.steps, images))
         return loss
 
-    def _for_cycle(self, one: Regenerated) -> Tensor:
-        """The regenerated image as DejaVu-CL sees it."""
+    def _cycle_input(self, one: Regenerated) -> Tensor:
+        """The regenerated images that DejaVu-CL shows the base network, (N, 3, H, W)."""
         assert self.cycle is not None
         if self.cycle.gradient != "regenerator":
             return one.steps[-1]
         # Else the cycle's gradient would reach the base network through the condition after all.
-        return call_aside(self.regenerator, one.redacted, one.told.detach())[-1]
+        return call_without_trace(self.regenerator, one.redacted, one.condition.detach())[-1]
 
     def _texts(self, labels: Any, captions: Sequence[str] | None) -> list[str]:
         assert self.text is not None
         if captions is not None:
             return list(captions)
         task = next((task for task in self.tasks if describe(task).has_classes), None)
-        if isinstance(labels, Mapping):  # of several tasks
+        if isinstance(labels, Mapping):  # by task
             labels = labels.get(task)
         if not isinstance(labels, Tensor):
             raise DejavuError(
@@ -294,8 +295,8 @@ class DejaVu(nn.Module):
             )
         return attention.detach() if self.detach else attention
 
-    def _ramp(self, progress: float | None) -> float:
-        """The share of its weight that what is added has by now."""
+    def _warmup_factor(self, progress: float | None) -> float:
+        """The factor of the warm-up by now, 0 to 1."""
         if progress is None:
             if self.warmup:
                 raise DejavuError(
@@ -306,7 +307,7 @@ class DejaVu(nn.Module):
             raise DejavuError(
                 f"progress must be the share of the training that is done, 0 to 1, not {progress}"
             )
-        return gamma_at(progress, 1.0, 1.0, self.warmup)
+        return ramp(progress, self.warmup)
 
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:
@@ -315,5 +316,5 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
 
 def _detached(prediction: Prediction) -> Prediction:
     if isinstance(prediction, Queries):
-        return Queries(*(part.detach() for part in prediction))
+        return Queries(*(logits.detach() for logits in prediction))
     return prediction.detach()

@@ -1,8 +1,8 @@
 """Metrics, on numpy arrays: one file a task, used by `dejavu evaluate` and by `dejavu score` alike.
 
-`METRICS` says of every number that a table may show what it is called, in which unit it is, which
-way is better, and which task has it; the rows stand in the tasks' files. `metrics/<task>.py` counts: its
-`collector` makes what is fed with arrays. This package imports numpy only, and that late.
+`METRICS` has the name, the unit and the direction of every number that a table may show, and its task; the
+rows are in the tasks' files. `collector` in `metrics/<task>.py` builds the object that counts arrays. This
+package imports numpy only, and that late.
 """
 
 from __future__ import annotations
@@ -58,21 +58,21 @@ def main_metric(task: str) -> str:
 
 
 class Collector(Protocol):
-    """What the metrics of every task are: fed images or batches of them, read once at the end."""
+    """Interface of every task's metrics: updated with images or batches of them, computed at the end."""
 
     def update(self, truth: Any, prediction: Any, /) -> None: ...
 
     def compute(self) -> dict[str, Any]: ...
 
 
-class Several:
-    """The metrics of several tasks, fed with mappings by task, and all in one at the end.
+class TaskMetrics:
+    """The metrics of a list of tasks: updated with mappings from task to array, computed together.
 
     >>> metrics = collect(["depth", "normals"])
     >>> truth = {"depth": [[2.0]], "normals": [[[0, 0, 1]]]}
     >>> metrics.update(truth, {"depth": [[1.5]], "normals": [[[0, 1, 0]]]})
-    >>> found = metrics.compute()
-    >>> found["depth_aerr"], found["normal_merr"]
+    >>> scores = metrics.compute()
+    >>> scores["depth_aerr"], scores["normal_merr"]
     (0.5, 90.0)
     """
 
@@ -93,15 +93,15 @@ class Several:
 
     def compute(self) -> dict[str, Any]:
         """The metrics of all tasks, whose keys differ."""
-        found: dict[str, Any] = {}
+        scores: dict[str, Any] = {}
         for collector in self.collectors.values():
-            found |= collector.compute()
-        return found
+            scores |= collector.compute()
+        return scores
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What the collectors are made from; each task's uses what it needs."""
+    """Facts of the dataset and the protocol; each task's collector uses those that it needs."""
 
     classes: Sequence[str] = ()
     ignore_index: int = 255
@@ -118,11 +118,11 @@ def collect(
     depth: Mapping[str, Any] | None = None,
     things: Sequence[bool] = (),
 ) -> Collector:
-    """An empty collector for a task, or for a list of tasks, under the protocol of the tables.
+    """Build an empty collector for a task, or for a list of tasks, under the protocol of the tables.
 
     Depth is scored as on NYUD-v2: every pixel that has depth, no caps, no crop, no scaling; `depth` has other
     arguments of `DepthMetrics`, such as KITTI's. `classes` and `ignore_index` are for semantic segmentation;
-    `classes` and `things`, which says of each whether it can be counted, for panoptic.
+    `classes` and `things` (for each class whether it can be counted) for panoptic segmentation.
     Raises DejavuError for a task that has no metrics, and for `things` that do not fit the classes.
 
     >>> metrics = collect("depth")
@@ -131,7 +131,7 @@ def collect(
     0.5
     """
     if not isinstance(task, str):
-        return Several({one: collect(one, classes, ignore_index, depth, things) for one in task})
+        return TaskMetrics({one: collect(one, classes, ignore_index, depth, things) for one in task})
     made: Collector = _module(task).collector(Scoring(classes, ignore_index, depth, things))
     return made
 
@@ -139,9 +139,9 @@ def collect(
 def collect_main(
     task: str, classes: Sequence[str] = (), ignore_index: int = 255, things: Sequence[bool] = ()
 ) -> Collector:
-    """An empty collector of a task's main metric, beside which it may have others.
+    """Build an empty collector of a task's main metric, which may compute others too.
 
-    It is what a learning curve is drawn from: the boundaries of segmentation, say, would cost too much there.
+    Learning curves are drawn from it: there, the boundaries of a segmentation would cost too much time.
     """
     module = _module(task)
     make = getattr(module, "main_collector", module.collector)
@@ -150,7 +150,7 @@ def collect_main(
 
 
 def _module(task: str) -> ModuleType:
-    """The module with a task's collector."""
+    """Import the module with a task's collector."""
     if task not in names():
         raise DejavuError(f"task '{task}' has no metrics, {nearest(task, names())}")
     return import_module(f".{task}", __name__)

@@ -1,12 +1,12 @@
-"""How well the borders of the classes are met: boundary IoU.
+"""Boundary IoU: the quality of the borders between classes.
 
 Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021
 (arXiv 2103.16562): the IoU of the two masks, each reduced to its band within d pixels of its own
-contour, d = 2 % of the image's diagonal. Chosen over the trimap mIoU, which looks at the ground
-truth's contours alone: it does not see an invented region elsewhere, and has a free parameter that
-papers set differently.
+contour, d = 2 % of the image's diagonal. Chosen over the trimap mIoU, which uses the ground truth's
+contours alone: it misses an invented region elsewhere, and has a free parameter that papers set
+differently.
 
-What the paper leaves to its code, or leaves out, is settled here so:
+Details that the paper leaves to its code, or leaves out:
 - distance is the chessboard distance (their erosion uses a 3x3 square), d is rounded, at least 1;
 - the image's edge is a contour, as in their code;
 - an ignored area makes no contour, for nobody knows what is there: a pixel is in its class's band
@@ -41,12 +41,12 @@ class BoundaryIoU:
         self.union = np.zeros(num_classes, np.int64)
 
     def update(self, label: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
-        """Count class maps (H, W) or (N, H, W), see `labels.scored` for what is checked."""
+        """Count class maps (H, W) or (N, H, W), checked as in `class_maps.scored`."""
         label, prediction, valid = scored(label, prediction, self.num_classes, self.ignore_index, mask)
         self.count(*(compact(values, valid, self.num_classes) for values in (label, prediction)))
 
     def count(self, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Count class maps (H, W) or (N, H, W) as `labels.compact` makes them."""
+        """Count class maps (H, W) or (N, H, W) as `class_maps.compact` makes them."""
         if label.ndim not in (2, 3):
             raise DejavuError(f"a class map is (H, W), or (N, H, W) for a batch, not {label.shape}")
         if label.ndim == 3:
@@ -89,29 +89,29 @@ def band_width(height: int, width: int) -> int:
 def band(classes: np.ndarray, width: int, num_classes: int) -> np.ndarray:
     """True where a pixel lies within `width` pixels of another class, or of the image's edge (N, H, W).
 
-    All classes are found at once: the square of 2 * width + 1 pixels around a pixel is searched for
-    its highest and its lowest class, which takes log2(width) steps. Pixels of the value `num_classes` are
-    passed over, and what is said of themselves means nothing.
+    All classes are searched at once: the highest and the lowest class in the square of 2 * width + 1
+    pixels around a pixel, which takes log2(width) steps. Pixels of the value `num_classes` do not count, and
+    the result at their own positions means nothing.
 
     >>> band(np.zeros((1, 3, 5), np.uint8), 1, num_classes=2).astype(int)
     array([[[1, 1, 1, 1, 1],
             [1, 0, 0, 0, 1],
             [1, 1, 1, 1, 1]]])
     """
-    found = np.ones(classes.shape, bool)
+    near = np.ones(classes.shape, bool)
     size = 2 * width + 1
     if min(classes.shape[-2:]) >= size:  # the squares of all other pixels reach over the edge
         lowest = _windowed(classes, size, np.minimum)
-        seen = np.where(classes == num_classes, np.zeros((), classes.dtype), classes)
-        highest = _windowed(seen, size, np.maximum)
-        np.not_equal(lowest, highest, out=found[..., width:-width, width:-width])
-    return found
+        counted = np.where(classes == num_classes, np.zeros((), classes.dtype), classes)
+        highest = _windowed(counted, size, np.maximum)
+        np.not_equal(lowest, highest, out=near[..., width:-width, width:-width])
+    return near
 
 
 def _windowed(values: np.ndarray, size: int, extreme: Callable[..., np.ndarray]) -> np.ndarray:
     """The extreme of every size x size window that lies inside `values` (N, H, W)."""
     for rest in ((slice(None),), ()):  # rows first, then columns
-        reach = 1  # rows that `values` already looks at; doubled, then the remainder
+        reach = 1  # rows that `values` already covers; doubled, then the remainder
         while reach < size:
             step = min(reach, size - reach)
             values = extreme(values[..., :-step, *rest], values[..., step:, *rest])

@@ -1,4 +1,4 @@
-"""What a pair of class maps must satisfy before it is counted."""
+"""Checks of a pair of class maps before it is counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def scored(
     ignore_index: int,
     mask: ArrayLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check a ground truth and a prediction of the same shape; say which pixels count.
+    """Check a ground truth and a prediction of the same shape, and select the pixels that count.
 
     Returns both as integer arrays and a boolean array, True where the label is not `ignore_index` and `mask`,
     if there is one, is True.
@@ -41,7 +41,7 @@ def scored(
 
 
 def compact(values: np.ndarray, valid: np.ndarray, num_classes: int) -> np.ndarray:
-    """Classes in the narrowest type that has room for `num_classes`, which says that a pixel does not count.
+    """Classes in the narrowest type that holds `num_classes`, the value of pixels that do not count.
 
     >>> compact(np.array([[2, 1, 255]]), np.array([[True, True, False]]), 3)
     array([[2, 1, 3]], dtype=uint8)
@@ -52,7 +52,7 @@ def compact(values: np.ndarray, valid: np.ndarray, num_classes: int) -> np.ndarr
 
 
 def table(first: np.ndarray, second: np.ndarray, num_classes: int) -> np.ndarray:
-    """How often each pair of values 0..num_classes occurs at the same pixel: int64 (K + 1, K + 1)."""
+    """Count how often each pair of values 0..num_classes occurs at the same pixel: int64 (K + 1, K + 1)."""
     side = num_classes + 1
     index = np.multiply(first, side, dtype=np.min_scalar_type(side * side))
     index += second

@@ -76,21 +76,21 @@ class DepthMetrics:
     def update(self, truth: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
         """Count depth maps (H, W) or (N, H, W) in metres; `mask`, bool, leaves out pixels that are False.
 
-        An image without a pixel to score is passed over. Raises DejavuError for unequal shapes, for a
+        An image without a pixel to score is skipped. Raises DejavuError for unequal shapes, for a
         ground truth below 0 or not finite, and where the prediction is not finite at a scored pixel; then
         nothing of the batch is counted.
         """
-        found = [self._of_image(*image) for image in images(truth, prediction, mask, "a depth map")]
-        for pixels, absolute, values in (one for one in found if one is not None):
+        errors = [self._image_errors(*image) for image in images(truth, prediction, mask, "a depth map")]
+        for pixels, absolute, values in (one for one in errors if one is not None):
             self.pixels += pixels
             self.images += 1
             self.absolute += absolute
             self.sums += values
 
-    def _of_image(
+    def _image_errors(
         self, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None
     ) -> tuple[int, float, np.ndarray] | None:
-        """One image's scored pixels, the sum of their absolute errors, and the values of `PER_IMAGE`."""
+        """One image's number of scored pixels, their summed absolute error, and the values of `PER_IMAGE`."""
         _check(truth)
         known, guess = self._scored(truth, prediction, mask)
         if not known.size:
@@ -129,8 +129,8 @@ class DepthMetrics:
         if valid.all():
             known, guess = truth.astype(np.float64).ravel(), prediction.astype(np.float64).ravel()
         else:
-            places = np.flatnonzero(valid)
-            known, guess = (values.ravel()[places].astype(np.float64) for values in (truth, prediction))
+            indices = np.flatnonzero(valid)
+            known, guess = (values.ravel()[indices].astype(np.float64) for values in (truth, prediction))
         if not all_finite(guess):
             missing = int((~np.isfinite(guess)).sum())
             raise DejavuError(
@@ -169,9 +169,9 @@ def _ratio(known: np.ndarray, guess: np.ndarray) -> float:
 
 
 def _errors(known: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
-    """Of one image's scored pixels (M,): the sum of absolute errors, and the values of `PER_IMAGE`.
+    """Sum the absolute errors of one image's scored pixels (M,), and compute the values of `PER_IMAGE`.
 
-    `guess` is written over: memory that is used again is faster than new one.
+    `guess` is overwritten: memory that is used again is faster than new memory.
     """
     first, second = known - guess, np.empty_like(known)
     absolute = float(np.abs(first, out=second).sum())
@@ -190,5 +190,5 @@ def _errors(known: np.ndarray, guess: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def collector(scoring: Scoring) -> DepthMetrics:
-    """All metrics of the task."""
+    """Build the collector of all metrics of the task."""
     return DepthMetrics(**(scoring.depth or {}))

@@ -1,4 +1,4 @@
-"""One image or a batch of them: what a ground truth, a prediction and a mask must have in common."""
+"""Checks of a ground truth, a prediction and a mask, of one image or of a batch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Images = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
 def images(
     truth: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None, what: str, vectors: bool = False
 ) -> Images:
-    """The images of a batch: ground truth and prediction (H, W), mask (H, W) or None.
+    """Split a batch into its images: ground truth and prediction (H, W), mask (H, W) or None.
 
     `truth` is (H, W) or (N, H, W), with 3 more components a pixel for `vectors`; `prediction` has its shape,
     and `mask`, bool, that of its pixels. Each image is counted on its own: so a batch gives the same bits as
-    its images one by one, and what is in work stays in the processor's cache.
+    its images one by one, and one image's values stay in the processor's cache.
 
     Raises DejavuError for other shapes, and for a mask that is not bool.
     """

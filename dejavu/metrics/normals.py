@@ -22,7 +22,7 @@ BINS = 180_000
 """Thousandths of a degree: the angles of a whole set are too many to keep for their median."""
 
 BLOCK = 8192
-"""pixels whose angles are computed at a time: what is in work stays in the processor's cache"""
+"""pixels whose angles are computed at a time, so that they stay in the processor's cache"""
 
 
 class NormalMetrics:
@@ -47,12 +47,12 @@ class NormalMetrics:
         for a ground truth that is not finite, and where the prediction is not finite at a scored pixel; then
         nothing of the batch is counted.
         """
-        found = [_of_image(*image) for image in images(truth, prediction, mask, "a normal map", vectors=True)]
-        for degrees in found:
-            place = (degrees * (BINS / 180)).astype(np.int64)
-            np.minimum(place, BINS - 1, out=place)
-            self.counts += np.bincount(place, minlength=BINS)
-            self.sums += np.bincount(place, degrees, minlength=BINS)
+        batch = images(truth, prediction, mask, "a normal map", vectors=True)
+        for degrees in [_image_angles(*image) for image in batch]:
+            bins = (degrees * (BINS / 180)).astype(np.int64)
+            np.minimum(bins, BINS - 1, out=bins)
+            self.counts += np.bincount(bins, minlength=BINS)
+            self.sums += np.bincount(bins, degrees, minlength=BINS)
             self.within += [np.count_nonzero(degrees < limit) for limit in WITHIN.values()]
 
     @property
@@ -97,14 +97,14 @@ def _components(vectors: ArrayLike) -> np.ndarray:
 def _angles(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Degrees (...) between vectors (3, ...) and their dot product; 0 of both where one is the 0-vector.
 
-    Results are written into what is there already: new memory would take half as long again.
+    Results are written into existing arrays: new memory would take half as long again.
     """
     (a, b, c), (x, y, z) = first, second
     across, spare = np.zeros(a.shape), np.empty(a.shape)
     for p, q, r, s in ((b, z, c, y), (c, x, a, z), (a, y, b, x)):
-        part = np.multiply(p, q)
-        part -= np.multiply(r, s, out=spare)
-        across += np.multiply(part, part, out=part)
+        component = np.multiply(p, q)
+        component -= np.multiply(r, s, out=spare)
+        across += np.multiply(component, component, out=component)
     along = np.multiply(a, x)
     along += np.multiply(b, y, out=spare)
     along += np.multiply(c, z, out=spare)
@@ -112,24 +112,24 @@ def _angles(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.multiply(across, 180 / np.pi, out=across), along
 
 
-def _of_image(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def _image_angles(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """The angles (M,) of the pixels of one image that count, in degrees."""
     rows = max(1, BLOCK // max(1, truth.shape[1]))
-    parts = []
+    blocks = []
     for start in range(0, len(truth), rows):
         block = slice(start, start + rows)
         known, guess = (_components(vectors[block]) for vectors in (truth, prediction))
         valid = known.any(0) if mask is None else known.any(0) & mask[block]
-        with np.errstate(invalid="ignore", over="ignore"):  # there may be anything where nothing is scored
+        with np.errstate(invalid="ignore", over="ignore"):  # pixels that are not scored may hold anything
             degrees, along = _angles(known, guess)
         if not all_finite(along):  # as where any component is not
             _check(truth, prediction, mask)
-        # Of all pixels, and those that count picked last: one array to pick from, and not six.
+        # Angles of all pixels, of which those that count are picked last: from one array, and not from six.
         chosen = degrees[valid]
         if not chosen.all():
             chosen[(chosen == 0) & (along[valid] == 0)] = 90
-        parts.append(chosen)
-    return np.concatenate(parts) if parts else np.zeros(0)
+        blocks.append(chosen)
+    return np.concatenate(blocks) if blocks else np.zeros(0)
 
 
 def _check(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -> None:
@@ -147,5 +147,5 @@ def _check(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -
 
 
 def collector(scoring: Scoring) -> NormalMetrics:
-    """All metrics of the task."""
+    """Build the collector of all metrics of the task."""
     return NormalMetrics()

@@ -3,13 +3,13 @@
 Kirillov et al., "Panoptic Segmentation", CVPR 2019 (arXiv 1801.00868), counted as COCO's evaluation does
 (https://github.com/cocodataset/panopticapi). In each image:
 - pixels that are void in the ground truth are taken out of a union: area of the prediction + area of the
-  segment - what they share - what of the prediction is void;
-- a segment is found by the prediction of its class with which its IoU is above 0.5; there is one at most;
-- a crowd is neither found nor missed; every other segment that is not found is missed;
-- a prediction that finds nothing is false, unless more than half of it is void or crowds of its class.
+  segment - shared pixels - void pixels of the prediction;
+- a segment matches the prediction of its class with which its IoU is above 0.5; there is one at most;
+- a crowd is neither matched nor missed; every other segment without a match is missed;
+- a prediction without a match is false, unless more than half of it is void or crowds of its class.
 
-PQ of a class is sum of IoU / (tp + fp / 2 + fn / 2) over the set, SQ the mean IoU of what was found (0 where
-nothing was), RQ is tp / (tp + fp / 2 + fn / 2). Means are over the classes that have a tp, fp or fn.
+PQ of a class is sum of IoU / (tp + fp / 2 + fn / 2) over the set, SQ the mean IoU of the matches (0 without
+any), RQ is tp / (tp + fp / 2 + fn / 2). Means are over the classes that have a tp, fp or fn.
 Two crowds of a class in one image, which COCO has not, count as one; panopticapi forgets all but the last.
 
 Ours, and not torchmetrics' PanopticQuality: that one (1.9) agrees where there is neither crowd nor void, and
@@ -39,17 +39,17 @@ KINDS = ("", "_th", "_st")
 
 
 class PanopticQuality:
-    """PQ, SQ and RQ of a set, in constant memory: of an image nothing is kept but counts by class.
+    """PQ, SQ and RQ of a set, in constant memory: only counts by class are kept of an image.
 
     >>> quality = PanopticQuality([True, False], ["car", "sky"])
-    >>> quality.update([[0, 0, 1, 256]], [[0, 0, 256, 256]])  # two cars, and sky; codes of `dejavu.segments`
-    >>> found = quality.compute()
-    >>> found["classes"]["car"]["tp"], found["classes"]["car"]["fn"], round(found["pq_th"], 2)
+    >>> quality.update([[0, 0, 1, 256]], [[0, 0, 256, 256]])  # two cars, and sky; codes of tasks/segments.py
+    >>> scores = quality.compute()
+    >>> scores["classes"]["car"]["tp"], scores["classes"]["car"]["fn"], round(scores["pq_th"], 2)
     (1, 1, 66.67)
     """
 
     def __init__(self, things: Sequence[bool], class_names: Sequence[str] | None = None) -> None:
-        """`things` says of each class whether it can be counted. Raises DejavuError unless names fit it."""
+        """`things`: for each class whether it can be counted. Raises DejavuError unless the names fit it."""
         self.things = np.array(things, bool)
         self.names = [str(name) for name in class_names or range(len(self.things))]
         count = len(self.names)
@@ -60,9 +60,9 @@ class PanopticQuality:
         self.counts = Counts.none(count)
 
     def update(self, truth: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
-        """Count maps of `dejavu.segments`' codes, (H, W) or (N, H, W); a crowd in a prediction is a segment.
+        """Count maps of codes (tasks/segments.py), (H, W) or (N, H, W); a predicted crowd is a segment.
 
-        What `mask` leaves out (bool, False) is void. Raises DejavuError for other shapes, types and classes.
+        Pixels where `mask` (bool) is False are void. Raises DejavuError for other shapes, types and classes.
         """
         described = partial(self._coded, "ground truth"), partial(self._coded, "prediction")
         counts = self.counts
@@ -78,9 +78,9 @@ class PanopticQuality:
         segments: Mapping[int, Segment],
         predicted: Mapping[int, Segment],
     ) -> None:
-        """Count an image's maps of ids (H, W), 0 to 2^31 - 1, with what is known of each map's segments.
+        """Count an image's maps of ids (H, W), 0 to 2^31 - 1, with the description of each map's segments.
 
-        Ids that are not known are void. Raises DejavuError for unequal shapes, other ids and classes.
+        Ids without a description are void. Raises DejavuError for unequal shapes, other ids and classes.
         """
         if np.ndim(truth) != 2:
             raise DejavuError(f"a map of segment ids is (H, W), not {np.shape(truth)}")
@@ -92,7 +92,7 @@ class PanopticQuality:
         self.counts = self.counts.plus(match(real, guess, *described, len(self.names)))
 
     def merge(self, other: PanopticQuality) -> None:
-        """Add the counts of another part of the same set."""
+        """Add the counts of other images of the same set."""
         if self.names != other.names or (self.things != other.things).any():
             raise DejavuError("panoptic qualities merge only with equal classes")
         self.counts = self.counts.plus(other.counts)
@@ -111,7 +111,7 @@ class PanopticQuality:
         Keys: those of `dejavu.metrics.METRICS`, and `classes`: pq, sq, rq, tp, fp and fn of each by its name.
         Raises DejavuError when not a single segment was counted.
         """
-        if not any(part.any() for part in self.counts):
+        if not any(counts.any() for counts in self.counts):
             raise DejavuError("nothing was scored: neither ground truth nor prediction has a segment")
         chosen = dict(zip(KINDS, (np.ones_like(self.things), self.things, ~self.things), strict=True))
         each = self.per_class
@@ -129,18 +129,18 @@ class PanopticQuality:
         return {**means, "classes": classes}
 
     def _coded(self, what: str, codes: np.ndarray) -> Known:
-        """What codes themselves say."""
+        """Describe segments by their codes."""
         category = np.where(codes == VOID, -1, codes >> 8)
         self._check(what, category)
         return Known(category, is_crowd(codes))
 
     def _listed(self, what: str, segments: Mapping[int, Segment], ids: np.ndarray) -> Known:
-        """What a list of segments says of ids."""
+        """Describe segments by a list of them."""
         void = Segment(-1)
-        found = [segments.get(id_, void) for id_ in ids.tolist()]
-        category = np.array([segment.category for segment in found], np.int64)
+        listed = [segments.get(id_, void) for id_ in ids.tolist()]
+        category = np.array([segment.category for segment in listed], np.int64)
         self._check(what, category)
-        return Known(category, np.array([segment.crowd for segment in found], bool))
+        return Known(category, np.array([segment.crowd for segment in listed], bool))
 
     def _check(self, what: str, category: np.ndarray) -> None:
         if category.size and category.max() >= len(self.names):
@@ -150,5 +150,5 @@ class PanopticQuality:
 
 
 def collector(scoring: Scoring) -> PanopticQuality:
-    """All metrics of the task."""
+    """Build the collector of all metrics of the task."""
     return PanopticQuality(scoring.things, scoring.classes)

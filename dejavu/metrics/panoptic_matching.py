@@ -1,6 +1,6 @@
-"""Which segments of a prediction are which of the ground truth: the counts of one image that PQ is made of.
+"""Matching of predicted and true segments: the counts of one image from which PQ is computed.
 
-All pixels are looked at once, to find the runs in which neither map changes; what follows works on the pairs
+All pixels are read once, to find the runs in which neither map changes; all further steps work on the pairs
 of segments that share pixels, of which there are few.
 """
 
@@ -18,7 +18,7 @@ LARGEST = 2**31 - 1
 
 
 class Known(NamedTuple):
-    """What is known of the segments of a map, each an array (S,)."""
+    """The class of each segment of a map, and whether it is a crowd, as arrays (S,)."""
 
     category: np.ndarray
     """the class, int; -1 is void, which is no segment"""
@@ -27,24 +27,24 @@ class Known(NamedTuple):
 
 
 Describe = Callable[[np.ndarray], Known]
-"""What it says of the ids (S,) that occur in a map."""
+"""Describes the ids (S,) that occur in a map."""
 
 
 class Counts(NamedTuple):
-    """Of each class, (C,)."""
+    """Counts for each class, as arrays (C,)."""
 
     iou: np.ndarray
-    """the sum over the segments that were found, float64"""
+    """the sum of the IoU of matched segments, float64"""
     tp: np.ndarray
-    """segments that were found, int64"""
+    """segments that a prediction matches, int64"""
     fp: np.ndarray
-    """predicted ones that are none"""
+    """predicted segments that match none"""
     fn: np.ndarray
-    """segments that were missed"""
+    """segments that no prediction matches"""
 
     @classmethod
     def none(cls, num_classes: int) -> Counts:
-        """Where nothing has been counted."""
+        """Counts of 0."""
         return cls(np.zeros(num_classes), *(np.zeros(num_classes, np.int64) for _ in range(3)))
 
     def plus(self, other: Counts) -> Counts:
@@ -57,7 +57,7 @@ def overlaps(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.
 
     Raises DejavuError for ids that are no whole numbers, or not from 0 to `LARGEST`.
 
-    >>> [part.tolist() for part in overlaps(np.array([[7, 7, 0]]), np.array([[1, 2, 1]]))]
+    >>> [array.tolist() for array in overlaps(np.array([[7, 7, 0]]), np.array([[1, 2, 1]]))]
     [[0, 7, 7], [1, 1, 2], [1, 1, 1]]
     """
     first, second = (np.ravel(ids) for ids in (truth, prediction))
@@ -78,14 +78,14 @@ def match(
     Raises DejavuError as `overlaps` does.
     """
     first, second, shared = overlaps(truth, prediction)
-    ids, t = np.unique(first, return_inverse=True)  # t: (P,), the place of each pair's segment
+    ids, t = np.unique(first, return_inverse=True)  # t: (P,), the index of each pair's segment
     guesses, p = np.unique(second, return_inverse=True)
     real, guess = of_truth(ids), of_prediction(guesses)
     void, crowd = real.category[t] < 0, real.crowd[t]
     same = ~void & (real.category[t] == guess.category[p])
 
     area, guess_area = total(t, shared, len(ids)), total(p, shared, len(guesses))
-    unknown = total(p, shared * void, len(guesses))  # pixels of a prediction of which nobody knows the truth
+    unknown = total(p, shared * void, len(guesses))  # a prediction's pixels that are void in the ground truth
     excused = unknown + total(p, shared * (same & crowd), len(guesses))
 
     union = area[t] + guess_area[p] - shared - unknown[p]
@@ -94,9 +94,9 @@ def match(
     missed[t[hit]] = False
     false = (guess.category >= 0) & (2 * excused <= guess_area)
     false[p[hit]] = False
-    found, wrong, lost = real.category[t[hit]], guess.category[false], real.category[missed]
-    tp, fp, fn = (np.bincount(kind, minlength=num_classes) for kind in (found, wrong, lost))
-    return Counts(np.bincount(found, shared[hit] / union[hit], num_classes), tp, fp, fn)
+    matched, wrong, lost = real.category[t[hit]], guess.category[false], real.category[missed]
+    tp, fp, fn = (np.bincount(kind, minlength=num_classes) for kind in (matched, wrong, lost))
+    return Counts(np.bincount(matched, shared[hit] / union[hit], num_classes), tp, fp, fn)
 
 
 def total(group: np.ndarray, pixels: np.ndarray, groups: int) -> np.ndarray:

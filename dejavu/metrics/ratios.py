@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def percent(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
-    """100 * part / whole in double precision; NaN where `whole` is 0.
+def percent(counts: ArrayLike, totals: ArrayLike) -> np.ndarray:
+    """100 * counts / totals in double precision; NaN where a total is 0.
 
     >>> percent([1, 0, 0], [4, 4, 0]).tolist()
     [25.0, 0.0, nan]
     """
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(100 * part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+    counts, totals = np.asarray(counts, np.float64), np.asarray(totals, np.float64)
+    return np.divide(100 * counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
 
 
 def mean(values: np.ndarray) -> float:
-    """The mean of what is not NaN; NaN if nothing is left."""
+    """The mean of the values that are not NaN; NaN if all are."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else math.nan
 

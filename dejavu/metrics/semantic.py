@@ -1,4 +1,4 @@
-"""Semantic segmentation: one confusion matrix for the whole set, and what is read off it."""
+"""Semantic segmentation: one confusion matrix for the whole set, and the metrics that follow from it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .ratios import json_number, mean, percent
 class ConfusionMatrix:
     """Pixel counts over a whole set: `matrix[i, j]` pixels of class i were predicted as j (int64).
 
-    Everything read off it is pooled over the set, never averaged over images, as the official
-    scripts of Cityscapes and ADE20K do. A class that occurs neither in the ground truth nor in the
+    Its metrics are pooled over the set, never averaged over images, as in the official scripts
+    of Cityscapes and ADE20K. A class that occurs neither in the ground truth nor in the
     predictions has no IoU (NaN) and is left out of the mean; one that is only predicted has IoU 0.
     The same holds for `ignore_index` where it is one of the classes.
 
@@ -36,16 +36,16 @@ class ConfusionMatrix:
         self.matrix = np.zeros((num_classes, num_classes), np.int64)
 
     def update(self, label: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
-        """Count class maps of one shape, any: see `labels.scored` for what is checked."""
+        """Count class maps of one shape, any: checked as in `class_maps.scored`."""
         label, prediction, valid = scored(label, prediction, self.num_classes, self.ignore_index, mask)
         self.count(*(compact(values, valid, self.num_classes) for values in (label, prediction)))
 
     def count(self, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Count class maps as `labels.compact` makes them."""
+        """Count class maps as `class_maps.compact` makes them."""
         self.matrix += table(label, prediction, self.num_classes)[:-1, :-1]
 
     def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of another part of the same set."""
+        """Add the counts of other images of the same set."""
         if (self.num_classes, self.ignore_index) != (other.num_classes, other.ignore_index):
             raise DejavuError("confusion matrices merge only with equal num_classes and ignore_index")
         self.matrix += other.matrix
@@ -54,12 +54,12 @@ class ConfusionMatrix:
     def iou_per_class(self) -> np.ndarray:
         """Intersection over union of each class in percent (C,)."""
         hit = self.matrix.diagonal()
-        return self._of_classes(hit, self.matrix.sum(0) + self.matrix.sum(1) - hit)
+        return self._per_class(hit, self.matrix.sum(0) + self.matrix.sum(1) - hit)
 
     @property
     def accuracy_per_class(self) -> np.ndarray:
-        """Share of each class's pixels that were found, in percent (C,); NaN where it has none."""
-        return self._of_classes(self.matrix.diagonal(), self.matrix.sum(1))
+        """Share of each class's pixels that were predicted right, in percent (C,); NaN where it has none."""
+        return self._per_class(self.matrix.diagonal(), self.matrix.sum(1))
 
     @property
     def mIoU(self) -> float:
@@ -76,15 +76,15 @@ class ConfusionMatrix:
         """Share of all counted pixels that are right, in percent."""
         return float(percent(self.matrix.trace(), self.matrix.sum()))
 
-    def _of_classes(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        values = percent(part, whole)
+    def _per_class(self, counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+        values = percent(counts, totals)
         if 0 <= self.ignore_index < self.num_classes:
             values[self.ignore_index] = np.nan
         return values
 
 
 class SemanticMetrics:
-    """Everything that is reported on semantic segmentation, pooled over the set."""
+    """All metrics of semantic segmentation, pooled over the set."""
 
     def __init__(
         self, num_classes: int, ignore_index: int = 255, class_names: Sequence[str] | None = None
@@ -96,7 +96,7 @@ class SemanticMetrics:
             raise DejavuError(f"{num_classes} different class names are needed, not {self.names}")
 
     def update(self, label: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None = None) -> None:
-        """Count class maps (H, W) or (N, H, W), see `labels.scored` for what is checked.
+        """Count class maps (H, W) or (N, H, W), checked as in `class_maps.scored`.
 
         `mask`, bool of that shape, leaves out pixels that are False, as if their label were ignored.
         """
@@ -125,7 +125,7 @@ class SemanticMetrics:
 
 
 def collector(scoring: Scoring) -> SemanticMetrics:
-    """All metrics of the task."""
+    """Build the collector of all metrics of the task."""
     return SemanticMetrics(len(scoring.classes), scoring.ignore_index, scoring.classes)
 
 

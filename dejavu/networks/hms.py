@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import PositiveInt, Share
+from ..tasks.resampling import enlarge
 from .backbones import hrnet
 from .layers.object_context import convolution
 from .layers.sizes import cut, pad, scaled
@@ -152,7 +153,7 @@ class HMS(OCR):
         return fused
 
     def _resize(self, maps: Tensor, like: Tensor) -> Tensor:
-        return maps if maps.shape[-2:] == like.shape[-2:] else hrnet.resize(maps, like, self.align_corners)
+        return maps if maps.shape[-2:] == like.shape[-2:] else enlarge(maps, like, self.align_corners)
 
     def _rescale(self, images: Tensor, scale: float) -> Tensor:
         if scale == 1:

@@ -54,14 +54,15 @@ def describe(task: str) -> Description:
 
 
 def load(task: str) -> Task:
-    """The task of that name, which imports torch. Raises DejavuError for an unknown one."""
+    """Import a task by name, and with it torch. Raises DejavuError for an unknown one."""
     describe(task)
-    found: Task = import_module(f".{task}", __name__).TASK
-    return found
+    module = import_module(f".{task}", __name__)
+    loaded: Task = module.TASK
+    return loaded
 
 
 def channels(tasks: str | Sequence[str], num_classes: int) -> int | dict[str, int]:
-    """How many channels a network has for a task, or for each of a list of tasks.
+    """The number of channels of a network's output for a task, or for each of a list of tasks.
 
     >>> channels("semantic", 19), channels("depth", 19), channels("normals", 19)
     (19, 1, 3)

@@ -62,7 +62,7 @@ class Depth(Task):
         return _share_of_largest(target[:, None].float())
 
     def to_png(self, array: np.ndarray, predicted: bool) -> np.ndarray:
-        """16 bits, `PNG_SCALE` a metre. 0 says that there is none, which a prediction never says."""
+        """16 bits, `PNG_SCALE` a metre. 0 means no depth, which a prediction never is."""
         return np.rint(array * PNG_SCALE).clip(1 if predicted else 0, 65535).astype(np.uint16)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a task before torch is imported."""
+"""The facts of a task, which are known before torch is imported."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Description:
     channels: int | None = None
     """the channels of its prediction; None is one a class"""
     keys: tuple[str, ...] = ()
-    """the names under which a network may return its prediction, the first one found counts"""
+    """the names under which a network may return its prediction; the first one that it uses counts"""
     queries: bool = False
-    """whether it is predicted by queries (MaskFormer's family): by networks of its own, and without others"""
+    """whether queries predict it (MaskFormer's family), in networks made for it, without other tasks"""
 
     @property
     def has_classes(self) -> bool:
-        """Whether the dataset's classes are what is predicted."""
+        """Whether it predicts the dataset's classes."""
         return self.channels is None
 
     def target_shape(self, count: int, size: tuple[int, int]) -> tuple[int, ...]:

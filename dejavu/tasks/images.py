@@ -1,4 +1,4 @@
-"""Images as networks read them: zero mean and unit variance by ImageNet's statistics."""
+"""Normalisation of images: zero mean and unit variance by ImageNet's statistics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def normalise(images: Sequence[Tensor]) -> list[Tensor]: ...
 def normalise(images: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
     """0 to 255, (N, H, W, 3) -> float32 (N, 3, H, W), zero mean and unit variance, channels-last in memory.
 
-    Of images of many sizes, (H, W, 3) each, a list of (3, H, W).
+    A list of images (H, W, 3) of different sizes becomes a list of (3, H, W).
     """
     if not isinstance(images, Tensor):
         return [normalise(image[None])[0] for image in images]

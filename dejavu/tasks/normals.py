@@ -85,6 +85,6 @@ def normals_loss(prediction: Tensor, normals: Tensor) -> Tensor:
     prediction (N, 3, h, w) of any length, upsampled bilinearly; normals (N, 3, H, W), 0 is unknown.
     """
     full = enlarge(prediction, normals)
-    valid = normals.square().sum(1) > 0.25  # unit vectors or zeros: between them there is nothing
+    valid = normals.square().sum(1) > 0.25  # they are unit vectors or 0
     cosine = (F.normalize(full, dim=1, eps=1e-6) * normals).sum(1)
     return ((1 - cosine) * valid).sum() / across(valid.sum())

@@ -1,4 +1,4 @@
-"""What networks return, of this project and of other libraries: the prediction of one task in it."""
+"""Reading the prediction of a task from what networks return, those of other libraries included."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tensors(predictions: Mapping[str, Prediction]) -> list[Tensor]:
 
 
 def as_tensor(output: Any, task: str = "semantic") -> Tensor:
-    """The tensor in what a network returns for one task: itself, or ["out"], .logits and their like.
+    """Read one task's tensor from what a network returns: the tensor itself, ["out"], .logits and so on.
 
     Raises DejavuError where there is none.
     """
@@ -46,14 +46,14 @@ def as_tensor(output: Any, task: str = "semantic") -> Tensor:
 
 
 def read(task: str, output: Any) -> Prediction:
-    """One task's prediction in what a network returned. Raises DejavuError where there is none."""
+    """Read one task's prediction from what a network returned. Raises DejavuError where there is none."""
     return load(task).read(output)
 
 
 def read_all(tasks: Sequence[str], output: Any) -> dict[str, Prediction]:
-    """Each task's prediction, by its name.
+    """Read each task's prediction, by its name.
 
-    Of one task it is read in what the network returned, of more in what that has under the task's name.
+    With more than one task the network returns a mapping, or an object, by their names.
     """
     if len(tasks) == 1:
         return {tasks[0]: read(tasks[0], output)}
@@ -61,7 +61,7 @@ def read_all(tasks: Sequence[str], output: Any) -> dict[str, Prediction]:
 
 
 def task_output(task: str, output: Any, tasks: Sequence[str]) -> Any:
-    """The part of a network's output that is one of its tasks'. Raises DejavuError where it is missing."""
+    """Get one task's output of a network with more than one. Raises DejavuError where it is missing."""
     value = output.get(task) if isinstance(output, Mapping) else getattr(output, task, None)
     if value is None:
         keys = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""

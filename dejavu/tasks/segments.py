@@ -1,8 +1,8 @@
-"""Panoptic maps as one array: of each pixel the class, and which of the class's segments it belongs to.
+"""Panoptic maps as one array: for each pixel its class and the number of its segment within the class.
 
-A code is `class * 256 + number`, uint16. Numbers 0 to 254 tell the segments of a class in one image apart;
-255 is `CROWD`, things of the class that nobody has told apart. `VOID`, 65535, belongs to no segment: its
-class is 255, the `IGNORE` of label maps. So an image with all its segments is an array like any other: it is
+A code is `class * 256 + number`, uint16. Numbers 0 to 254 are the segments of a class in one image; 255 is
+`CROWD`, a group of things that are not annotated one by one. `VOID`, 65535, belongs to no segment: its class
+is 255, the `IGNORE` of label maps. So an image with all its segments is an array like any other: it is
 resized, cropped and stored as labels are.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DejavuError
 
 CROWD = 255
-"""the number of what is a group of things"""
+"""the number of a group of things"""
 VOID = 65535
 """the code of pixels without a segment"""
 MOST = 255
@@ -24,7 +24,7 @@ MOST = 255
 
 
 class Segment(NamedTuple):
-    """What is known of one segment of an image."""
+    """One segment of an image."""
 
     category: int
     """the class, 0 to 254"""
@@ -32,7 +32,7 @@ class Segment(NamedTuple):
 
 
 def encode(ids: np.ndarray, segments: Mapping[int, Segment]) -> np.ndarray:
-    """Codes, uint16 (H, W), of a map of segment ids (H, W); ids without a segment are void.
+    """Encode a map of segment ids (H, W) as codes, uint16 (H, W); ids without a segment are void.
 
     The segments of a class are numbered from 0 in the order of `segments`; its crowds share one code.
 
@@ -53,9 +53,9 @@ def encode(ids: np.ndarray, segments: Mapping[int, Segment]) -> np.ndarray:
         codes[id_] = segment.category * 256 + number
     if not len(table):
         return np.full(ids.shape, VOID, np.uint16)
-    by_place = np.array([codes[id_] for id_ in table.tolist()], np.uint16)
-    places = np.searchsorted(table, ids).clip(max=len(table) - 1)
-    return np.where(table[places] == ids, by_place[places], np.uint16(VOID))
+    coded = np.array([codes[id_] for id_ in table.tolist()], np.uint16)
+    indices = np.searchsorted(table, ids).clip(max=len(table) - 1)
+    return np.where(table[indices] == ids, coded[indices], np.uint16(VOID))
 
 
 def classes_of(codes: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def classes_of(codes: np.ndarray) -> np.ndarray:
 
 
 def is_crowd(codes: np.ndarray) -> np.ndarray:
-    """Which codes are crowds', bool.
+    """Whether each code is a crowd's, bool.
 
     >>> is_crowd(np.array([512, 511, VOID], np.uint16)).tolist()
     [False, True, False]

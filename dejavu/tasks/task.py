@@ -1,4 +1,4 @@
-"""What every task does, and how a task of dense maps does it."""
+"""Base of all tasks: what each must do, and how a task of dense maps does it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Task(Description, ABC):
     # What a network returned -> the task's prediction.
 
     def read(self, output: Any) -> Prediction:
-        """The prediction in what a network returned for this task alone. Raises DejavuError without one."""
+        """Read the prediction from what a network returned for this task. Raises DejavuError without one."""
         return output if isinstance(output, Tensor) else self._first(output)
 
     def _first(self, output: Any) -> Tensor:
@@ -82,14 +82,14 @@ class Task(Description, ABC):
     # Training: targets and the loss.
 
     def from_array(self, stored: Tensor) -> Tensor:
-        """Targets as training has them (N, *item, H, W), of those of a prepared dataset (N, H, W, *item).
+        """Convert targets of a prepared dataset (N, H, W, *item) to those of training (N, *item, H, W).
 
         N may be missing.
         """
         return stored
 
     def crop(self, target: Tensor, crop: Crop, ignore_index: int) -> Tensor:
-        """Crops (N, ..., h, w) of targets (N, ..., H, W), unknown outside of the image."""
+        """Crop targets (N, *item, H, W) to (N, *item, h, w), unknown outside of the image."""
         maps = target if target.ndim == 4 else target.unsqueeze(1)
         return nearest(maps, crop).view(len(target), *target.shape[1:-2], *crop.grid.shape[1:3])
 
@@ -104,10 +104,10 @@ class Task(Description, ABC):
     def loss(
         self, output: Any, target: Tensor, ignore_index: int = 255, weight: Tensor | None = None
     ) -> Tensor:
-        """The loss of what a network returned, at the target's size: a scalar.
+        """Compute the loss of what a network returned, at the target's size: a scalar.
 
         Args:
-            output: the prediction (N, C, h, w), or what `read` finds it in.
+            output: the prediction (N, C, h, w), or anything that `read` accepts.
             target: a batch of this task's targets, (N, *item, H, W).
             ignore_index: the label of pixels that are not compared.
             weight: of each class (K,).
@@ -119,47 +119,47 @@ class Task(Description, ABC):
 
     @abstractmethod
     def compare(self, maps: Tensor, target: Tensor, ignore_index: int, weight: Tensor | None) -> Tensor:
-        """The loss of maps (N, C, h, w), float32 at least, at the size of the target: a scalar."""
+        """Compute the loss of maps (N, C, h, w), float32 at least, at the size of the target: a scalar."""
 
     def random_target(
         self, classes: int, count: int, size: tuple[int, int], generator: torch.Generator
     ) -> Tensor:
-        """A random batch of targets, as training has them, to measure speed with."""
+        """Draw a batch of targets, as training has them, to measure speed with."""
         return torch.rand(self.target_shape(count, size), generator=generator)
 
     # The method: the CRM's condition, and cyclic consistency.
 
     def condition(self, prediction: Prediction, plain: bool, depth_range: tuple[float, float]) -> Tensor:
-        """The CRM's condition (N, C, h, w) from a prediction on the CRM's grid.
+        """Make the CRM's condition (N, C, h, w) from a prediction on the CRM's grid.
 
         Args:
-            plain: as predicted, instead of as probabilities or values of one range.
+            plain: leave the prediction as it is, instead of probabilities or values of one range.
             depth_range: nearest and farthest depth, in the prediction's unit.
         """
         assert isinstance(prediction, Tensor)
         return prediction
 
     def disagreement(self, prediction: Tensor, expected: Tensor) -> Tensor:
-        """The distance of two predictions (N, C, h, w), the mean over pixels; `expected` has no gradient."""
+        """Compute the mean distance over pixels of predictions (N, C, h, w); `expected` has no gradient."""
         return F.l1_loss(prediction, expected)
 
     # Cross-task consistency (XTC): both as maps (N, C, H, W) within 0 and 1.
 
     def consistency_prediction(self, prediction: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A prediction (N, C, H, W) as XTC compares it, with its graph; some tasks draw random numbers."""
+        """Convert a prediction (N, C, H, W) for XTC, with its graph; some tasks draw random numbers."""
         raise DejavuError(f"consistency: the task {self.name} has no maps for it")
 
     def consistency_target(self, target: Tensor, channels: int) -> Tensor:
-        """A target as XTC compares it: (N, channels, H, W)."""
+        """Convert a target for XTC: (N, channels, H, W)."""
         raise DejavuError(f"consistency: the task {self.name} has no maps for it")
 
     # Evaluation.
 
     def finish(self, maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
-        """The final prediction (N, H, W, *item) at `size`, of a network's maps (N, C, h, w)."""
+        """Convert a network's maps (N, C, h, w) to the final prediction (N, H, W, *item) at `size`."""
         full = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=align_corners)
         return full.permute(0, 2, 3, 1) if self.item else full[:, 0]
 
     def to_png(self, array: np.ndarray, predicted: bool) -> np.ndarray:
-        """The pixels of the PNG file that holds one image's target or prediction (H, W, *item)."""
+        """Convert one image's target or prediction (H, W, *item) to the pixels of a PNG file."""
         raise DejavuError(f"the task {self.name} has no file format: its predictions cannot be written")

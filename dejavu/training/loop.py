@@ -277,7 +277,7 @@ def learn(
     clip_gradients(objective, clip)
     optimizer.step()
     optimizer.zero_grad()
-    return processes.mean(objective.told(losses))
+    return processes.mean(objective.values(losses))
 
 
 def _seed_of_step(seed: int, step: int) -> int:

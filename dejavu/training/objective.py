@@ -13,7 +13,7 @@ from ..method.wrapper import DejaVu
 from ..models.build import build_method, build_network
 from ..tasks import channels
 from .batches import Batch, Data
-from .losses import Criterion, SeveralCriterion
+from .losses import Criterion, TaskLosses
 from .multitask.consistency import ConsistencyNetwork, CrossTaskConsistency
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Objective(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        criterion: Criterion | SeveralCriterion,
+        criterion: Criterion | TaskLosses,
         balancer: Balancer | None = None,
         consistency: CrossTaskConsistency | None = None,
     ) -> None:
@@ -81,7 +81,7 @@ class Objective(nn.Module):
     def tasks(self) -> tuple[str, ...]:
         """What is predicted."""
         criterion = self.criterion
-        return criterion.tasks if isinstance(criterion, SeveralCriterion) else (criterion.task,)
+        return criterion.tasks if isinstance(criterion, TaskLosses) else (criterion.task,)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -89,11 +89,11 @@ class Objective(nn.Module):
         several = self.tasks if len(self.tasks) > 1 else ()
         return ("task", "dejavu", *(() if self.consistency is None else ("consistency",)), *several)
 
-    def told(self, losses: Losses) -> Tensor:
+    def values(self, losses: Losses) -> Tensor:
         """The values of `terms`, (len(terms),), without a graph."""
         task = losses.task.detach()
-        found = {"task": task, "dejavu": losses.dejavu, "consistency": losses.consistency} | losses.tasks
-        values = [found[term] for term in self.terms]
+        terms = {"task": task, "dejavu": losses.dejavu, "consistency": losses.consistency} | losses.tasks
+        values = [terms[term] for term in self.terms]
         return torch.stack([torch.zeros_like(task) if value is None else value.detach() for value in values])
 
     def forward(
@@ -145,7 +145,7 @@ def build_objective(run: Run, seed: int, data: Data) -> Objective:
         )
         return Objective(model, criterion)
     by_image = run.train.labelled != "full" or run.consistency is not None  # as in nyu_mtl_xtc.py
-    several = SeveralCriterion(run.tasks, data.ignore_index, by_image)
+    several = TaskLosses(run.tasks, data.ignore_index, by_image)
     return Objective(model, several, _balancer(run, network), _consistency(run, network, outputs, seed))
 
 

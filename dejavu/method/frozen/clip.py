@@ -25,7 +25,7 @@ HEAD = 16  # channels of an attention head below full width
 
 
 class Clip(Frozen):
-    """A CLIP model with its tokenizer and the embeddings of the texts that it has seen."""
+    """A CLIP model with its tokenizer and the cached embeddings of texts."""
 
     def __init__(self, network: nn.Module, tokenizer: Callable[[list[str]], Tensor], *made_by: Any) -> None:
         super().__init__(network, *made_by)
@@ -51,7 +51,7 @@ class Clip(Frozen):
         return F.normalize(network.encode_image(images).float(), dim=-1)
 
     def embed_texts(self, texts: Sequence[str], device: torch.device) -> Tensor:
-        """Unit vectors (N, D) of texts, without a graph. Each text is embedded once and remembered.
+        """Unit vectors (N, D) of texts, without a graph. Each text is embedded once and cached.
 
         On CPU they are embedded one by one: a vector's last bits depend on its neighbours in the batch, and
         a killed run that goes on has other texts to embed at a time.
@@ -68,7 +68,7 @@ class Clip(Frozen):
             self._texts.popitem(last=False)
         return torch.stack([known[text] for text in texts])
 
-    @torch.inference_mode(False)  # what is remembered must serve in training too
+    @torch.inference_mode(False)  # the cached vectors must serve in training too
     @torch.no_grad()
     def _encode(self, texts: list[str], device: torch.device) -> Tensor:
         network: Any = self.on(device)
@@ -77,7 +77,7 @@ class Clip(Frozen):
 
 
 def load(model: str, pretrained: str | None, width: float, seed: int) -> Clip:
-    """A CLIP, the same object for the same arguments: `dejavu.text.TextSupervision` says what they are.
+    """Load a CLIP, the same object for the same arguments, which are those of `dejavu.text.TextSupervision`.
 
     Raises DejavuError for an unknown architecture, a width that it cannot have, and weights that are
     missing, cannot be read or do not fit.
@@ -133,7 +133,7 @@ def architecture(model: str, width: float = 1.0, device: str = "cpu") -> nn.Modu
     try:
         with _quiet(), torch.device(device):
             return open_clip.create_model(model, device=device, pretrained_text=False, **settings)
-    except Exception as error:  # some take parts of themselves from the hub
+    except Exception as error:  # some download files from the hub
         raise DejavuError(
             f"text.model: {model} could not be built ({type(error).__name__}: {error})"
         ) from error
@@ -187,7 +187,7 @@ def _version(pretrained: str) -> object:
 def _load_file(network: nn.Module, source: str, name: str) -> None:
     import open_clip
 
-    read_weights(source, "text.pretrained")  # says what is wrong with the file; open_clip would not
+    read_weights(source, "text.pretrained")  # names what is wrong with the file; open_clip would not
     try:
         open_clip.load_checkpoint(network, source, strict=True, weights_only=True)
     except Exception as error:
@@ -226,7 +226,7 @@ def _fetch(model: str, source: str) -> nn.Module:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """open_clip tells the root logger what it does and so gives it a handler: take both back."""
+    """Silence open_clip, which writes to the root logger, and remove the handler that this adds."""
     root, before = logging.getLogger(), logging.root.manager.disable
     handlers = list(root.handlers)
     logging.disable(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Networks that judge images in training (CLIP, VGG), and are neither trained, saved nor deployed."""
+"""Networks that compare images in training (CLIP, VGG), and are neither trained, saved nor deployed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Frozen:
 
     It is no nn.Module on purpose: what it holds is in no `parameters()`, `state_dict()`, `train()` or `to()`
     of its owner, and so in no optimiser, checkpoint or exported weights. Gradients go through the network
-    to its input only. A copy or a pickle of it holds no weights: it says how to make them again.
+    to its input only. A copy or a pickle of it holds no weights, but how to make them again.
     """
 
     def __init__(self, network: nn.Module, made_by: Callable[..., Frozen], *arguments: Any) -> None:
@@ -55,7 +55,7 @@ def check_numbers(key: str, weight: float, width: float) -> None:
 
 
 def describe(network: str, source: str | None, width: float) -> str:
-    """What a network's judgement is worth: its name and where its weights are from, for a table's note.
+    """Describe a frozen network for a table's note: its name, the source of its weights, its width.
 
     >>> describe("VGG16", None, 0.25), describe("VGG16", "models/vgg16.pth", 1)
     ('VGG16, random weights, width 0.25', 'VGG16, weights of vgg16.pth')
@@ -68,7 +68,7 @@ def describe(network: str, source: str | None, width: float) -> str:
 
 
 def check_triple(key: str, values: Sequence[float], least: float) -> tuple[float, float, float]:
-    """Three numbers, one a colour channel. Raises DejavuError for anything else, or one not above `least`."""
+    """Return three numbers, one a colour channel. Raises DejavuError unless each is above `least`."""
     if len(values) != 3 or not all(is_number(value) and value > least for value in values):
         raise DejavuError(f"{key} must be three numbers above {least:g}, one a channel, not {values!r}")
     return float(values[0]), float(values[1]), float(values[2])

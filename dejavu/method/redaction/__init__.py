@@ -1,8 +1,8 @@
 """Redaction: destroy an image's structure and keep its context.
 
-What is taken away can only be regenerated from the prediction, which is what the DejaVu loss trains.
-A redaction is a plain callable: `redaction(images, generator) -> Redacted(images, mask)`. Beside it stands
-`redaction.part(images, mask)`, what the mask removes of any images: a linear projection.
+The removed structure can only be regenerated from the prediction, and that trains the network. A redaction is
+a plain callable: `redaction(images, generator) -> Redacted(images, mask)`. Its method
+`redaction.part(images, mask)` gives what the mask removes of any images: a linear projection.
 
 Spatial redactions (spatial.py) remove pixels, spectral ones (spectral.py) frequencies; the masks of the
 latter lie over frequencies.
@@ -10,8 +10,8 @@ latter lie over frequencies.
 **Mask polarity, here and everywhere: 0 is keep, 1 is remove.** Removed values become 0. For pixels that is
 the dataset's mean after normalisation; kept pixels stay as they are, to the bit.
 
-Random choices are made where the generator lives (the CPU unless one says otherwise), so that a seed
-makes the same masks for images on any device.
+Random numbers are drawn on the generator's device (by default the CPU), so that a seed makes the same masks
+for images on any device.
 """
 
 from __future__ import annotations

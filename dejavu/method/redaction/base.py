@@ -1,4 +1,4 @@
-"""What every redaction is: a mask, and the projection onto what it removes."""
+"""Base of all redactions: a mask, and the projection onto what it removes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Redacted(NamedTuple):
 
 
 class Redaction(ABC):
-    """What every redaction can do."""
+    """Base of all redactions."""
 
     @abstractmethod
     def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -31,14 +31,14 @@ class Redaction(ABC):
 
     @abstractmethod
     def part(self, images: Tensor, mask: Tensor) -> Tensor:
-        """What the mask removes of images (N, C, H, W): a linear, self-adjoint projection.
+        """Keep what the mask removes of images (N, C, H, W): a linear, self-adjoint projection.
 
-        The images need not be those that the mask was drawn for. Of a redacted image it is 0.
+        The images need not be those that the mask was drawn for. For a redacted image the result is 0.
         """
 
     @abstractmethod
     def rest(self, images: Tensor, mask: Tensor) -> Tensor:
-        """What the mask leaves of images (N, C, H, W): images - part, up to rounding."""
+        """Keep what the mask leaves of images (N, C, H, W): images - part, up to rounding."""
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Redacted:
         """Redact images (N, C, H, W) of a floating dtype.
@@ -66,17 +66,17 @@ def check_mask(images: Tensor, mask: Tensor) -> None:
     n, _, height, width = images.shape
     fits = isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape[1:] == (1, height, width)
     if not fits or len(mask) not in (1, n):
-        found = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
-        raise DejavuError(f"mask must be bool, ({n} or 1, 1, {height}, {width}), not {found}")
+        given = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+        raise DejavuError(f"mask must be bool, ({n} or 1, 1, {height}, {width}), not {given}")
 
 
 def uniform(n: int, count: int, generator: torch.Generator | None) -> Tensor:
-    """(n, count) numbers in [0, 1), a row an image, where the generator lives."""
+    """Draw (n, count) numbers in [0, 1), a row an image, on the generator's device."""
     return rows(n, count, generator=generator)
 
 
 def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
-    """(n, count) bool where the generator lives: exactly `chosen` are True in each row, all alike."""
+    """Draw (n, count) bool on the generator's device: exactly `chosen` in each row, all as likely."""
     if count > MANY:
         here = place()  # each process draws the whole batch's, as in `rows`
         drawn = [_choose_many(count, chosen, generator) for _ in range(n * here.world)]
@@ -87,7 +87,7 @@ def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -
 
 
 def _choose_many(count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
-    """(1, count): drawn with replacement until enough differ, which is fair and beats sorting the scores."""
+    """Draw (1, count) with replacement until enough differ: as likely all, and faster than sorting scores."""
     few = min(chosen, count - chosen)
     device = generator.device if generator else torch.device("cpu")
     taken = torch.zeros(count, dtype=torch.bool, device=device)
@@ -99,12 +99,12 @@ def _choose_many(count: int, chosen: int, generator: torch.Generator | None) -> 
 
 
 def check_redacted(redacted: object, images: Tensor) -> Redacted:
-    """What a redaction returned, by whomever it was written. Raises DejavuError unless it is a `Redacted`.
+    """Check what a redaction returned, which may be a user's own. Raises DejavuError unless it fits.
 
-    Masks are bool: of the pixels (N, 1, H, W), or of what the redaction's own `part` understands.
+    Masks are bool: of pixels (N, 1, H, W), or in the form that the redaction's own `part` takes.
     """
     pair = redacted if isinstance(redacted, tuple | list) and len(redacted) == 2 else None
-    if pair is None or not all(isinstance(part, Tensor) for part in pair):
+    if pair is None or not all(isinstance(one, Tensor) for one in pair):
         raise DejavuError(
             f"a redaction must return (images, mask), two tensors, not {type(redacted).__name__}"
         )

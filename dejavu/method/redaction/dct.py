@@ -1,10 +1,10 @@
 """Projections of images onto sets of frequencies of their 2-D DCT-II.
 
 With the orthonormal bases A (H, H) and B (W, W) of the DCT, the coefficients of an image X are A X B^T, and
-the part of it that a mask M picks is A^T (M * (A X B^T)) B. On a GPU that is done as it stands. On a CPU
+its projection by a mask M is A^T (M * (A X B^T)) B. On a GPU it is computed in this form. On a CPU
 
-- only those rows of A are used in which the mask picks anything, and what is left of the image is computed
-  instead of the part, where it needs fewer rows;
+- only those rows of A are used in which the mask picks anything, and the projection by the inverse mask is
+  computed instead and subtracted from the image, where that needs fewer rows;
 - many rows, and the columns, go through scipy.fft, which is faster there than a product. Where scipy is not
   installed they are products after all: the same numbers up to float32's rounding (3e-6 of normalised
   images), in 2 to 6 times the processor time at 512x1024, and in as much at 96x128.
@@ -28,13 +28,13 @@ ROWS = 320  # on a CPU a product with up to so many rows of A is faster than an 
 
 
 def project(images: Tensor, mask: Tensor) -> Tensor:
-    """The part of images (N, C, H, W) that lies on the frequencies under a mask (N or 1, 1, H, W), bool.
+    """Project images (N, C, H, W) onto the frequencies under a mask (N or 1, 1, H, W), bool.
 
     Differentiable, any number of times. float16 and bfloat16 are computed in float32 and cast back. A value
     that is not finite spreads over its channel.
     """
-    part: Tensor = _Projection.apply(images, mask)
-    return part
+    projected: Tensor = _Projection.apply(images, mask)
+    return projected
 
 
 class _Projection(torch.autograd.Function):
@@ -45,8 +45,8 @@ class _Projection(torch.autograd.Function):
         ctx.save_for_backward(mask)
         wide = images.detach().to(torch.promote_types(images.dtype, torch.float32)).contiguous()
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 products would be far too coarse
-            part = _in_chunks(wide, mask) if images.device.type == "cpu" else _by_products(wide, mask)
-        return part.to(images.dtype)
+            projected = _in_chunks(wide, mask) if images.device.type == "cpu" else _by_products(wide, mask)
+        return projected.to(images.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -75,22 +75,22 @@ class _Span:
 
 
 def _in_chunks(images: Tensor, mask: Tensor) -> Tensor:
-    part = torch.empty_like(images)
+    projected = torch.empty_like(images)
     n = max(1, CHUNK // max(1, images[:1].numel()))  # images a chunk
     chunks = range(0, len(images), n)
     shared = len(mask) == 1
     spans = [_shorter_span(mask)] * len(chunks) if shared else [_shorter_span(m) for m in mask.split(n)]
     for start, span in zip(chunks, spans, strict=True):
-        chunk, out = images[start : start + n], part[start : start + n]
+        chunk, out = images[start : start + n], projected[start : start + n]
         picked = mask if shared else mask[start : start + n]
         _project(chunk, ~picked if span.kept else picked, span, out)
         if span.kept:
             torch.sub(chunk, out, out=out)
-    return part
+    return projected
 
 
 def _project(images: Tensor, mask: Tensor, span: _Span, out: Tensor) -> None:
-    """The part of images (n, C, H, W) under a mask (n or 1, 1, H, W) within the span of rows, on a CPU."""
+    """Project images (n, C, H, W) by a mask (n or 1, 1, H, W) within the span of rows, on a CPU."""
     if span.rows == 0:
         out.zero_()
     elif span.rows > ROWS:
@@ -125,21 +125,21 @@ def _scipy_transforms() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
 
 
 def _product(values: Tensor, axis: int, inverse: bool) -> Tensor:
-    """The same along axis -1 or -2, as a product with the basis."""
+    """Transform along axis -1 or -2 by a product with the basis."""
     basis = _basis(values.shape[axis], values.dtype, values.device)
     basis = basis.T if inverse else basis
     return basis @ values if axis == -2 else values @ basis.T
 
 
 def _shorter_span(mask: Tensor) -> _Span:
-    """Of the rows that hold what masks (n, 1, H, W) remove and those that hold what they keep, the fewer."""
+    """The rows with what masks (n, 1, H, W) remove, or those with what they keep: whichever are fewer."""
     removed, kept = mask.any(-1), ~mask.all(-1)  # (n, 1, H)
     return min(_span(removed, kept=False), _span(kept, kept=True), key=lambda span: span.rows)
 
 
 def _span(rows: Tensor, kept: bool) -> _Span:
-    found = rows.flatten(0, 1).any(0).nonzero()
-    return _Span(int(found[0]), int(found[-1]) + 1, kept) if len(found) else _Span(0, 0, kept)
+    used = rows.flatten(0, 1).any(0).nonzero()
+    return _Span(int(used[0]), int(used[-1]) + 1, kept) if len(used) else _Span(0, 0, kept)
 
 
 @lru_cache(maxsize=8)  # 16 MiB each for 2048 in float32

@@ -1,4 +1,4 @@
-"""Redaction of pixels: what is removed becomes 0, what is kept stays as it is, to the bit."""
+"""Redaction of pixels: removed ones become 0, kept ones stay as they are, to the bit."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .base import Redaction, check_mask, choose, uniform
 
 
 class SpatialRedaction(Redaction):
-    """Removes pixels. A subclass says which; its masks are (N, 1, H, W)."""
+    """Removes pixels. A subclass draws the mask, (N, 1, H, W)."""
 
     def part(self, images: Tensor, mask: Tensor) -> Tensor:
-        """The removed pixels of images (N, C, H, W), 0 elsewhere."""
+        """Keep the removed pixels of images (N, C, H, W); all else becomes 0."""
         check_mask(images, mask)
         return remove(images, ~mask)
 
     def rest(self, images: Tensor, mask: Tensor) -> Tensor:
-        """The kept pixels of images (N, C, H, W), 0 elsewhere."""
+        """Keep the other pixels of images (N, C, H, W); removed ones become 0."""
         check_mask(images, mask)
         return remove(images, mask)
 
@@ -81,7 +81,7 @@ class RandomPixels(SpatialRedaction):
 
 @dataclass(frozen=True)
 class Checkerboard(SpatialRedaction):
-    """Remove every other square of a board that lies at a random place for every image.
+    """Remove every other square of a board that is shifted at random for every image.
 
     Args:
         block: side of a square as a fraction of the image's short side, at least 1 pixel.
@@ -110,7 +110,7 @@ def remove(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def _remove_bits(images: Tensor, mask: Tensor) -> Tensor:
-    """The same with a bitwise "and", which a CPU does a vector at a time: less than half of the time."""
+    """Do the same with a bitwise "and" of whole vectors, which takes a CPU less than half of the time."""
     integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()]
     bits = (mask.view(torch.int8) - 1).to(integer)  # all of them where a pixel is kept, none where removed
     return (images.view(integer) & bits).view(images.dtype)

@@ -28,7 +28,7 @@ from .base import Redaction, check_mask, choose
 
 
 class SpectralRedaction(Redaction):
-    """Removes frequencies. A subclass says which."""
+    """Removes frequencies. A subclass makes the mask over them."""
 
     def part(self, images: Tensor, mask: Tensor) -> Tensor:
         """The image that the removed frequencies of images (N, C, H, W) make."""
@@ -42,7 +42,7 @@ class SpectralRedaction(Redaction):
 
 
 class FixedBands(SpectralRedaction):
-    """Removes the same bands of every image. A subclass says which."""
+    """Removes the same bands of every image, which a subclass names."""
 
     @abstractmethod
     def bands(self) -> tuple[tuple[float, float], ...]:
@@ -68,7 +68,7 @@ class LowPass(FixedBands):
     Args:
         cutoff: radius from which on frequencies are removed. At 0.1 street scenes (CamVid at 96x128) lose
             94 % of the squared differences of neighbouring pixels, that is outlines, and 7 % of the
-            variance; at 0.2, cars and houses can still be told by their outlines, at 0.05 not by anything.
+            variance; at 0.2, cars and houses can still be recognised by their outlines, at 0.05 not at all.
 
     >>> LowPass(cutoff=0.5)(torch.rand(2, 3, 8, 8)).mask.shape
     torch.Size([1, 1, 8, 8])

@@ -8,10 +8,10 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.models.hrnet import HighResolutionNetFeatures, cfg_cls
 from torch import Tensor, nn
 
+from ...tasks.resampling import enlarge
 from ..layers.sizes import fewer, scaled
 from ..pretrained import is_meta, load_pretrained, timm_hub
 
@@ -74,12 +74,7 @@ def classifier(features: int, num_classes: int) -> nn.Sequential:
 def concatenate(branches: Sequence[Tensor], align_corners: bool) -> Tensor:
     """The branches, finest first, brought to the finest one's grid: (N, 15c, H/4, W/4) of all four."""
     finest, *coarser = branches
-    return torch.cat([finest, *(resize(branch, finest, align_corners) for branch in coarser)], 1)
-
-
-def resize(maps: Tensor, like: Tensor, align_corners: bool) -> Tensor:
-    """Maps (N, C, h, w) on the grid of others, bilinearly."""
-    return F.interpolate(maps, like.shape[-2:], mode="bilinear", align_corners=align_corners)
+    return torch.cat([finest, *(enlarge(branch, finest, align_corners) for branch in coarser)], 1)
 
 
 @contextmanager

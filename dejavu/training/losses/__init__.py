@@ -1,13 +1,13 @@
-"""How the published segmentation recipes tell a network what is true, beside plain cross-entropy.
+"""Losses of the published recipes, beside plain cross-entropy.
 
-`Criterion` joins what a recipe names: `ohem.py` (only the hard pixels), `rmi.py` (regions instead of
-pixels), `categories.py` (coarser labels, HS3), class weights and auxiliary outputs. `SeveralCriterion` has
-the losses of several tasks.
+`Criterion` joins the terms that a recipe names: `ohem.py` (only the hard pixels), `rmi.py` (regions instead
+of pixels), `categories.py` (coarser labels, HS3), class weights and auxiliary outputs. `TaskLosses` has the
+losses of a network with more than one task.
 """
 
 from __future__ import annotations
 
 from .criterion import Criterion, check_auxiliary
-from .per_task import SeveralCriterion
+from .per_task import TaskLosses
 
-__all__ = ["Criterion", "SeveralCriterion", "check_auxiliary"]
+__all__ = ["Criterion", "TaskLosses", "check_auxiliary"]

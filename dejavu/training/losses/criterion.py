@@ -1,4 +1,4 @@
-"""The loss of a recipe: main output, auxiliary outputs, and who is told what."""
+"""The loss of a recipe: that of the main output, and those of auxiliary outputs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ OF_CROSS_ENTROPY = ("class_weights", "ohem", "rmi", "auxiliary", "coarse")
 
 
 class Criterion(nn.Module):
-    """(what a network returns, target) -> the loss that a recipe asks for, a scalar.
+    """(what a network returns, target) -> the loss of a recipe, a scalar.
 
     Segmentation: cross-entropy of the main output at the labels' resolution, with the recipe's class weights,
     upsampling and hard pixels, or RMI; plus each auxiliary output's loss times its weight. Auxiliary outputs
-    are told by the plain pixels' loss, as in the published recipes: without hard pixels (HRNet's OCR), and
+    learn by the loss of plain pixels, as in the published recipes: without hard pixels (HRNet's OCR), and
     by binary cross-entropy where the main output has RMI (NVIDIA's). Those that `coarse` names learn the
     dataset's categories, by cross-entropy without class weights; a dataset without categories has its classes
     there, as any other output. Depth and normals: their own losses, of auxiliary outputs, too.
@@ -43,8 +43,7 @@ class Criterion(nn.Module):
         num_classes: K.
         ignore_index: the label of pixels that are not compared.
         categories: for each class the name of its category, or None.
-        network: the plain base network. It is looked at and not kept, but for its own `criterion`, which is
-            then used instead.
+        network: the plain base network. Only its own `criterion` is kept, and then used instead.
 
     Raises:
         DejavuError: options that exclude each other, that do not fit the task, the classes or the network.
@@ -79,7 +78,7 @@ class Criterion(nn.Module):
             self._own = (network.criterion,) if has_own(network) else ()
 
     def forward(self, prediction: Any, target: Tensor) -> Tensor:
-        """The loss of all that a network returned. Raises DejavuError for wrong auxiliary outputs.
+        """Compute the loss of all outputs of a network. Raises DejavuError for wrong auxiliary outputs.
 
         target: labels or panoptic codes (N, H, W), int64; depth (N, H, W) in metres; normals (N, 3, H, W).
         """
@@ -96,10 +95,10 @@ class Criterion(nn.Module):
         return loss
 
     def main(self, prediction: Any, target: Tensor) -> Tensor:
-        """The loss of the main output alone, in either mode.
+        """Compute the loss of the main output alone, in either mode.
 
-        This is what DejaVu-CL asks for: of what the network says of the regenerated image, it hands over the
-        task's tensor. A network with its own criterion is asked by plain cross-entropy there.
+        DejaVu-CL calls it with the task's tensor that the network predicts from the regenerated image. Plain
+        cross-entropy stands in there for a network's own criterion.
         """
         if self._task.queries:
             return self._of_queries(prediction, target)
@@ -115,15 +114,15 @@ class Criterion(nn.Module):
         return cross_entropy(logits, target, self.ignore_index, self._weights(logits))
 
     def _of_queries(self, prediction: Any, target: Tensor) -> Tensor:
-        """The network's own loss of its last queries, as a panoptic cycle asks for it."""
+        """Compute the network's own loss of its last queries, for the cycle of a panoptic network."""
         if not self._own:
-            return self._task.loss(prediction, target)  # which says that it has none
+            return self._task.loss(prediction, target)  # raises: the task has none
         classes, masks = self._task.read(prediction)
         last = {"class_queries_logits": classes, "masks_queries_logits": masks}
         return self._own[0](last, target, self.ignore_index)
 
     def _secondary(self, name: str, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of one auxiliary output, without its weight."""
+        """Compute the loss of one auxiliary output, without its weight."""
         if self.task != "semantic":
             return self._task.loss(output, target)
         logits = self._full(output, target)

@@ -1,4 +1,4 @@
-"""The losses of several tasks of one network, as MTPSL's public code has them on NYUD-v2."""
+"""The losses of a network with more than one task, as in MTPSL's public code for NYUD-v2."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from ...tasks import load
 from ...tasks.predictions import as_tensor, task_output
 
 
-class SeveralCriterion(nn.Module):
+class TaskLosses(nn.Module):
     """(a mapping of predictions, a mapping of targets) -> the loss of each task, unweighted.
 
     Segmentation: cross-entropy; depth: mean absolute error in metres; normals: mean of 1 - cosine; each over
-    the pixels of the batch whose target is known. With `by_image`, which images of partly labelled sets are
-    learnt with, and XTC with all labels, too, every image's loss is computed for itself and the batch's mean
-    is taken: an image without a task's labels counts as 0 there, so that a label that is there weighs the
-    same in every batch.
+    the pixels of the batch whose target is known. With `by_image` (partly labelled sets, and XTC with all
+    labels too) the loss of every image is computed separately and the batch's mean is taken: an image without
+    labels of a task counts as 0, so that a label has the same weight in every batch.
 
     Args:
         tasks: names of `dejavu.tasks`.
@@ -32,14 +31,14 @@ class SeveralCriterion(nn.Module):
         self.tasks, self.ignore_index, self.by_image = tuple(tasks), ignore_index, by_image
 
     def forward(self, prediction: Any, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's loss, a scalar. Raises DejavuError for a prediction that lacks a task."""
-        return {task: self._of(task, prediction, target[task]) for task in self.tasks}
+        """Compute each task's loss, a scalar. Raises DejavuError for a prediction that lacks a task."""
+        return {task: self._loss(task, prediction, target[task]) for task in self.tasks}
 
     def main(self, prediction: Any, target: Mapping[str, Tensor]) -> Tensor:
-        """The sum of all, which DejaVu-CL asks for."""
+        """Compute the sum of all tasks' losses, for DejaVu-CL."""
         return torch.stack(list(self(prediction, target).values())).sum()
 
-    def _of(self, task: str, prediction: Any, target: Tensor) -> Tensor:
+    def _loss(self, task: str, prediction: Any, target: Tensor) -> Tensor:
         maps, loss = as_tensor(task_output(task, prediction, self.tasks), task), load(task).loss
         if not self.by_image:
             return loss(maps, target, self.ignore_index)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dejavu.errors import DejavuError
 from dejavu.method.conditioning import Conditioning
-from dejavu.method.regeneration import resize
+from dejavu.method.regeneration import to_grid
 from dejavu.tasks.panoptic import class_masks
 from dejavu.tasks.predictions import TASKS, Queries, as_tensor, read
 
@@ -64,7 +64,7 @@ def test_depth_is_scaled_to_its_range() -> None:
 def test_normals_are_of_unit_length() -> None:
     condition = of("normals", prediction("normals"))
     torch.testing.assert_close(condition.square().sum(1), torch.ones(2, *GRID))
-    small = resize(prediction("normals"), GRID)
+    small = to_grid(prediction("normals"), GRID)
     torch.testing.assert_close(F.cosine_similarity(condition, small, dim=1), torch.ones(2, *GRID))
 
 

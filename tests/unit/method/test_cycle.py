@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from dejavu import networks
 from dejavu.errors import DejavuError
-from dejavu.method.cycle import CyclicConsistency, call_aside
+from dejavu.method.cycle import CyclicConsistency, call_without_trace
 from dejavu.method.regeneration import build as build_regenerator
 
 K = 5
@@ -263,11 +263,11 @@ def test_a_network_with_shared_attention() -> None:
     assert all(torch.equal(value, expected[key]) for key, value in state(network).items())
 
 
-def test_a_call_aside_gives_what_a_call_gives() -> None:
+def test_a_call_without_trace_gives_what_a_call_gives() -> None:
     regenerator = build_regenerator("crm_f", K, 2)
     redacted, condition = images(), torch.randn(2, K, 8, 8, requires_grad=True)
     before = state(regenerator)
-    aside = call_aside(regenerator, redacted, condition, detach=True)[-1]
+    aside = call_without_trace(regenerator, redacted, condition, detach=True)[-1]
     assert all(torch.equal(value, before[key]) for key, value in state(regenerator).items())
     assert torch.equal(aside, regenerator(redacted, condition)[-1])
     aside.sum().backward()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dejavu.errors import DejavuError
 from dejavu.method import regeneration
-from dejavu.method.loss import dejavu_loss, gamma_at
+from dejavu.method.loss import dejavu_loss, ramp
 
 every_regenerator = pytest.mark.parametrize("name", regeneration.names())
 K = 5  # classes
@@ -91,7 +91,7 @@ def test_condition_of_another_size_is_brought_to_the_grid(name: str) -> None:
 
 def test_resize_averages_the_cells_that_folding_makes() -> None:
     maps = torch.randn(2, K, 13, 10)
-    small = regeneration.resize(maps, (4, 3))
+    small = regeneration.to_grid(maps, (4, 3))
     for i in range(4):
         for j in range(3):
             cell = maps[:, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean((2, 3))
@@ -101,13 +101,13 @@ def test_resize_averages_the_cells_that_folding_makes() -> None:
 def test_resize_interpolates_what_is_coarser() -> None:
     maps = torch.randn(2, K, 4, 6)
     expected = F.interpolate(maps, (16, 24), mode="bilinear", align_corners=False)
-    assert torch.equal(regeneration.resize(maps, (16, 24)), expected)
+    assert torch.equal(regeneration.to_grid(maps, (16, 24)), expected)
 
 
 @settings(max_examples=50, deadline=None)
 @given(*[st.integers(1, 40)] * 4)
 def test_resize_has_the_size_and_keeps_a_constant(h: int, w: int, height: int, width: int) -> None:
-    resized = regeneration.resize(torch.full((1, 2, h, w), 0.25), (height, width))
+    resized = regeneration.to_grid(torch.full((1, 2, h, w), 0.25), (height, width))
     assert resized.shape == (1, 2, height, width)
     torch.testing.assert_close(resized, torch.full_like(resized, 0.25))
 
@@ -150,8 +150,6 @@ def test_masked_loss_is_the_mean_over_removed_pixels(kind: str) -> None:
     assert dejavu_loss([regenerated], image, kind, torch.zeros_like(mask)) == 0
 
 
-@given(step=st.floats(0, 1), gamma=st.floats(0, 10), warmup=st.floats(0, 1))
-def test_gamma_rises_linearly_and_stays(step: float, gamma: float, warmup: float) -> None:
-    at = gamma_at(step, 1.0, gamma, warmup)
-    assert at == (pytest.approx(gamma * step / warmup) if step < warmup else gamma)
-    assert gamma_at(200 * step, 200, gamma, warmup) == pytest.approx(at)
+@given(progress=st.floats(0, 1), warmup=st.floats(0, 1))
+def test_the_weight_rises_linearly_and_stays(progress: float, warmup: float) -> None:
+    assert ramp(progress, warmup) == (pytest.approx(progress / warmup) if progress < warmup else 1)

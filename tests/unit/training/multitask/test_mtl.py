@@ -20,7 +20,7 @@ from dejavu.training import batches
 from dejavu.training import optimizer as optimisation
 from dejavu.training.augment.crops import augment
 from dejavu.training.augment.windows import draw_windows
-from dejavu.training.losses import SeveralCriterion
+from dejavu.training.losses import TaskLosses
 from dejavu.training.multitask import partial_labels
 
 PARAMS = loading.load(ROOT / "params.yaml")
@@ -101,7 +101,7 @@ def make_predictions() -> dict[str, torch.Tensor]:
 
 def test_losses_of_several_tasks_are_those_of_each() -> None:
     predictions, targets = make_predictions(), make_targets()
-    found = SeveralCriterion(TASKS)(predictions, targets)
+    found = TaskLosses(TASKS)(predictions, targets)
     assert list(found) == list(TASKS)
     for task in TASKS:
         assert torch.equal(found[task], load(task).loss(predictions[task], targets[task]))
@@ -114,7 +114,7 @@ def test_an_image_without_labels_takes_its_share_of_the_batch() -> None:
         [[True, False, True], [False, True, True], [True, True, False], [False, False, True]]
     )
     hidden = partial_labels.hide(targets, known)
-    found = SeveralCriterion(TASKS, by_image=True)(predictions, hidden)
+    found = TaskLosses(TASKS, by_image=True)(predictions, hidden)
     for place, task in enumerate(TASKS):
         alone = [
             load(task).loss(predictions[task][n : n + 1], targets[task][n : n + 1]) * known[n, place]
@@ -127,7 +127,7 @@ def test_a_missing_task_is_named() -> None:
     predictions = make_predictions()
     del predictions["depth"]
     with pytest.raises(DejavuError, match="must have semantic and depth and normals"):
-        SeveralCriterion(TASKS)(predictions, make_targets())
+        TaskLosses(TASKS)(predictions, make_targets())
 
 
 def test_predictions_of_several_tasks_are_those_of_each() -> None:

@@ -142,7 +142,7 @@ def test_snakemake_in_a_job_does_not_die_of_the_early_word(
     if job:
         monkeypatch.setenv("SLURM_JOB_ID", job)
     text = (root / "workflow" / "Snakefile").read_text()
-    lines = text[text.index("# Slurm's early word") : text.index("# Read by the linter")]
+    lines = text[text.index("# Before a job's time is over") : text.index("# Read by the linter")]
     child = f"import subprocess, sys; subprocess.run(['bash', '-c', '''{sys.executable} -c \"{IGNORES}\"'''])"
     done = subprocess.run(
         [sys.executable, "-c", f"import os, signal\n{lines}\n{child}"], capture_output=True, text=True

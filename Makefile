@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup all results dvc.yaml test test-wheel test-slurm test-faults lint bench docs lock clean
+.PHONY: help setup all results dvc.yaml params.schema.json test test-wheel test-slurm test-faults lint bench docs lock clean
 
 READY := .venv/.ready
 OURS := .venv/.made-by-make
@@ -30,6 +30,9 @@ results: $(READY)  ## take over results that were shared: fetch the checkpoints;
 	fi
 	@snakemake all --touch --forceall --quiet all
 	@echo "results/ and checkpoints/ are complete: snakemake and dvc repro --allow-missing find nothing to do."
+
+params.schema.json: $(READY)  ## write workflow/params.schema.json again: editors complete params.yaml by it
+	@python -m dejavu.config.json_schema > workflow/$@
 
 dvc.yaml: $(READY)  ## write it again, after a change of params.yaml's tables: the pipeline for `dvc repro`
 	@dejavu dvc

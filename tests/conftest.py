@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,9 @@ def demo_clone(tmp_path: Path) -> Path:
     from dejavu.commands import main
 
     text = (ROOT / "params.yaml").read_text()
-    assert "epochs: 1\n" in text
-    (tmp_path / "params.yaml").write_text(text.replace("epochs: 1\n", "epochs: 4\n"))
+    assert "{epochs: 1, batch_size: 4, " in text
+    (tmp_path / "params.yaml").write_text(text.replace("{epochs: 1, ", "{epochs: 4, ", 1))
+    shutil.copytree(ROOT / "paper", tmp_path / "paper")
     before = os.getcwd()
     os.chdir(tmp_path)
     try:

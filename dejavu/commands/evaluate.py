@@ -101,9 +101,11 @@ def _prepared(params: Params, name: str, scale: str) -> tuple[Run, dict[str, Any
 
 def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
     """What all seeds' metrics files have in common."""
+    from ..config import FORMAT
     from ..datasets import stands_in_for
 
     about = {
+        "format": FORMAT,
         "experiment": run.experiment,
         "scale": run.scale,
         "dataset": run.data.source,

@@ -6,10 +6,11 @@ Only pydantic is imported here: every command and both engines pay for this pack
 from __future__ import annotations
 
 from .data import Folder, KeepAspect, Part, Source
+from .experiment import Experiment
 from .method import Balance, Consistency, Cycle, Method, Perceptual, Redaction, TextSupervision
-from .params import Experiment, Network, Params, Row, Scale, Table
+from .params import Network, Params
 from .recipe import (
-    AtScale,
+    Budget,
     DepthScoring,
     Fusion,
     Ohem,
@@ -21,13 +22,15 @@ from .recipe import (
     Rmi,
     Schedule,
 )
-from .run import LATER, Run, RunNetwork
+from .run import FORMAT, Run, RunNetwork
+from .scale import Scale
+from .table import Row, Table
 from .values import Name, Named, Section
 
 __all__ = [
-    "LATER",
-    "AtScale",
+    "FORMAT",
     "Balance",
+    "Budget",
     "Consistency",
     "Cycle",
     "DepthScoring",

@@ -14,7 +14,14 @@ from ..tasks import describe
 from . import cross_checks_tables
 
 if TYPE_CHECKING:
-    from . import Experiment, Network, Params, Run
+    from . import Experiment, Method, Network, Params, Run
+    from .file import ParamsFile
+    from .method import MethodChanges
+
+
+def check_file(file: ParamsFile) -> None:
+    """Raise ValueError, one sentence, for the first name in `dejavu` without a target."""
+    _parts("dejavu", file.dejavu)
 
 
 def check(params: Params) -> None:
@@ -54,10 +61,9 @@ def _scales(params: Params) -> None:
                     f"{where}.data.{dataset}: synthetic scenes need 'train' and 'val', how many of them, "
                     "and datasets.synthetic.seed"
                 )
-        for recipe, layer in scale.train.items():
-            known(recipe, params.recipes, f"{where}.train", "recipe")
-            if layer.protocol is not None:
-                known(layer.protocol, params.protocols, f"{where}.train.{recipe}.protocol", "protocol")
+        for name, budget in scale.budget.items():
+            if budget.protocol is not None:
+                known(budget.protocol, params.protocols, f"{where}.budget.{name}.protocol", "protocol")
 
 
 def _experiment(params: Params, name: str, row: Experiment) -> None:
@@ -69,14 +75,7 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
     known(row.protocol, params.protocols, f"{where}.protocol", "protocol")
     _several_tasks(params, where, row)
     if row.dejavu is not None:
-        for redaction in row.dejavu.redactions:
-            registry.check("redaction", redaction.name, redaction.options, f"{where}.dejavu.redaction")
-        registry.check(
-            "regeneration",
-            row.dejavu.regenerator.name,
-            row.dejavu.regenerator.options,
-            f"{where}.dejavu.regenerator",
-        )
+        _parts(f"{where}.dejavu", row.dejavu)
         _losses(where, row)
         if row.base is None:
             raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
@@ -84,6 +83,14 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
         _pair(params, name, where, row)
     for size in params.scales:
         _run(params, name, size)
+
+
+def _parts(where: str, method: Method | MethodChanges) -> None:
+    """The names and options of redactions and regenerator."""
+    for redaction in method.redactions:
+        registry.check("redaction", redaction.name, redaction.options, f"{where}.redaction")
+    if (crm := method.regenerator) is not None:
+        registry.check("regeneration", crm.name, crm.options, f"{where}.regenerator")
 
 
 def _several_tasks(params: Params, where: str, row: Experiment) -> None:
@@ -142,7 +149,7 @@ def _run(params: Params, name: str, scale: str) -> None:
             f"{run.data.train} training images"
         )
     if run.gpus > 1:
-        _shared_by_gpus(run, f"scales.{scale}.train.{params.experiments[name].recipe}.gpus")
+        _shared_by_gpus(run, f"scales.{scale}.budget.{params.experiments[name].budget}.gpus")
 
 
 def _shared_by_gpus(run: Run, where: str) -> None:
@@ -186,11 +193,11 @@ def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
     base = params.experiments[row.base]
     if base.base is not None:
         raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
-    for key in ("task", "dataset", "network", "recipe", "protocol", "train", "balance", "consistency"):
+    alike = ("task", "dataset", "network", "recipe", "protocol", "budget", "train", "balance", "consistency")
+    for key in alike:
         same = getattr(row, key) == getattr(base, key)
-        if key == "recipe" and not same:  # by another name, with another number of seeds
-            pairs = [(params.run(name, scale), params.run(row.base, scale)) for scale in params.scales]
-            same = all((one.train, one.gpus) == (other.train, other.gpus) for one, other in pairs)
+        if key == "budget" and not same:  # it may have another number of seeds
+            same = all(_sized_alike(params, name, row.base, scale) for scale in params.scales)
         if key == "network" and not same:
             same = _differ_in_attention(params.networks[row.network], params.networks[base.network])
         if not same:
@@ -198,6 +205,13 @@ def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
                 f"{where}.{key}: differs from its base '{row.base}'; a pair may differ only in 'dejavu', and "
                 "its networks in 'attention'"
             )
+
+
+def _sized_alike(params: Params, name: str, other: str, scale: str) -> bool:
+    """Whether two experiments are trained and measured alike at a scale, except for their seeds."""
+    runs = [params.run(one, scale) for one in (name, other)]
+    ours, theirs = ((one.train, one.gpus, one.network.width, one.network.depth, one.protocol) for one in runs)
+    return ours == theirs
 
 
 def _differ_in_attention(network: Network, other: Network) -> bool:

@@ -8,7 +8,7 @@ from ..errors import known
 from ..metrics import DELTA, METRICS, main_metric
 
 if TYPE_CHECKING:
-    from . import Experiment, Params, Row, Table
+    from . import Experiment, Params, Table
 
 
 def check(params: Params, where: str, table: Table) -> None:
@@ -18,23 +18,17 @@ def check(params: Params, where: str, table: Table) -> None:
     source = params.datasets.get(table.dataset)
     if source is None or source.cost_input is None:
         raise ValueError(f"datasets.{table.dataset}.cost_input is missing: {where} shows costs at that size")
-    rows = {row.id: row for row in table.rows}
     for metric in table.metrics:
         known(metric, METRICS, f"{where}.metrics", "metric")
     _single(params, where, table)
     if table.epoch == "best" and (fault := not_logged(table)):
         raise ValueError(f"{where}.metrics: {fault}")
     for row in table.rows:
-        at = f"{where}.rows.{row.id}"
-        if row is not rows[row.id]:
-            raise ValueError(f"{at}: the id is given twice")
-        for key in row.paper:
-            known(key, [*METRICS, "gmacs", "params_m"], f"{at}.paper", "metric")
-        if row.base is not None:
-            known(row.base, rows, f"{at}.base", "row")
-        if row.experiment is not None:
-            known(row.experiment, params.experiments, f"{at}.experiment", "experiment")
-            _row(params, at, table, row, rows)
+        dataset = params.experiments[row.experiment].dataset if row.experiment else table.dataset
+        if dataset != table.dataset:
+            raise ValueError(
+                f"{where}.rows.{row.id}: '{row.experiment}' is on {dataset}, not on {table.dataset}"
+            )
 
 
 def _single(params: Params, where: str, table: Table) -> None:
@@ -80,18 +74,3 @@ def not_logged(table: Table) -> str | None:
                 f"{main_metric(METRICS[metric].task)} of that task"
             )
     return None
-
-
-def _row(params: Params, at: str, table: Table, row: Row, rows: dict[str, Row]) -> None:
-    """The line says of its experiment what the experiment is."""
-    experiment = params.experiments[str(row.experiment)]
-    if experiment.dataset != table.dataset:
-        raise ValueError(
-            f"{at}.experiment: '{row.experiment}' is on {experiment.dataset}, not on {table.dataset}"
-        )
-    base = rows[row.base].experiment if row.base is not None else None
-    if (row.base is None) != (experiment.base is None) or base != experiment.base:
-        raise ValueError(
-            f"{at}: '{row.experiment}' is compared with '{experiment.base}', but the line's base "
-            f"'{row.base}' is filled by '{base}'"
-        )

@@ -13,14 +13,16 @@ from pydantic import ValidationError
 
 from ..errors import DejavuError, nearest
 from . import Params, cross_checks
+from .file import ParamsFile
+from .values import NAME, NO_NAME
 from .yaml import TOO_DEEP, read_yaml
 
 PATTERNS = {
-    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$": "is no name: letters, digits, '_' and '-', at most 64, are needed",
+    NAME: NO_NAME,
     r"^https?://": "must begin with http:// or https://",
     r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits, in lower case",
 }
-"""What the patterns of dejavu/schema want, in words."""
+"""What the patterns of values.py and data.py require, in words."""
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -35,9 +37,11 @@ def load(path: str | Path = "params.yaml") -> Params:
             f"{path} is missing: run from the repository's root, or name the file with --params"
         ) from None
     if not isinstance(value, dict):
-        raise DejavuError(f"{path} must be a mapping with the keys {', '.join(Params.model_fields)}")
+        raise DejavuError(f"{path} must be a mapping with the keys {', '.join(ParamsFile.model_fields)}")
     try:
-        params = Params.model_validate(value)
+        file = ParamsFile.model_validate(value)
+        cross_checks.check_file(file)
+        params = file.complete(Path(path).parent)
         cross_checks.check(params)
     except RecursionError:
         raise DejavuError(f"{path} {TOO_DEEP}") from None
@@ -95,5 +99,5 @@ def _shown(value: Any) -> str:
 def _is_branch(key: str) -> bool:
     """Whether pydantic means a branch of a union, such as 'constrained-float' or 'int', and no key."""
     return key in ("int", "float", "str", "bool", "Redaction", "KeepAspect") or key.startswith(
-        ("constrained-", "tuple[", "function-")
+        ("constrained-", "tuple[", "dict[", "function-")
     )

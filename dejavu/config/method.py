@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
-from .values import Count, Drop, Flag, Named, NotNegative, Options, Positive, Section, Share, Side, Text
+from .values import (
+    Count,
+    Drop,
+    Flag,
+    Named,
+    NotNegative,
+    Options,
+    Positive,
+    Section,
+    Share,
+    Side,
+    Text,
+    optional,
+)
 
 
 class Redaction(Named):
@@ -106,4 +119,26 @@ class Method(Section):
     @property
     def redactions(self) -> tuple[Redaction, ...]:
         """All of them."""
-        return (self.redaction,) if isinstance(self.redaction, Redaction) else self.redaction
+        return _listed(self.redaction)
+
+
+def _listed(redaction: Redaction | tuple[Redaction, ...]) -> tuple[Redaction, ...]:
+    return (redaction,) if isinstance(redaction, Redaction) else redaction
+
+
+class MethodChanges(create_model("_MethodChanges", __base__=Section, **optional(Method))):  # type: ignore[misc]
+    """The keys of the method that a row changes; null sets a key to its default."""
+
+    @property
+    def redactions(self) -> tuple[Redaction, ...]:
+        """All of them."""
+        return () if self.redaction is None else _listed(self.redaction)
+
+    def over(self, default: MethodChanges) -> Method:
+        """The whole method: these keys over the default's. Raises ValueError for a key that neither has."""
+        given = {key: getattr(layer, key) for layer in (default, self) for key in layer.model_fields_set}
+        given = {key: value for key, value in given.items() if value is not None}
+        for key, field in Method.model_fields.items():
+            if field.is_required() and key not in given:
+                raise ValueError(f"{key} is missing, here and in the top-level 'dejavu'")
+        return Method(**given)

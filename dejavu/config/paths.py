@@ -19,6 +19,11 @@ STEP_COSTS = Path("runs/plan")
 """undeclared: memory and operations of training steps, in the same way"""
 
 
+def printed_values(name: str) -> Path:
+    """The values that the paper prints in a table: beside params.yaml, of no scale."""
+    return Path("paper") / f"{name}.csv"
+
+
 @dataclass(frozen=True)
 class Paths:
     """The files of one scale. `dataset`, `experiment` and `table` are names of params.yaml."""

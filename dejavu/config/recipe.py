@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, create_model, model_validator
-from pydantic.fields import FieldInfo
 
 from .data import KeepAspect
 from .values import (
@@ -24,6 +23,7 @@ from .values import (
     Side,
     Size,
     Width,
+    optional,
 )
 
 
@@ -44,7 +44,7 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    name: Literal["poly", "one_cycle", "constant", "step", "multistep"]
+    name: Literal["poly", "one_cycle", "constant", "step", "multistep"] = "poly"
     power: Positive = 0.9
     warmup: Share = 0.0
     """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
@@ -118,7 +118,7 @@ class Recipe(Section):
     class_uniform: Share = 0.0
     """Share of the images that are drawn by class, each as often, with a crop around a pixel of it."""
     optimizer: Optimizer
-    schedule: Schedule
+    schedule: Schedule = Schedule()
     class_weights: tuple[Positive, ...] | None = None
     align_corners: Flag = False
     """Of the upsampling of logits to the labels' size, in the loss and in evaluation."""
@@ -132,7 +132,7 @@ class Recipe(Section):
     """The auxiliary outputs that are told the dataset's categories instead of its classes (HS3)."""
     sync_norm: Flag = False
     """Where several GPUs share a batch, BatchNorm's statistics are those of all of it (SyncBN)."""
-    evaluations: Count = 1
+    evaluations: Count = 10
     """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
 
     @model_validator(mode="after")
@@ -159,18 +159,8 @@ class Recipe(Section):
 KEYS = frozenset(Recipe.model_fields)
 
 
-def _optional(section: type[Section]) -> dict[str, Any]:
-    """The fields of a section, each of which may be left out or be null."""
-    return {key: (_whole(field) | None, None) for key, field in section.model_fields.items()}
-
-
-def _whole(field: FieldInfo) -> Any:
-    """A field's type with its limits, which pydantic keeps beside it."""
-    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-
-
-class Overrides(create_model("_Overrides", __base__=Section, **_optional(Recipe))):  # type: ignore[misc]
-    """The keys of a recipe that a scale or an experiment sets anew; null puts a key back to its default."""
+class Overrides(create_model("_Overrides", __base__=Section, **optional(Recipe))):  # type: ignore[misc]
+    """The keys of a recipe that a budget or an experiment changes; null sets a key to its default."""
 
     def over(self, recipe: dict[str, Any]) -> dict[str, Any]:
         """A recipe's keys with these laid over them."""
@@ -183,18 +173,19 @@ class Overrides(create_model("_Overrides", __base__=Section, **_optional(Recipe)
         return {key: value for key, value in merged.items() if value is not None}
 
 
-class AtScale(Overrides):
-    """What a scale makes of a recipe: other values, and how large and how often it is run."""
+class Budget(Overrides):
+    """How long, how often and how large rows are run at a scale, and the keys of a recipe it changes."""
 
     seeds: Count | None = None
-    """How many of the scale's seeds."""
+    """The number of the scale's seeds that are run. Default: all."""
     width: Width | None = None
-    """Of the networks, instead of the scale's."""
+    """Width of the networks. Default: the scale's."""
     depth: Width | None = None
+    """Depth of the networks. Default: the scale's."""
     gpus: Count = 1
     """Processes, one a GPU, that share each batch."""
     protocol: Name | None = None
-    """How they are evaluated, instead of the experiments' own protocols."""
+    """The protocol of the evaluation. Default: the experiment's own."""
 
 
 class DepthScoring(Section):

@@ -10,6 +10,9 @@ from .method import Balance, Consistency, Method
 from .recipe import Protocol, Recipe
 from .values import Options, Section, Tasks
 
+FORMAT = 2
+"""of the files of metrics: their keys, and those of `Run.as_dict` in them"""
+
 
 class RunNetwork(Section):
     """A network as one scale builds it."""
@@ -60,45 +63,12 @@ class Run(Section):
         return (seed,)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: what the run depends on.
+        """Plain values for JSON: all that the run's numbers depend on.
 
-        Where costs are counted is no part of that, nor parts of the method that the run does not have.
+        The size at which costs are counted and the folder of the images are no part of that. Pretrained
+        weights are in the network's options; both keys matter where a loss has a frozen network.
         """
         without: dict[str, Any] = {"source": {"cost_input", "folder"}}
         if self.dejavu is None or (self.dejavu.text is None and self.dejavu.perceptual is None):
             without |= {"pretrained": True, "frozen_width": True}
-        if self.dejavu is not None:
-            without["dejavu"] = {key for key, value in self.dejavu if value is None}
-        # What came later and says nothing is left out: results of before it remain those of their run.
-        without["train"] = _unsaid(self.train, LATER) | {
-            "optimizer": _unsaid(self.train.optimizer, LATER),
-            "schedule": _unsaid(self.train.schedule, LATER),
-        }
-        for key in ("balance", "consistency"):
-            if getattr(self, key) is None:
-                without[key] = True
-        if self.gpus == 1:
-            without["gpus"] = True
-        without["network"] = _unsaid(self.network, LATER)
-        if self.protocol == Protocol():
-            without["protocol"] = True
-        else:
-            without["protocol"] = {
-                key for key in ("fit", "depth", "panoptic") if getattr(self.protocol, key) is None
-            }
         return self.model_dump(mode="json", exclude=without)
-
-
-LATER = frozenset(
-    (
-        *("depth", "iterations", "photometric", "cat_max_ratio", "class_uniform", "align_corners", "ohem"),
-        *("rmi", "auxiliary", "coarse", "backbone", "head", "decay_norms", "clip"),
-        *("scale_choices", "labelled", "every", "factor", "at", "sync_norm"),
-    )
-)
-
-
-def _unsaid(section: Section, keys: frozenset[str]) -> dict[str, Any]:
-    """Those of the keys that have their default's value, to be excluded."""
-    fields = type(section).model_fields
-    return {key: True for key in keys & fields.keys() if getattr(section, key) == fields[key].default}

@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Strict,
+    Tag,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from .. import tasks
 from ..errors import nearest
@@ -56,7 +69,9 @@ Decay = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Positive = Annotated[float, Strict(), Field(gt=0, le=1e9, allow_inf_nan=False)]
 NotNegative = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
 # Names become file names: no separators, no dots in front, nothing that a shell reads.
-Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+NO_NAME = "is no name: letters, digits, '_' and '-', at most 64, are needed"
+Name = Annotated[str, Strict(), Field(pattern=NAME)]
 Text = Annotated[str, Strict(), AfterValidator(one_line)]
 Size = tuple[Side, Side]  # height, width in pixels
 Options = dict[str, Any]
@@ -88,6 +103,24 @@ class Section(BaseModel):
     @classmethod
     def _open(cls) -> bool:
         return False
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema)["additionalProperties"] = cls._open()
+        return schema
+
+
+def optional(section: type[Section]) -> dict[str, Any]:
+    """The fields of a section, each of which may be left out or be null."""
+    return {key: (_whole(field) | None, None) for key, field in section.model_fields.items()}
+
+
+def _whole(field: FieldInfo) -> Any:
+    """A field's type with its limits, which pydantic keeps beside it."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 class WithOptions(Section):

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import Params
-from ..config.paths import Paths
+from ..config import Params, Table
+from ..config.paths import Paths, printed_values
 from ..registry import figure_needs
 
 
@@ -29,6 +29,8 @@ class Dependencies:
     """experiments whose metrics are read"""
     tables: tuple[str, ...] = ()
     """tables whose CSV file is read"""
+    printed: tuple[str, ...] = ()
+    """names of files in paper/ that are read"""
 
     def files(self, scale: str) -> list[Path]:
         """Every file at a scale, for each seed of each experiment."""
@@ -41,6 +43,7 @@ class Dependencies:
             *self._of_seeds(paths.log, self.logs, scale),
             *self._of_seeds(paths.metrics, self.metrics, scale),
             *(paths.table(name, "csv") for name in self.tables),
+            *map(printed_values, self.printed),
         ]
 
     def _of_seeds(
@@ -60,6 +63,7 @@ class Dependencies:
             *(paths.log(name, "").parent for name in self.logs),
             *(paths.metrics(name, "").parent for name in self.metrics),
             *(paths.table(name, "csv") for name in self.tables),
+            *map(printed_values, self.printed),
         ]
 
 
@@ -67,7 +71,7 @@ def of_table(params: Params, name: str) -> Dependencies:
     """A table's dependencies: metrics, and logs where it reports the best epoch instead of the last."""
     table = params.get_table(name)
     logs = table.experiments if table.epoch == "best" else ()
-    return Dependencies(params, metrics=table.experiments, logs=logs)
+    return Dependencies(params, metrics=table.experiments, logs=logs, printed=_printed(table))
 
 
 def of_figures(params: Params, name: str) -> Dependencies:
@@ -81,7 +85,12 @@ def of_figures(params: Params, name: str) -> Dependencies:
         logs=table.experiments if "logs" in needs else (),
         metrics=table.experiments if "metrics" in needs else (),
         tables=(name,) if "table" in needs else (),
+        printed=_printed(table),
     )
+
+
+def _printed(table: Table) -> tuple[str, ...]:
+    return () if table.paper is None else (table.paper,)
 
 
 def figure_kinds(params: Params) -> dict[str, tuple[str, ...]]:

@@ -63,8 +63,10 @@ stages:
         - scale.depth
         - scale.pretrained
         - scale.frozen_width
-        - scale.train.${item.recipe}
+        - scale.budget.all
+        - scale.budget.${item.budget}
         - scale.data.${item.dataset}
+        - dejavu
       deps:
         - <prepared of item>
       outs:
@@ -85,8 +87,10 @@ stages:
         - scale.depth
         - scale.pretrained
         - scale.frozen_width
-        - scale.train.${item.recipe}
+        - scale.budget.all
+        - scale.budget.${item.budget}
         - scale.data.${item.dataset}
+        - dejavu
         - datasets.${item.dataset}.cost_input
         - protocols
       deps:

@@ -105,7 +105,7 @@ FILES: dict[str, tuple[bytes, str]] = {
         *(
             "experiments.hrnet18_dejavu.dejavu.redaction",
             "experiments.hrnet18.task",
-            "tables.pair.rows.0.paper",
+            "tables.pair.rows",
         ),
     ],
 )
@@ -194,7 +194,8 @@ REQUIRED = (
     *("scales.smoke.data.cityscapes.train", "datasets.synthetic.seed", "datasets.mine.folder.images"),
     *("networks.hrnet18.module", "recipes.hrnet_cityscapes.optimizer", "recipes.hrnet_cityscapes.crop"),
     *("recipes.hrnet_cityscapes.optimizer.lr", "experiments.hrnet18.task", "experiments.hrnet18.network"),
-    *("experiments.hrnet18_dejavu.base", "tables.pair.title", "tables.pair.rows", "tables.pair.rows.0.id"),
+    *("experiments.hrnet18_dejavu.base", "experiments.hrnet18.budget", "scales.smoke.budget.all"),
+    *("tables.pair.title", "tables.pair.rows"),
 )
 
 
@@ -273,12 +274,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "recipes.hrnet_cityscapes.rmi": ({"radius": 10**9}, {"pool": 10**9}),
     "recipes.hrnet_cityscapes.scale_range": ([1e-9, 1e-9], [1e6, 1e6], [0.001, 1.0], [1.0, 1000.0]),
     "recipes.hrnet_cityscapes.scale_choices": ([1e-9], [1.0, 1e6]),
-    "scales.smoke.train.hrnet_cityscapes.epochs": (0, 10**30, 10**400 - 1, 10**4000 - 1),
-    "scales.smoke.train.hrnet_cityscapes.iterations": (0, 10**30),
-    "scales.smoke.train.hrnet_cityscapes.evaluations": (0, 10**30),
+    "scales.smoke.budget.all.epochs": (0, 10**30, 10**400 - 1, 10**4000 - 1),
+    "scales.smoke.budget.all.iterations": (0, 10**30),
+    "scales.smoke.budget.all.evaluations": (0, 10**30),
     "recipes.hrnet_cityscapes.class_weights": ([1.0, -1.0], [float("inf")] * 19),
-    "scales.smoke.train.hrnet_cityscapes.crop": ([32], [0, 0], [32, 64, 3], [10**9, 64]),
-    "scales.smoke.train.hrnet_cityscapes.batch_size": (0, 5, 2.0),
+    "scales.smoke.budget.all.crop": ([32], [0, 0], [32, 64, 3], [10**9, 64]),
+    "scales.smoke.budget.all.batch_size": (0, 5, 2.0),
     "protocols.whole.scales": ([1e9], [1e-9], []),
     "protocols.whole.multiple": (0, 10**12),
     "protocols.whole.fit": ({"short": 32, "long": 10**12},),
@@ -287,9 +288,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "experiments.hrnet18_dejavu.dejavu.regenerator.width": (10**9, 10**30),
     "experiments.hrnet18_dejavu.dejavu.regenerator.depth": (10**9,),
     "tables.pair.title": ("\ud800x", "a\0b", "a\x1b[31m", "a\x85b", "a\u202eb", "a\u2066b", "a\nb", "a\tb"),
-    "tables.pair.rows.0.note": ("\ud800x", "a\u202eb"),
+    "tables.pair.rows": ([], {}, ["../hrnet18"], ["hrnet18", "hrnet18"], ["hrnet18_dejavu"], ["nobody"]),
+    "tables.pair.rows.hrnet18": ("\ud800x", "a\u202eb"),
     "tables.pair.metrics": ([], ["mious"], ["miou", 3], ["../miou"]),
-    "tables.pair.rows.1.base": ("nobody", "../hrnet18", "hrnet18_dejavu"),
+    "tables.pair.paper": ("../pair", "a/b", "nothing", 3),
+    "dejavu.gamma": (-1, float("inf"), "0.3", 1e308),
+    "dejavu.redaction.ratio": (-0.1, 1.5, "0.5"),
 }
 
 
@@ -303,3 +307,38 @@ def test_a_value_out_of_range_names_its_key(empty: Path, refused: Refused, path:
     samples.put(broken, path, value)
     samples.write(empty, broken)
     refused("show", "hrnet18", named=("params.yaml", path.split(".")[-1].rstrip("0123456789.")))
+
+
+PRINTED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "'row' is missing"),
+    "no row": (b"method,miou\nHRNet,77.6\n", "'row' is missing"),
+    "an unknown column": (b"row,mious\nhrnet18,77.6\n", "'miou'"),
+    "a column twice": (b"row,miou,miou\nhrnet18,77.6,1.0\n", "'miou' is given twice"),
+    "a row twice": (b"row\nhrnet18\nhrnet18\n", "line 3: row 'hrnet18' is given twice"),
+    "a row that is no name": (b"row\n../hrnet18\n", "is no name"),
+    "an experiment that is no name": (b"row,experiment\nhrnet18,a b\n", "is no name"),
+    "a row without a name": (b"row,method\n,HRNet\n", "line 2"),
+    "fewer cells": (b"row,method,miou\nhrnet18,HRNet\n", "line 2"),
+    "more cells": (b"row,method\nhrnet18,HRNet,77.6\n", "line 2"),
+    "no number": (b"row,miou\nhrnet18,many\n", "line 2: miou is 'many'"),
+    "no finite number": (b"row,miou\nhrnet18,inf\n", "not a finite number"),
+    "a huge number": (b"row,miou\nhrnet18," + b"9" * 5000 + b"\n", "not a finite number"),
+    "an escape": (b"row,method\nhrnet18,\x1b[2J\n", "U+001B"),
+    "two lines in a cell": (b'row,method\nhrnet18,"a\nb"\n', "U+000A"),
+    "a quote that does not end": (b'row,method\nhrnet18,"HRNet\n', "pair.csv"),
+    "Latin": (b"row,method\nhrnet18,\xe4\n", "UTF-8"),
+    "too long": (b"row\n" + b"#" * LARGEST, f"{LARGEST}"),
+    "a row that no experiment fills": (b"row\nhrnet18\nhrnet19\n", "'hrnet19'"),
+}
+
+
+@pytest.mark.parametrize("how", PRINTED)
+def test_printed_values_that_cannot_be_read(empty: Path, refused: Refused, how: str) -> None:
+    content, named = PRINTED[how]
+    broken = samples.params()
+    broken["tables"]["pair"] |= {"paper": "pair"}
+    del broken["tables"]["pair"]["rows"]
+    samples.write(empty, broken)
+    (empty / "paper").mkdir()
+    (empty / "paper" / "pair.csv").write_bytes(content)
+    refused("show", "hrnet18", named=("params.yaml", "tables.pair", named))

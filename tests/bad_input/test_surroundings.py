@@ -39,7 +39,7 @@ def test_a_folder_for_predictions_that_is_none(done: Path, refused: Refused, pla
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process has, Linux says")
 def test_a_crop_that_the_memory_cannot_hold(done: Path, refused: Refused) -> None:
     params = samples.params()
-    params["scales"]["smoke"]["train"]["hrnet_cityscapes"]["crop"] = [20000, 20000]
+    params["scales"]["smoke"]["budget"]["all"]["crop"] = [20000, 20000]
     samples.write(done, params)
     with little_memory(2 * 10**9):
         refused("train", "hrnet18", named=("memory", "lower crop"), leaves="runs/*")
@@ -53,7 +53,7 @@ def begin_with(error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(loop, "build_objective", fail)
     params = samples.params()
-    params["scales"]["smoke"]["train"]["hrnet_cityscapes"]["epochs"] = 5
+    params["scales"]["smoke"]["budget"]["all"]["epochs"] = 5
     samples.write(place, params)
 
 

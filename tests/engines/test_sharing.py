@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from helpers.engines import ROOT
+from helpers import ROOT, copy_params
 from helpers.sharing import Clone, start
 
 DATA = {f"dejavu {stage} cityscapes --scale smoke" for stage in ("download", "prepare")}
@@ -155,7 +155,7 @@ def test_the_experiment_on_the_page_changes_what_it_says(tmp_path: Path, page: s
 
     found = re.search(r"dvc exp run -S ((\S+)=(\S+)) evaluate@(\w+)", (ROOT / page).read_text())
     assert found is not None and found[4] in found[2].split(".")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_params(tmp_path)
     apply_overrides(tmp_path / "params.yaml", [found[1]])
     before, after = (flat(yaml.safe_load((place / "params.yaml").read_text())) for place in (ROOT, tmp_path))
     assert {key for key in before | after if before.get(key) != after.get(key)} == {found[2]}

@@ -12,7 +12,7 @@ import yaml
 
 from dejavu.config.loading import load
 from dejavu.engines.dvc_yaml import pipeline
-from helpers import ROOT
+from helpers import ROOT, copy_params
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Job:
 def workplace(folder: Path) -> Path:
     """A copy of what both engines read, in which params.yaml and the pipelines may be changed."""
     shutil.copytree(ROOT / "workflow", folder / "workflow")
-    for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
+    for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder)
+    copy_params(folder)
     (folder / ".dvc").mkdir()
     # Like the repository's own, except that the copy lies in no git repository.
     (folder / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text() + "    no_scm = true\n")
@@ -51,14 +52,16 @@ def choose_scale(folder: Path, scale: str) -> None:
 
 def shorten(folder: Path) -> None:
     """Leave a pair of rows in one table of each kind: DVC parses all of params.yaml five times a stage."""
-    params = read_params(folder)
+    params, complete = read_params(folder), load(folder / "params.yaml")
     by_figures = {tuple(table.get("figures", ())): name for name, table in reversed(params["tables"].items())}
     tables = {name: params["tables"][name] for name in sorted(by_figures.values())}
-    for table in tables.values():
-        paired = next(row for row in table["rows"] if row.get("experiment") and row.get("base"))
-        table["rows"] = [row for row in table["rows"] if row["id"] in (paired["base"], paired["id"])]
-    kept = {row["experiment"] for table in tables.values() for row in table["rows"]}
-    kept |= {name for table in tables.values() for name in table.get("single", {}).values()}
+    kept = {name for table in tables.values() for name in table.get("single", {}).values()}
+    for name, table in tables.items():
+        rows = complete.tables[name].rows
+        paired = next(row for row in rows if row.base)
+        pair = [row for row in rows if row.id in (paired.base, paired.id)]
+        table["rows"] = [row.id for row in pair]
+        kept |= {str(row.experiment) for row in pair}
     experiments = {name: row for name, row in params["experiments"].items() if name in kept}
     used = {row["dataset"] for row in experiments.values()}
     scales = {name: params["scales"][name] for name in ("smoke", "paper")}

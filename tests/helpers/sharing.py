@@ -110,6 +110,7 @@ def _keep_one_table(folder: Path) -> None:
     (folder / "dvc.yaml").write_text(pipeline)
     params["tables"] = {TABLE: params["tables"][TABLE]}
     params["experiments"] = {row: params["experiments"][row] for row in ROWS}
+    params["experiments"][ROWS[1]]["dejavu"] = {"gamma": params["dejavu"]["gamma"]}  # for `--set-param`
     smoke = params["scales"]["smoke"]
     smoke["data"] = {"cityscapes": smoke["data"]["cityscapes"]}
     write_params(folder, params | {"scales": {"smoke": smoke}, "scale": smoke})

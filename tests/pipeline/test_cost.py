@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, copy_params
 
 from dejavu import config
 from dejavu.commands import cost, main
@@ -21,7 +21,7 @@ PARAMS = loading.load(ROOT / "params.yaml")
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    copy_params(tmp_path)
     return tmp_path
 
 

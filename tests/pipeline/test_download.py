@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import copy_params
 from PIL import Image
 
 from dejavu.commands import download
@@ -236,7 +236,7 @@ def write_mirror(folder: Path, suffix: str = ".jpg") -> dict[str, bytes]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> Path:
-    shutil.copy(root / "params.yaml", tmp_path)
+    copy_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEJAVU_MIRROR", str(tmp_path / "mirror"))
     return tmp_path
@@ -322,7 +322,7 @@ def test_real_labels_have_the_checksums_of_the_originals(mirror: Path, root: Pat
 def test_a_second_download_waits_for_the_first(here: Path, root: Path) -> None:
     text = Path("params.yaml").read_text()
     assert "train: 8, val: 4" in text
-    text = text.replace("train: 8, val: 4", "train: 2, val: 1").replace("batch_size: 4\n", "batch_size: 2\n")
+    text = text.replace("train: 8, val: 4", "train: 2, val: 1").replace("batch_size: 4,", "batch_size: 2,")
     Path("params.yaml").write_text(text)
     code = (
         "from dejavu.config import loading; from dejavu.commands import download; "

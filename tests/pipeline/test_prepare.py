@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import copy_params
 from PIL import Image
 
 from dejavu.commands import download, prepare
@@ -27,7 +28,7 @@ RAW = Path("data/smoke/raw/cityscapes")
 def rendered(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """Smoke scale's raw data, made once."""
     folder = tmp_path_factory.mktemp("rendered")
-    shutil.copy(root / "params.yaml", folder)
+    copy_params(folder)
     before = os.getcwd()
     os.chdir(folder)
     try:
@@ -229,7 +230,7 @@ def test_a_scale_limits_the_number_of_real_images(
     text = (root / "params.yaml").read_text()
     text = text.replace("{source: camvid,", "{source: camvid, train: 5, val: 3,")
     text = text.replace("batch_size: 8", "batch_size: 5").replace("gpus: 8", "gpus: 1")
-    Path("params.yaml").write_text(text)
+    copy_params(tmp_path).write_text(text)
     params = loading.load("params.yaml")
     height, width = params.part("cityscapes", "open").size
     download.download_dataset(params, "cityscapes", "open")

@@ -3,6 +3,7 @@
 # In:  results/<scale>/metrics/<experiment>/seed<N>.json                              tables
 #      results/<scale>/logs/<experiment>/seed<N>.csv                                  tables of the best epoch
 #      logs, checkpoints, prepared data, metrics or the table's CSV                   figures, as their kinds need
+#      paper/<name>.csv, the table's `paper` in params.yaml                           tables and figures
 # Out: results/<scale>/tables/<table>.{csv,md,tex}
 #      results/<scale>/figures/<table>_<kind>.png, of the kinds that params.yaml lists for the table
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...config import Run
+from ...config import FORMAT, Run
 from ...config.paths import Paths
 from ...errors import DejavuError, is_number, nearest, number_fault
 from ...system.files import read_json
@@ -103,6 +103,8 @@ def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, di
 def _check_origin(path: Path, content: Any, run: Run, seed: int, command: str) -> None:
     if not isinstance(content, dict):
         raise DejavuError(f"{path} holds no metrics: {command}")
+    if content.get("format") != FORMAT:
+        raise DejavuError(f"{path} has the format {content.get('format', 1)!r}, not {FORMAT}: {command}")
     expected = {"experiment": run.experiment, "scale": run.scale, "dataset": run.data.source, "seed": seed}
     for key, value in expected.items():
         if content.get(key) != value:

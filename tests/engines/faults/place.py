@@ -48,12 +48,12 @@ def shorten(folder: Path) -> None:
     params["experiments"] = {name: params["experiments"][name] for name in rows}
     for name in TABLES:
         tables[name] = table = params["tables"][name]
-        table["rows"] = [row for row in table["rows"] if row.get("experiment") in TABLES[name]]
+        table["rows"] = list(TABLES[name])
         table.pop("single", None)  # the rows of one task that MTL is compared with
         table["metrics"] = [metric for metric in table["metrics"] if metric != "delta_mtl"]
-        recipe = params["experiments"][TABLES[name][0]]["recipe"]
-        smoke["train"][recipe] = smoke["train"][recipe] | {"epochs": EPOCHS[name], "evaluations": 6}
-    smoke["train"] = {row["recipe"]: smoke["train"][row["recipe"]] for row in params["experiments"].values()}
+        for row in TABLES[name]:
+            params["experiments"][row]["budget"] = name
+        smoke["budget"][name] = {"epochs": EPOCHS[name], "evaluations": 6}
     used = {row["dataset"] for row in params["experiments"].values()}
     smoke["data"] = {name: part for name, part in smoke["data"].items() if name in used}
     params |= {"tables": tables, "scales": {"smoke": smoke}, "scale": smoke}

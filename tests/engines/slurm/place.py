@@ -38,8 +38,11 @@ def make(folder: Path, short: bool = True) -> Path:
 def lengthen(folder: Path, recipe: str, epochs: int) -> None:
     """Let the rows of a recipe train for so many epochs at smoke scale, with a line of the log for each."""
     params = read_params(folder)
-    for scale in (params["scales"]["smoke"], params["scale"]):
-        scale["train"] = scale["train"] | {recipe: scale["train"][recipe] | {"epochs": epochs}}
+    rows = [row for row in params["experiments"].values() if row["recipe"] == recipe]
+    for scale in [*params["scales"].values(), params["scale"]]:
+        scale["budget"]["longer"] = scale["budget"][rows[0]["budget"]] | {"epochs": epochs}
+    for row in rows:
+        row["budget"] = "longer"
     write_params(folder, params)
 
 

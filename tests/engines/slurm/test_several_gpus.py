@@ -31,9 +31,12 @@ def machines() -> Iterator[Cluster]:
 def test_two_machines_train_what_two_processes_do(machines: Cluster, tmp_path: Path, tell: Tell) -> None:
     place = make(tmp_path / "place")
     params = read_params(place)
+    for scale in [*params["scales"].values(), params["scale"]]:
+        scale["budget"]["shared"] = {}
+    for row in params["experiments"].values():
+        row["budget"] = "shared" if row["recipe"] == "hrnet_cityscapes" else row["budget"]
     for scale in (params["scales"]["smoke"], params["scale"]):
-        recipe = scale["train"]["hrnet_cityscapes"] | {"gpus": 2, "sync_norm": True, "epochs": 40}
-        scale["train"] = scale["train"] | {"hrnet_cityscapes": recipe}
+        scale["budget"]["shared"] = {"gpus": 2, "sync_norm": True, "epochs": 40}
     write_params(place, params)
     limits = place / "slurm" / "cluster.yaml"
     asked = yaml.safe_load(limits.read_text()) | {"gpus_per_node": 1, "cpus_per_gpu": 1}

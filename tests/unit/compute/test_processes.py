@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import ROOT
+from helpers import ROOT, copy_params
 from helpers.parallel_worker import WORLD
 from helpers.waits import until
 from safetensors.torch import load_file
@@ -187,10 +187,16 @@ def test_what_several_cannot_share(tmp_path: Path, recipe: str, gpus: int, messa
 def shared_by(folder: Path, recipe: str, gpus: int, epochs: int = 1) -> Path:
     """params.yaml, with a recipe that so many processes share at smoke scale."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["scales"]["smoke"]["train"][recipe] |= {"gpus": gpus, "sync_norm": True, "epochs": epochs}
+    for row in params["experiments"].values():
+        if row["recipe"] == recipe:
+            row["budget"] = "shared"
+    for scale in params["scales"].values():
+        scale["budget"]["shared"] = {}
+    params["scales"]["smoke"]["budget"]["shared"] = {"gpus": gpus, "sync_norm": True, "epochs": epochs}
     params["scale"] = params["scales"]["smoke"]
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    return folder / "params.yaml"
+    file = copy_params(folder)
+    file.write_text(yaml.safe_dump(params, sort_keys=False))
+    return file
 
 
 # The command line. A baseline with 40 epochs of two steps is long enough to be hit.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ PARAMS = loading.load(ROOT / "params.yaml")
 def raw() -> dict[str, Any]:
     # Through JSON, which has no aliases: every part must be changeable alone.
     return json.loads(json.dumps(yaml.safe_load((ROOT / "params.yaml").read_text())))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A params.yaml to write, with the paper's values beside it."""
+    shutil.copytree(ROOT / "paper", tmp_path / "paper")
+    return tmp_path / "params.yaml"
 
 
 def put(value: dict[str, Any], path: str, new: Any) -> None:
@@ -63,11 +71,12 @@ FAULTS = [
     ("scales.demo.data.cityscapes.train", 2.5, ["scales.demo.data.cityscapes.train", "2.5"]),
     ("scales.demo.frozen_width", 0, ["scales.demo.frozen_width"]),
     ("scales.paper.frozen_width", 0.5, ["scales.paper", "full size"]),
-    ("scales.demo.train.hrnet_cityscape", {}, ["scales.demo.train", "'hrnet_cityscapes'"]),
-    ("scales.demo.train.hrnet_cityscapes.epochs", 0, ["scales.demo.train.hrnet_cityscapes.epochs"]),
-    ("scales.demo.train.hrnet_cityscapes.epochs", True, ["scales.demo.train.hrnet_cityscapes.epochs"]),
-    ("scales.demo.train.hrnet_cityscapes.seeds", 4, ["scales.demo", "hrnet_cityscapes.seeds", "at most 3"]),
-    ("scales.demo.train.hrnet_cityscapes.seeds", 0, ["scales.demo.train.hrnet_cityscapes.seeds"]),
+    ("experiments.depth.budget", "nyd", ["experiments.depth.budget", ".budget.nyd is missing", "'nyud'"]),
+    ("experiments.depth.budget", None, ["experiments.depth.budget"]),
+    ("scales.demo.budget.all.epochs", 0, ["scales.demo.budget.all.epochs"]),
+    ("scales.demo.budget.all.epochs", True, ["scales.demo.budget.all.epochs"]),
+    ("scales.demo.budget.all.seeds", 4, ["scales.demo", "all.seeds", "at most 3"]),
+    ("scales.demo.budget.all.seeds", 0, ["scales.demo.budget.all.seeds"]),
     ("datasets.camvid.url", "file:///etc/passwd", ["datasets.camvid.url"]),
     ("datasets.camvid.sha256", "abc", ["datasets.camvid.sha256"]),
     ("networks.hrnet18.module", "hrnets", ["networks.hrnet18", "'hrnets'", "'hrnet'"]),
@@ -79,7 +88,11 @@ FAULTS = [
     ("recipes.hrnet_cityscapes.optimizer.lr", -0.1, ["recipes.hrnet_cityscapes.optimizer.lr"]),
     ("recipes.hrnet_cityscapes.optimizer.lr", float("nan"), ["recipes.hrnet_cityscapes.optimizer.lr"]),
     ("recipes.hrnet_cityscapes.optimizer.name", "sdg", ["recipes.hrnet_cityscapes.optimizer.name", "'sgd'"]),
-    ("recipes.hrnet_cityscapes.schedule.name", "pole", ["recipes.hrnet_cityscapes.schedule.name", "'poly'"]),
+    (
+        "recipes.hrnet48_cityscapes.schedule.name",
+        "pole",
+        ["schedule.name", "'poly'"],
+    ),
     ("recipes.hrnet_cityscapes.scale_range", [2.0, 0.5], ["recipes.hrnet_cityscapes", "scale_range"]),
     ("recipes.hrnet_cityscapes.flip", "yes", ["recipes.hrnet_cityscapes.flip"]),
     ("experiments.hrnet18.dataset", "cityscape", ["experiments.hrnet18.dataset", "'cityscapes'"]),
@@ -97,20 +110,20 @@ FAULTS = [
     ("experiments.hrnet18_dejavu.dejavu.gama", 1, ["experiments.hrnet18_dejavu.dejavu", "'gama'", "'gamma'"]),
     ("experiments.hrnet18_dejavu.dejavu.loss", "l3", ["experiments.hrnet18_dejavu.dejavu.loss", "l3"]),
     (
-        "experiments.hrnet18_dejavu.dejavu.redaction.name",
+        "experiments.ablation_blocks_8.dejavu.redaction.name",
         "random_block",
         ["dejavu.redaction", "'random_block'", "'random_blocks'"],
     ),
     (
-        "experiments.hrnet18_dejavu.dejavu.redaction.ratio",
+        "experiments.ablation_blocks_8.dejavu.redaction.ratio",
         1.5,
         ["dejavu.redaction.ratio", "1.5", "between 0 and 1"],
     ),
-    ("experiments.hrnet18_dejavu.dejavu.redaction.ration", 0.5, ["dejavu.redaction.ration", "'ratio'"]),
-    ("experiments.hrnet18_dejavu.dejavu.regenerator.name", "crm", ["dejavu.regenerator", "'crm'", "crm_"]),
-    ("experiments.hrnet18_dejavu.dejavu.regenerator.width", 0, ["dejavu.regenerator.width", "at least 1"]),
+    ("experiments.ablation_blocks_8.dejavu.redaction.ration", 0.5, ["dejavu.redaction.ration", "'ratio'"]),
+    ("experiments.ablation_depth_2.dejavu.regenerator.name", "crm", ["dejavu.regenerator", "'crm'", "crm_"]),
+    ("experiments.ablation_depth_2.dejavu.regenerator.width", 0, ["dejavu.regenerator.width", "at least 1"]),
     (
-        "experiments.hrnet18_dejavu.dejavu.regenerator.norm",
+        "experiments.ablation_depth_2.dejavu.regenerator.norm",
         "layer",
         ["dejavu.regenerator.norm", "batch, group, none"],
     ),
@@ -129,19 +142,26 @@ FAULTS = [
     ),
     ("tables.ablations.figures", ["gain"], ["tables.ablations.figures", "gains"]),
     ("tables.cityscapes.dataset", "city", ["tables.cityscapes.dataset", "'city'"]),
-    ("scales.demo.train.hrnet_cityscapes.scale_range", [2.0, 0.5], ["hrnet18", "demo", "scale_range"]),
-    ("scales.demo.train.hrnet_cityscapes.batch_size", 161, ["hrnet18", "demo", "batch_size 161", "160"]),
+    ("scales.demo.budget.all.scale_range", [2.0, 0.5], ["demo", "scale_range"]),
+    ("scales.demo.budget.all.batch_size", 161, ["demo", "batch_size 161", "160"]),
     ("scales.demo.data.cityscapes.train", None, ["scales.demo.data.cityscapes", "'train'"]),
     ("recipes.hrnet_cityscapes.optimizer.betas", [0.9, 1.0], ["recipes.hrnet_cityscapes.optimizer.betas.1"]),
+    ("tables.cityscapes.rows", ["hrnet188"], ["tables.cityscapes.rows", "'hrnet18'"]),
     (
-        "tables.cityscapes.rows.0.paper",
-        {"miuo": 77.6},
-        ["tables.cityscapes.rows.hrnet18", "'miou'"],
+        "tables.cityscapes.rows",
+        ["hrnet18", "hrnet18"],
+        ["tables.cityscapes.rows", "is given twice"],
     ),
-    ("tables.cityscapes.rows.0.experiment", "hrnet18_dejavu", ["tables.cityscapes.rows.hrnet18", "base"]),
-    ("tables.cityscapes.rows.1.base", "hrnet18_dejavu", ["tables.cityscapes.rows.hrnet18_dejavu", "base"]),
-    ("tables.cityscapes.rows.1.base", "hrnet48", ["tables.cityscapes.rows.hrnet18_dejavu", "base"]),
-    ("tables.cityscapes.rows.1.id", "hrnet18", ["tables.cityscapes.rows.hrnet18", "twice"]),
+    ("tables.cityscapes.rows", ["hrnet18_dejavu"], ["tables.cityscapes.rows.hrnet18_dejavu", "'hrnet18'"]),
+    ("tables.cityscapes.rows", ["depth"], ["tables.cityscapes.rows.depth", "nyudv2"]),
+    ("tables.cityscapes.rows", [], ["tables.cityscapes.rows"]),
+    ("tables.cityscapes.rows", {"hrnet18": {"title": "HRNet"}}, ["tables.cityscapes.rows.hrnet18"]),
+    ("tables.cityscapes.paper", "nothing", ["nothing.csv", "cannot be read"]),
+    ("tables.pair.paper", None, ["tables.pair.rows is missing"]),
+    ("dejavu.gamma", None, ["experiments.", ".dejavu.gamma is missing", "top-level 'dejavu'"]),
+    ("dejavu.gama", 1.0, ["dejavu", "'gama'", "'gamma'"]),
+    ("dejavu.redaction.ratio", 1.5, ["dejavu.redaction.ratio", "between 0 and 1"]),
+    ("dejavu.regenerator.name", "crm", ["dejavu.regenerator", "crm_"]),
     ("experiments.internimage", {"task": "semantics"}, ["experiments.internimage"]),
     ("datasets.cityscapes.cost_input", "512x1024", ["datasets.cityscapes.cost_input"]),
     ("datasets.cityscapes.cost_input", None, ["datasets.cityscapes.cost_input", "tables."]),
@@ -157,10 +177,10 @@ FAULTS = [
     ("protocols.whole", {"panoptic": {"threshold": 0.5}}, ["protocol", "queries become segments"]),
     ("protocols.coco_800.fit.short", 2000, ["protocols.coco_800.fit", "at most long"]),
     ("protocols.coco_800.panoptic", {"overlap": 1.5}, ["protocols.coco_800.panoptic.overlap"]),
-    ("scales.demo.train.mask2former_swint_coco.protocol", "whol", ["protocol", "'whole'"]),
+    ("scales.demo.budget.panoptic.protocol", "whol", ["protocol", "'whole'"]),
     ("recipes.mask2former_swint_coco.schedule.at", [], ["recipes.mask2former_swint_coco.schedule", "at"]),
     ("recipes.mask2former_swint_coco.schedule.at", [0.9, 0.8], ["schedule", "at must rise"]),
-    ("recipes.hrnet_cityscapes.schedule.at", [0.5], ["recipes.hrnet_cityscapes.schedule", "multistep"]),
+    ("recipes.hrnet48_cityscapes.schedule.at", [0.5], ["recipes.hrnet48_cityscapes.schedule", "multistep"]),
     # Several tasks
     ("experiments.mtl.task", ["semantic", "semantic", "depth"], ["experiments.mtl.task", "twice"]),
     ("experiments.mtl.task", ["semantic"], ["experiments.mtl.task"]),
@@ -191,16 +211,13 @@ FAULTS = [
 @pytest.mark.parametrize(
     ("key", "value", "named"), FAULTS, ids=[f"{key}={value!r}" for key, value, _ in FAULTS]
 )
-def test_a_fault_is_one_sentence_that_names_it(
-    key: str, value: Any, named: list[str], tmp_path: Path
-) -> None:
+def test_a_fault_is_one_sentence_that_names_it(key: str, value: Any, named: list[str], file: Path) -> None:
     broken = raw()
     if key.startswith("scale."):
         broken["scale"] = copy.deepcopy(broken["scale"])
     put(broken, key, value)
     if key.split(".")[0] != "scale":
         broken["scale"] = broken["scales"]["demo"]  # an alias of it, as in the file
-    file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(broken))
     with pytest.raises(DejavuError) as caught:
         loading.load(file)
@@ -211,12 +228,15 @@ def test_a_fault_is_one_sentence_that_names_it(
 
 
 @pytest.mark.parametrize(
-    "key", ["scales", "scale", "tables", "scales.demo.seeds", "experiments.hrnet18.network"]
+    "key",
+    [
+        *("scales", "scale", "tables", "scales.demo.seeds", "experiments.hrnet18.network"),
+        *("experiments.hrnet18.budget", "scales.demo.budget.all"),
+    ],
 )
-def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
+def test_a_missing_key_is_named(key: str, file: Path) -> None:
     broken = raw()
     drop(broken, key)
-    file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(broken))
     with pytest.raises(DejavuError, match=f"{key} is missing"):
         loading.load(file)
@@ -266,13 +286,15 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -> None:
     run = PARAMS.run(experiment, scale)
     assert (run.experiment, run.scale) == (experiment, scale)
-    over = PARAMS.scales[scale].train[PARAMS.experiments[experiment].recipe]
-    for key in over.model_fields_set & set(config.Recipe.model_fields):
-        given, default = getattr(over, key), config.Recipe.model_fields[key].default
-        assert getattr(run.train, key) == (default if given is None else given)
+    budgets = PARAMS.scales[scale].budget
+    all_, own = budgets["all"], budgets[PARAMS.experiments[experiment].budget]
+    over = {key: getattr(layer, key) for layer in (all_, own) for key in layer.model_fields_set}
+    for key in over.keys() & set(config.Recipe.model_fields):
+        default = config.Recipe.model_fields[key].default
+        assert getattr(run.train, key) == (default if over[key] is None else over[key])
     for key in ("width", "depth"):
-        assert getattr(run.network, key) == (getattr(over, key) or getattr(PARAMS.scales[scale], key))
-    assert run.seeds == PARAMS.scales[scale].seeds[: over.seeds]
+        assert getattr(run.network, key) == (over.get(key) or getattr(PARAMS.scales[scale], key))
+    assert run.seeds == PARAMS.scales[scale].seeds[: over.get("seeds")]
 
 
 @pytest.mark.parametrize("scale", PARAMS.scales)
@@ -291,7 +313,8 @@ def test_a_pair_differs_in_nothing_but_the_method(experiment: str, scale: str) -
         ]
     method = {"dejavu"} if ours["dejavu"] else set()
     assert differing - {"network"} == {"experiment", "base"} | method and (method or attention)
-    assert (frozen <= ours.keys()) == bool({"text", "perceptual"} & (ours["dejavu"] or {}).keys())
+    method = ours["dejavu"] or {}
+    assert (frozen <= ours.keys()) == bool(method.get("text") or method.get("perceptual"))
 
 
 def test_the_paper_scale_is_the_recipe_itself() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import copy_params
 from PIL import Image
 
 from dejavu import datasets
@@ -212,10 +213,9 @@ def write_params(root: Path, folder: Path, **settings: Any) -> Path:
     )
     part = "cityscapes: {source: synthetic, size: [64, 128], train: 8, val: 4}"
     assert part in text and "  mine: " in text
-    Path("params.yaml").write_text(
-        text.replace(part, "cityscapes: {source: mine, size: {short: 4, long: 7}}")
-    )
-    return Path("params.yaml")
+    file = copy_params(Path())
+    file.write_text(text.replace(part, "cityscapes: {source: mine, size: {short: 4, long: 7}}"))
+    return file
 
 
 @pytest.mark.parametrize(("settings", "fault"), WRONG, ids=[fault for _, fault in WRONG])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import copy_params
 from helpers.engines import ROOT, read_params, workplace, write_params
 
 from dejavu.commands import main
@@ -70,7 +71,7 @@ def test_they_are_what_the_command_counts_now(tmp_path: Path, monkeypatch: pytes
 def test_the_command_counts_everything_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     for argument, named in (("hrnet18", "ROW"), ("--json", "--json"), ("--scale=smoke", "--scale")):
         assert main(["plan", "--resources", argument]) == 2

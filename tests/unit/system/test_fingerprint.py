@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grimp
 import pytest
-from helpers import ROOT
+from helpers import ROOT, copy_params
 
 from dejavu.config import loading
 from dejavu.evaluation.measure import measuring_roots
@@ -126,7 +126,7 @@ def test_whatever_a_run_has_loaded_is_in_its_closure(
 ) -> None:
     """The modules of the process that has trained and measured a row, but those of the command line."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_params(tmp_path)
     run = PARAMS.run(experiment, "smoke")
     prepare = [["download", run.dataset], ["prepare", run.dataset]]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers import copy_params
 
 from dejavu.commands import main
 from dejavu.commands import train as stage
@@ -74,8 +75,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     params = yaml.safe_load((root / "params.yaml").read_text())
     smoke = params["scales"]["smoke"]
     smoke["seeds"] = [0, 1]
-    smoke["train"]["hrnet_cityscapes"]["epochs"] = 4
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    smoke["budget"]["all"]["epochs"] = 4
+    copy_params(folder).write_text(yaml.safe_dump(params, sort_keys=False))
     with chdir(folder):
         for name, of in (("download", "cityscapes"), ("prepare", "cityscapes"), ("train", EXPERIMENT)):
             assert main([name, of, "--scale", "smoke"]) == 0

@@ -12,7 +12,7 @@ from helpers.figure_samples import class_values
 from matplotlib.axes import Axes
 
 from dejavu.commands import figures as stage
-from dejavu.config import loading
+from dejavu.config import FORMAT, loading
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
 from dejavu.reports.figures.classes import ALL, EXTREMES, READABLE, ClassGains, arranged, collect, draw, pair
@@ -114,7 +114,7 @@ def write(name: str, seed: int, iou: object) -> Path:
     run = loading.load(ROOT / "params.yaml").run(name, "open")
     path = Paths("open").metrics(name, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"experiment": name, "scale": "open", "dataset": "camvid", "seed": seed}
+    content = {"format": FORMAT, "experiment": name, "scale": "open", "dataset": "camvid", "seed": seed}
     path.write_text(json.dumps(content | {"config": run.as_dict(), "metrics": {"iou": iou}}))
     return path
 

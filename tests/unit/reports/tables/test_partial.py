@@ -80,7 +80,7 @@ def test_a_finished_table_is_the_same_in_either_way(work: Path) -> None:
 def test_a_base_with_more_seeds_than_its_row_is_paired_on_the_common_ones(work: Path) -> None:
     """A recipe of fewer seeds is no missing result: differences of seeds 0 and 1 are 1 and 2."""
     params = make_params()
-    fewer = params.experiments["paired"].model_copy(update={"recipe": "few"})
+    fewer = params.experiments["paired"].model_copy(update={"budget": "few"})
     params = params.model_copy(update={"experiments": params.experiments | {"paired": fewer}})
     for seed in SEEDS:
         write_metrics("paired", seed, {"config": params.run("paired", "tiny").as_dict()})
@@ -152,7 +152,7 @@ def test_sizes_and_lengths_of_all_kinds_are_told(work: Path) -> None:
     params = make_params()
     part = {"source": "camvid", "size": {"short": 64, "long": 128}}
     scale = params.scale.model_dump(exclude_unset=True) | {"data": {"cityscapes": part}}
-    scale["train"] = {"short": {"iterations": 1500}, "few": {"seeds": 2, "iterations": 1}}
+    scale["budget"] = {"all": {"iterations": 1500}, "few": {"seeds": 2, "iterations": 1}}
     params = params.model_copy(update={"scales": {"tiny": config.Scale(**scale)}})
     for experiment, values in MIOU.items():
         for seed in values:

@@ -69,6 +69,7 @@ def make_params(seeds: tuple[int, ...] = SEEDS, **table: Any) -> config.Params:
 def write_metrics(experiment: str, seed: int, values: tuple[float, ...]) -> None:
     run = make_params().run(experiment, "tiny")
     content = {
+        "format": config.FORMAT,
         "experiment": experiment,
         "scale": "tiny",
         "dataset": "nyudv2",

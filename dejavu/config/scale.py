@@ -1,0 +1,61 @@
+"""A scale: which data, how large the networks, how long the trainings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from .data import Part
+from .recipe import Budget
+from .values import Flag, Name, Section, Seed, Width
+
+ALL = "all"
+"""The budget that lies under every other one."""
+
+
+class Scale(Section):
+    """How large every experiment is run."""
+
+    name: Name
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    width: Width
+    """Width of the networks, as a share of their full width."""
+    depth: Width = 1.0
+    """Depth of the networks: blocks of a stage, as a share of all, at least one."""
+    pretrained: Flag = False
+    """Whether networks start from their `pretrained` weights, which exist at full size only."""
+    frozen_width: Width = 1.0
+    """Width of the frozen networks in losses (CLIP, VGG). Below 1 they have random weights."""
+    data: dict[Name, Part]
+    """For each dataset: which images are used, how many, and their size."""
+    budget: dict[Name, Budget] = {}
+    """Changes of the recipes, by the `budget` of an experiment; `all` lies under each."""
+
+    @model_validator(mode="after")
+    def _pretrained_is_full_width(self) -> Scale:
+        sizes = {self.width, self.depth, self.frozen_width}
+        for budget in self.budget.values():
+            sizes |= {budget.width or 1.0, budget.depth or 1.0}
+        if self.pretrained and sizes != {1.0}:
+            raise ValueError(
+                "pretrained weights exist at full size only: set width, depth and frozen_width to 1.0 or "
+                "pretrained to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Scale:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must differ from each other, not {list(self.seeds)}")
+        for name, budget in self.budget.items():
+            if (budget.seeds or 1) > len(self.seeds):
+                raise ValueError(
+                    f"budget.{name}.seeds must be at most {len(self.seeds)}, the seeds of the scale, "
+                    f"not {budget.seeds}"
+                )
+        return self
+
+    def layers(self, budget: str) -> list[Budget]:
+        """The budgets that apply to an experiment, the later over the earlier."""
+        return [self.budget[name] for name in dict.fromkeys((ALL, budget)) if name in self.budget]

@@ -13,7 +13,8 @@ from dejavu.reports.figures.classes import ClassGains, pair
 from dejavu.reports.figures.curves import Curve, Curves, Group
 from dejavu.reports.figures.elements.logs import Log, panels
 from dejavu.reports.figures.elements.pictures import Block
-from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, Part, Seen, TaskBlocks
+from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, TaskBlocks
+from dejavu.reports.figures.elements.tasks import Part, Seen
 from dejavu.reports.figures.gains import Gains
 from dejavu.reports.figures.panel import FIRST, Segmentation
 from dejavu.reports.figures.tradeoff import TradeOff

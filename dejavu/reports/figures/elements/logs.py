@@ -10,7 +10,7 @@ import numpy as np
 
 from ....errors import DejavuError
 from ....metrics import METRICS, main_metric
-from .task_blocks import NAMES
+from ....tasks import describe
 
 Log = dict[str, np.ndarray]
 
@@ -44,8 +44,8 @@ def below(columns: Collection[str]) -> dict[str, tuple[str, str]]:
     for column in columns:
         metric = METRICS.get(column.removeprefix("val_"))
         if metric is not None:
-            task = metric.task
-            found[column] = (f"weight_{task}", f"weight of the\n{NAMES.get(task, task)} loss")
+            title = describe(metric.task).title
+            found[column] = (f"weight_{metric.task}", f"weight of the\n{title} loss")
     return found
 
 

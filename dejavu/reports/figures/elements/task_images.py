@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ....config import Method, Params
 from ....config.paths import Paths
 from ....errors import DejavuError
+from ....tasks import names
 from ...pairs import Pair, evenly
 from .predictions import baseline, choose, predictions, regenerated
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ....datasets.prepared.store import Split
-    from .task_blocks import Part
+    from .tasks import Part
 
 
 def parts(
@@ -32,11 +33,13 @@ def parts(
     `report` is that of the prepared data. `images` of each, evenly spaced in the split, other ones for each
     task. Raises DejavuError where the prepared data lack what a task learns from.
     """
-    from .task_blocks import NAMES, Part
+    from .tasks import Part
 
     learnt = {pair: params.experiments[pair.experiment].tasks for pair in pairs}
     tasks = (
-        [task for task in NAMES if any(task in some for some in learnt.values())] if tasks is None else tasks
+        [task for task in names() if any(task in some for some in learnt.values())]
+        if tasks is None
+        else tasks
     )
     spread = evenly(images * len(tasks), len(split.images))
     found = []
@@ -60,7 +63,7 @@ def _seen(
     import numpy as np
 
     from ....models.load import load_method
-    from .task_blocks import Seen
+    from .tasks import Seen
 
     run, paths, classes = params.run(pair.experiment, scale), Paths(scale), report["classes"]
     seed, things = run.seeds[0], report.get("things", ())

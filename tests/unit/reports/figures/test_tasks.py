@@ -44,6 +44,7 @@ from dejavu.reports.figures.elements.panoptic_colours import colour_segments
 from dejavu.reports.figures.elements.pictures import GAP
 from dejavu.reports.figures.elements.style import save
 from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, TaskBlocks, block, draw_tasks
+from dejavu.reports.figures.elements.tasks import depth
 
 PAPER = ROOT.parents[0] / "shared" / "paper" / "tables.yaml"
 T_2 = 4.302652729911275  # 97.5 % quantile of Student's t with two degrees of freedom
@@ -158,10 +159,10 @@ def test_each_task_has_its_name_and_its_key() -> None:
 
 def test_truth_and_predictions_share_the_scale_whose_end_is_pointed_where_it_is_passed() -> None:
     one = part("depth")
-    assert one.limits == (1.0, 5.0)
+    assert depth.limits(one) == (1.0, 5.0)
     far = [type(seen)(**{**vars(seen), "before": seen.before + 4}) for seen in one.images]
     beyond = type(one)(one.task, one.title, far)
-    assert beyond.limits == (1.0, 5.0)  # whatever is predicted
+    assert depth.limits(beyond) == (1.0, 5.0)  # whatever is predicted
     arrowheads = [
         len(draw_tasks(TaskBlocks([some], PANEL, PALETTE, CLASSES, "t", "s")).axes[0].patches)
         for some in (one, beyond)

@@ -1,0 +1,32 @@
+"""Panoptic maps: a shade of the class's colour for each thing, with lines between segments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import panoptic_colours
+from ..pictures import Block, class_patches, fitted
+from . import Key, Part, draw_classes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROOM = 0
+
+
+def picture(array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+    """Codes (H, W) in colours, at the size that is drawn, so that lines between segments are thin."""
+    return panoptic_colours.colour_segments(fitted(array), palette)
+
+
+def classes(part: Part, block: Block) -> set[int]:
+    """The classes of all segments."""
+    return panoptic_colours.classes_in(part.maps)
+
+
+def draw_key(figure: Figure, key: Key) -> None:
+    """Draw the colours of the classes."""
+    patches = class_patches(key.palette, key.names, key.classes, "no segment")
+    draw_classes(figure, patches, key.place, key.tall)

@@ -1,0 +1,31 @@
+"""Segmentations: classes in the colours of the palette."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..pictures import Block, class_patches, classes_in
+from . import Key, Part, draw_classes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROOM = 0
+
+
+def picture(array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+    """Classes (H, W) as they are."""
+    return array
+
+
+def classes(part: Part, block: Block) -> set[int]:
+    """The classes of the pictures that are shown."""
+    return classes_in([block])
+
+
+def draw_key(figure: Figure, key: Key) -> None:
+    """Draw the colours of the classes."""
+    patches = class_patches(key.palette, key.names, key.classes, "ignored")
+    draw_classes(figure, patches, key.place, key.tall)

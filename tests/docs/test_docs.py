@@ -19,6 +19,7 @@ from helpers import ROOT
 
 import dejavu
 from dejavu import config
+from dejavu.config import loading
 
 DOCS = ROOT / "docs"
 METHOD = (DOCS / "method.md").read_text()
@@ -217,3 +218,17 @@ def test_the_code_of_the_library_page_runs() -> None:
 def test_every_example_is_on_the_library_page() -> None:
     examples = sorted(file.name for file in (ROOT / "examples").glob("*.py"))
     assert examples and sorted(re.findall(r'--8<-- "examples/(.+)"', LIBRARY)) == examples
+
+
+def test_a_folder_of_ones_own_images_is_described_as_it_works(tmp_path: Path) -> None:
+    """The two blocks of docs/data.md, put where the page says, make a scale that every row can be run at."""
+    blocks = re.findall(r"```yaml\n(\w+):\n(.*?)```", (DOCS / "data.md").read_text(), re.S)
+    assert [section for section, _ in blocks] == ["datasets", "scales"]
+    text = (ROOT / "params.yaml").read_text()
+    for section, body in blocks:
+        before = r"^datasets:\n" if section == "datasets" else r"(?=^scale: )"
+        text = re.sub(before, lambda match, body=body: match[0] + body, text, count=1, flags=re.M)
+    (tmp_path / "params.yaml").write_text(text)
+    params = loading.load(tmp_path / "params.yaml")
+    run = params.run("hrnet18_dejavu", "mine")
+    assert (run.data.source, len(run.seeds), run.network.width) == ("mydata", 5, 0.5)

@@ -229,6 +229,7 @@ def test_a_folder_of_ones_own_images_is_described_as_it_works(tmp_path: Path) ->
         before = r"^datasets:\n" if section == "datasets" else r"(?=^scale: )"
         text = re.sub(before, lambda match, body=body: match[0] + body, text, count=1, flags=re.M)
     (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "paper").symlink_to(ROOT / "paper")
     params = loading.load(tmp_path / "params.yaml")
     run = params.run("hrnet18_dejavu", "mine")
     assert (run.data.source, len(run.seeds), run.network.width) == ("mydata", 5, 0.5)

@@ -1,4 +1,4 @@
-"""What the CRM is told: each task's condition, calculated by hand, and every form of prediction."""
+"""The CRM's condition: each task's, calculated by hand, and every form of prediction."""
 
 from __future__ import annotations
 

@@ -279,9 +279,9 @@ def test_a_plain_loop_learns() -> None:
     assert history[-1][0] < 0.3 * history[0][0] and history[-1][1] < 0.6 * history[0][1]
 
     with torch.no_grad():
-        told = model.regeneration_loss(images, model(images), seeded()).item()
+        right = model.regeneration_loss(images, model(images), seeded()).item()
         misled = model.regeneration_loss(images, model(images).roll(1, dims=1), seeded()).item()
-    assert misled > 1.5 * told
+    assert misled > 1.5 * right
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_an_edit_of_any_file_that_a_run_reaches_changes_the_hash(kind: str, copy
 
 NEIGHBOURS = (
     *("networks/new.py", "networks/segformer.py", "datasets/new.py", "datasets/kitti.py", "commands/new.py"),
+    *("tasks/new.py", "tasks/normals.py", "metrics/new.py", "metrics/normals.py"),
     *("reports/tables/new.py", "reports/figures/new.py", "reports/statistics.py", "planning/plan.py"),
 )
 

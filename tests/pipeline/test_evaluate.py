@@ -261,7 +261,7 @@ def test_the_cost_is_the_full_size_networks() -> None:
 
 def test_the_cost_goes_into_every_file(params: config.Params) -> None:
     evaluate_experiment(params, NAME, SCALE)
-    expected = measure.cost(params, params.run(NAME, SCALE))
+    expected = measured.cost(params, params.run(NAME, SCALE))
     assert [read_json(PATHS.metrics(NAME, seed))["cost"] for seed in SEEDS] == [expected, expected]
 
 

@@ -93,11 +93,11 @@ def timed(count: int, sync: bool, arguments: argparse.Namespace) -> None:
             synchronised(objective, device)
         optimizer = build_optimizer(objective, train.optimizer)
         wrapped = processes.wrapped(objective)
-        batch = random_batch(run, len(meaning.classes), generator(processes.place().rank, "images"), device)
+        batch = random_batch(run, len(meaning.classes), generator(processes.rank().number, "images"), device)
         for step in range(arguments.steps + 1):
             start = time.perf_counter()
             loop.learn(objective, optimizer, batch, 1.0, generator(0, "redact", step), wrapped=wrapped)
-            if step and processes.is_lead():
+            if step and processes.is_main():
                 print(time.perf_counter() - start)
 
 

@@ -53,30 +53,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int | None = _run(args)
         sys.stdout.flush()
     except DejavuError as error:
-        return _say(str(error), error.status)
+        return _print_error(str(error), error.status)
     except Stopped as error:
-        status = _say(str(error), 128 + error.number)
-        return _again(status) if error.again else status
+        status = _print_error(str(error), 128 + error.number)
+        return _requeued(status) if error.again else status
     except BrokenPipeError:
-        # The reader (`| head`) has gone: nothing is left to say, and Python must not try at exit.
+        # The reader (`| head`) has gone, and Python must not write at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return _say("interrupted: type the same command again", 130)
+        return _print_error("interrupted: type the same command again", 130)
     except OSError as error:
         if error.strerror is None:
             raise
-        return _say(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
+        return _print_error(f"{error.filename or 'the operating system'}: {error.strerror}", 2)
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
         reason = str(error).partition("DefaultCPUAllocator: ")[2] or str(error) or "Python found none"
-        return _say(
+        return _print_error(
             f"the memory does not suffice ({reason.partition('. ')[0]}): take a machine with more, or where "
             "a network is at work lower crop, batch_size or width in params.yaml",
             2,
         )
-    return _again(status or 0)
+    return _requeued(status or 0)
 
 
 def _run(args: argparse.Namespace) -> int | None:
@@ -87,26 +87,26 @@ def _run(args: argparse.Namespace) -> int | None:
     return status
 
 
-def _again(status: int) -> int:
-    """The same status; where it is that of an early word from Slurm, the job is to be run again."""
+def _requeued(status: int) -> int:
+    """Return the status; where it is that of an early signal from Slurm, have the job run again."""
     if status > 128:
         from ..engines.slurm_requeue import requeue
 
-        told = requeue(status - 128)
-        if told:
-            _say(told, status)
+        notice = requeue(status - 128)
+        if notice:
+            _print_error(notice, status)
     return status
 
 
-def _say(sentence: str, status: int) -> int:
-    # What came from outside (names, a server's answer) may hold what a terminal would obey.
+def _print_error(sentence: str, status: int) -> int:
+    # Names and answers of servers may hold control characters of terminals.
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(sentence.split()))
     print(f"dejavu: {plain}", file=sys.stderr)
     return status
 
 
 def _streams() -> None:
-    """Have no output fail: of a name that the terminal cannot show, or where nobody listens at all."""
+    """Let no output fail: of a name that the terminal cannot show, or with a closed stream."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by who started this
@@ -116,12 +116,12 @@ def _streams() -> None:
 
 
 def _threads() -> None:
-    """One thread a job that sleeps when it waits, before torch reads these.
+    """Set one thread for a job, which sleeps when it waits, before torch reads the environment.
 
     Results are the same to the bit at a fixed number of threads only, and two jobs of one thread are faster
     than one of two on small networks. DEJAVU_THREADS sets another number.
 
-    Raises DejavuError where that is none: OpenMP would take as many threads as it likes.
+    Raises DejavuError where that is no number of threads: OpenMP would choose its own.
     """
     threads = os.environ.get("DEJAVU_THREADS", "1")
     if not (re.fullmatch("0{0,9}[1-9][0-9]{0,3}", threads) and int(threads) <= MOST_THREADS):
@@ -136,7 +136,7 @@ def _threads() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One sentence for a wrong command line, without the usage in front of it."""
+    """A parser that reports a wrong command line in one sentence, without the usage in front of it."""
 
     def error(self, message: str) -> NoReturn:
         raise DejavuError(f"{message} (see `{self.prog} --help`)")

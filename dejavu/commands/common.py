@@ -1,4 +1,4 @@
-"""What commands have in common: the arguments that name a configuration, and reading it."""
+"""Arguments that commands share: those that name a configuration, and reading it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
 
 
 def read_configuration(args: argparse.Namespace) -> tuple[Params, str]:
-    """params.yaml and the name of the chosen scale. Raises DejavuError where either cannot be used."""
+    """Return params.yaml and the name of the chosen scale. Raises DejavuError where either cannot be used."""
     from ..config.loading import load
 
     params = load(args.params)
@@ -53,7 +53,7 @@ def read_configuration(args: argparse.Namespace) -> tuple[Params, str]:
 
 @contextmanager
 def job(args: argparse.Namespace) -> Iterator[tuple[Params, str]]:
-    """The same for a command that an engine runs: a job of DVC keeps Snakemake out while it runs."""
+    """Read the configuration for a job of an engine; a job of DVC keeps Snakemake out while it runs."""
     from ..engines.one_at_a_time import job_of_dvc
 
     params, scale = read_configuration(args)

@@ -1,4 +1,4 @@
-"""`dejavu download DATASET`: obtain the raw files, and say in a manifest what they are."""
+"""`dejavu download DATASET`: obtain the raw files and describe them in a manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def download_dataset(params: Params, name: str, scale: str) -> None:
-    """Obtain dataset `name` (or what plays its part at `scale`) and write the manifest, last.
+    """Obtain dataset `name` (or what stands in for it at `scale`) and write the manifest, last.
 
     The manifest depends on the files alone: a repeated download writes the same bytes.
     """
@@ -55,11 +55,11 @@ def download_dataset(params: Params, name: str, scale: str) -> None:
 
 
 def origin(part: Part, source: Source) -> dict[str, Any]:
-    """What decides which raw files there are: a manifest that says something else is out of date."""
+    """Return the settings that decide which raw files there are; a manifest with others is out of date."""
     scenes = {"seed": source.seed, "size": as_plain(part.size)} if part.source == "synthetic" else None
-    said = {"source": part.source, "scenes": scenes}
+    settings = {"source": part.source, "scenes": scenes}
     folder = folder_settings(source)
-    return said if folder is None else said | {"folder": folder.model_dump(mode="json")}
+    return settings if folder is None else settings | {"folder": folder.model_dump(mode="json")}
 
 
 def describe(dataset: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """`dejavu evaluate EXPERIMENT`: the exported weights of every seed -> one metrics file each.
 
-How the network is asked is the experiment's `protocol`. A training measures what it exported at its end,
-while everything is loaded, and keeps that in its working folder: then this stage publishes it in a moment, as
-long as weights, data, configuration and code are the same.
+The experiment's `protocol` says how the network is applied to images. A training measures its exported
+weights at its end, while everything is loaded, and keeps the result in its working folder. This command
+publishes that result as long as weights, data, configuration and code are the same.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def evaluate_experiment(params: Params, name: str, scale: str, again: bool = Fal
 
 
 def _prepared(params: Params, name: str, scale: str) -> tuple[Run, dict[str, Any]]:
-    """The experiment's run and the report of its prepared data."""
+    """Return the experiment's run and the report of its prepared data."""
     from ..config.paths import Paths
     from ..datasets.prepared.store import read_report
 
@@ -100,7 +100,7 @@ def _prepared(params: Params, name: str, scale: str) -> tuple[Run, dict[str, Any
 
 
 def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
-    """What all seeds' metrics files have in common."""
+    """Return what all seeds' metrics files have in common."""
     from ..config import FORMAT
     from ..datasets import stands_in_for
 
@@ -119,7 +119,7 @@ def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_words(scores: dict[str, list[float]]) -> str:
-    """Each metric's name, its value of every seed, and the unit."""
+    """Return each metric's name, its value for every seed, and its unit."""
     from ..metrics import METRICS
 
     words = []

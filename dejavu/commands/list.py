@@ -24,11 +24,11 @@ def run(args: argparse.Namespace) -> None:
 def listing(params: Params, scale: str) -> str:
     """Scales, experiments, networks, datasets and tables, a line each."""
     chosen = params.get_scale(scale)
-    parts = [("scales", [(name, _scale(params, name, chosen.name)) for name in params.scales])]
-    parts.append(("experiments", [(name, _experiment(params, name)) for name in params.experiments]))
-    parts.append(("networks", [(name, _options(network)) for name, network in params.networks.items()]))
-    parts.append(("datasets", [(name, _source(params, name)) for name in params.datasets]))
-    parts.append(
+    sections = [("scales", [(name, _scale(params, name, chosen.name)) for name in params.scales])]
+    sections.append(("experiments", [(name, _experiment(params, name)) for name in params.experiments]))
+    sections.append(("networks", [(name, _options(network)) for name, network in params.networks.items()]))
+    sections.append(("datasets", [(name, _source(params, name)) for name in params.datasets]))
+    sections.append(
         (
             f"data at scale {chosen.name}",
             [
@@ -44,11 +44,11 @@ def listing(params: Params, scale: str) -> str:
         (name, f"{len(table.experiments)} of {len(table.rows)} rows have an experiment: {table.title}")
         for name, table in params.tables.items()
     ]
-    parts.append(("tables", tables))
-    width = max(len(name) for _, lines in parts for name, _ in lines)
+    sections.append(("tables", tables))
+    width = max(len(name) for _, lines in sections for name, _ in lines)
     blocks = [
         f"{title}:\n" + "\n".join(f"  {name:{width}}  {text}" for name, text in lines)
-        for title, lines in parts
+        for title, lines in sections
     ]
     return "\n".join(blocks)
 

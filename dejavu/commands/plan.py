@@ -144,7 +144,7 @@ def _assumed(scale: str, tflops: float | None) -> Speeds:
 
 
 def _needs(row: RowPlan) -> Row:
-    """What the resources of a training are computed from."""
+    """Return the numbers from which the resources of a training are computed."""
     from ..planning.resources import Row
 
     work = row.work
@@ -164,21 +164,21 @@ def _three_digits(value: float) -> float:
 
 
 def _countable(planner: Planner, experiments: Sequence[str]) -> tuple[list[str], list[DejavuError]]:
-    """Each experiment once, and why some cannot be counted. Raises DejavuError where none can."""
-    found, faults = [], []
+    """Return each experiment once, and the errors of those that cannot be counted. Raises where none can."""
+    countable, faults = [], []
     for experiment in dict.fromkeys(experiments):
         try:
             planner.work(planner.params.run(experiment, planner.scale))
-            found.append(experiment)
+            countable.append(experiment)
         except DejavuError as error:
             faults.append(error)
-    if not found and faults:
+    if not countable and faults:
         raise faults[0]
-    return found, faults
+    return countable, faults
 
 
 def _measure(planner: Planner, experiments: Sequence[str]) -> None:
-    """Time each row that differs from the others, and keep what was found."""
+    """Time each row that differs from the others, and keep the speeds."""
     from ..planning import speed
 
     done: dict[str, str] = {}
@@ -189,30 +189,30 @@ def _measure(planner: Planner, experiments: Sequence[str]) -> None:
             continue
         done[key] = experiment
         try:
-            found = speed.time_row(run, planner.meaning(run), key)
+            timed = speed.time_row(run, planner.meaning(run), key)
         except DejavuError as error:
             print(f"not timed: {error}", file=sys.stderr, flush=True)
             continue
-        speed.keep(planner.scale, found)
+        speed.keep(planner.scale, timed)
         print(
-            f"{experiment}: {found.seconds:.3g} s a step of {found.batch} images on {found.device}, "
-            f"{found.rate / 1e12:.3g} TFLOP/s in {found.precision}",
+            f"{experiment}: {timed.seconds:.3g} s a step of {timed.batch} images on {timed.device}, "
+            f"{timed.rate / 1e12:.3g} TFLOP/s in {timed.precision}",
             file=sys.stderr,
             flush=True,
         )
 
 
 def _speeds(planner: Planner, experiments: Sequence[str], tflops: float | None) -> Speeds:
-    """The given rate, else what was measured, else a probe of the device at hand."""
+    """Return the given rate, else the measured speeds, else a probe of the device at hand."""
     from ..planning import speed
     from ..planning.plan import Speeds, choose
 
     if tflops is not None:
         return Speeds(f"{tflops:g} TFLOP/s, given by hand", rate=tflops * 1e12)
     here = speed.device_name()
-    found = choose(speed.read_speeds(planner.scale), here)
-    if found is not None:
-        return found
+    measured = choose(speed.read_speeds(planner.scale), here)
+    if measured is not None:
+        return measured
     print(
         f"nothing was measured at scale {planner.scale}: timing a few steps here", file=sys.stderr, flush=True
     )

@@ -1,4 +1,4 @@
-"""`dejavu predict EXPERIMENT`: what trained networks say of the evaluated split, as files for any other tool.
+"""`dejavu predict EXPERIMENT`: predictions of trained networks for the evaluated split, as files.
 
 Beside the predictions of each seed the ground truth is written in the same form and size, so that an
 official evaluation, or `dejavu score`, can be run on the folder. Nothing in the pipeline reads these files,
@@ -48,8 +48,8 @@ def write_predictions(
 ) -> None:
     """Write predictions of all trained seeds (or the one given) and the truth into `out`.
 
-    `out` is `predictions/<scale>/<experiment>` if not given. Of several tasks each has a folder of its own.
-    Raises DejavuError where weights or data are missing or do not fit.
+    `out` is `predictions/<scale>/<experiment>` if not given. With more than one task, each has a folder of
+    its own. Raises DejavuError where weights or data are missing or do not fit.
     """
     from ..config.paths import Paths
 
@@ -79,16 +79,16 @@ def write_predictions(
 
 
 def _rows(run: Run, truths: dict[str, Any], count: int) -> Any:
-    """Each image's ground truth by task."""
+    """Return each image's ground truth by task."""
     return ({task: truths[task][number] for task in run.tasks} for number in range(count))
 
 
 def _answers(run: Run, seed: int, report: dict[str, Any], split: Split) -> Any:
-    """Each image's prediction by task."""
+    """Return each image's prediction by task."""
     from ..evaluation.measure import predicted
 
-    several = len(run.tasks) > 1
-    return (one if several else {run.tasks[0]: one} for one in predicted(run, seed, report, split))
+    by_task = len(run.tasks) > 1
+    return (one if by_task else {run.tasks[0]: one} for one in predicted(run, seed, report, split))
 
 
 def _write(

@@ -67,7 +67,7 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
 
 
 def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, Any]:
-    """The download's manifest; raises DejavuError when params.yaml has come to say something else."""
+    """The download's manifest; raises DejavuError where params.yaml has other settings now."""
     path = paths.raw_manifest(name)
     again = f"run `dejavu download {name} --scale {paths.scale}`"
     manifest = read_json(path, again)
@@ -102,7 +102,7 @@ def _pairs(dataset: Dataset, raw: Path, split: str, part: Part, manifest: dict[s
 
 
 def _meaning(dataset: Dataset, source: str, raw: Path) -> dict[str, Any]:
-    """What the arrays mean. Keys that only some datasets need are left out by the others."""
+    """Return the meaning of the arrays. Keys that only some datasets need are left out by the others."""
     classes = dataset.classes_of(source)
     content: dict[str, Any] = {
         "task": dataset.task,

@@ -46,7 +46,7 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    """Run the command, in several processes where the experiment asks for them.
+    """Run the command, in more than one process where the experiment has `gpus`.
 
     Returns the exit status of those; None where this process trained by itself.
     """
@@ -73,7 +73,7 @@ def train_experiment(
     A seed that was finished earlier by the same configuration, data and code is published again without
     training; a seed that was killed goes on from its checkpoint.
 
-    Raises Stopped when a signal asked for it (system/signals.py), whatever this was about.
+    Raises Stopped after a signal (system/signals.py), at whatever point it came.
     """
     from ..config.paths import Paths, drop_other_seeds
 
@@ -92,7 +92,7 @@ def train_experiment(
 
         with processes.joined(run.gpus):
             further = _train(run, chosen_seeds, report, request, checkpoint_seconds, tensorboard)
-            if not processes.is_lead():
+            if not processes.is_main():
                 return
         if seed is None:
             drop_other_seeds(paths.weights(name, 0).parent, run.seeds)
@@ -101,8 +101,8 @@ def train_experiment(
             with locked(run_folder(run, chosen, report).path / ".lock"):
                 try:
                     further |= keep(params, run, chosen, report)
-                except Stopped as asked:  # one measurement that takes longer than a job would ask for ever
-                    asked.again = further
+                except Stopped as stopped:  # a measurement longer than a job would requeue for ever
+                    stopped.again = further
                     raise
 
 
@@ -114,31 +114,31 @@ def _train(
     checkpoint_seconds: float,
     tensorboard: bool,
 ) -> bool:
-    """Train and publish seeds; all processes that train together call it. Whether any was to be trained."""
+    """Train and publish seeds, in all processes that train together. Returns whether any was not finished."""
     from ..compute import processes
     from ..config.paths import Paths
     from ..training.batches import read_data
     from ..training.checkpoint import run_folder
     from ..training.loop import train
 
-    paths, lead = Paths(run.scale), processes.is_lead()
+    paths, is_main = Paths(run.scale), processes.is_main()
     data = read_data(paths.prepared(run.dataset), report, run.tasks)
     further = False
     for seed in seeds:
-        asked = processes.agree(request.number)
-        if asked is not None:
-            raise Stopped(asked, f"before it trained seed {seed}")
+        signal = processes.agree(request.number)
+        if signal is not None:
+            raise Stopped(signal, f"before it trained seed {seed}")
         folder = run_folder(run, seed, report)
-        # An orphan of a killed engine may still be at it: it would write the same files.
-        with locked(folder.path / ".lock") if lead else nullcontext():
-            finished = processes.from_lead(lead and folder.finished())
+        # A process of a killed engine may still train here: it would write the same files.
+        with locked(folder.path / ".lock") if is_main else nullcontext():
+            finished = processes.from_main(is_main and folder.finished())
             further |= not finished
-            with watcher(folder.path / "tensorboard" if tensorboard and lead else None) as watch:
+            with watcher(folder.path / "tensorboard" if tensorboard and is_main else None) as watch:
                 if not finished:
                     train(run, seed, data, folder, checkpoint_seconds, watch)
-                elif lead:
+                elif is_main:
                     replay(folder.log, watch)
-            if lead:
+            if is_main:
                 _publish(folder, paths, seed, run)
                 done = "was finished earlier" if finished else "trained"
                 print(f"{run.experiment} seed {seed} at scale {run.scale}: {done}", flush=True)
@@ -146,7 +146,7 @@ def _train(
 
 
 def replay(log: Path, watch: Callable[[dict[str, Any]], None]) -> None:
-    """Show `watch` the lines of a finished run's log."""
+    """Call `watch` with the lines of a finished run's log."""
     with open(log, newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
             values = {key: float(value) for key, value in line.items() if value}
@@ -161,7 +161,7 @@ def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         return
     with extra("tensorboard", "--tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
-    shutil.rmtree(folder, ignore_errors=True)  # a resumed run tells its earlier lines again
+    shutil.rmtree(folder, ignore_errors=True)  # a resumed run replays its earlier lines
     with SummaryWriter(str(folder)) as writer:
 
         def watch(line: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _publish(folder: RunFolder, paths: Paths, seed: int, run: Run) -> None:
-    """Copy what a finished run made to where the engines look for it."""
+    """Copy the files of a finished run to where the engines look for them."""
     files = {folder.weights: paths.weights, folder.log: paths.log}
     if run.dejavu is not None:
         files[folder.regenerator] = paths.regenerator

@@ -42,12 +42,14 @@ def settle(own: int | None = None) -> None:
         return
     import torch
 
-    seen = range(torch.cuda.device_count()) if own is None else range(own, own + 1)
-    found = claim([str(torch.cuda.get_device_properties(number).uuid) for number in seen])
-    if found is None:
-        found = os.getpid() % len(seen)
-        print(f"another process of yours computes on each GPU: GPU {seen[found]} is shared", file=sys.stderr)
-    torch.cuda.set_device(seen[found])
+    visible = range(torch.cuda.device_count()) if own is None else range(own, own + 1)
+    number = claim([str(torch.cuda.get_device_properties(device).uuid) for device in visible])
+    if number is None:
+        number = os.getpid() % len(visible)
+        print(
+            f"another process of yours computes on each GPU: GPU {visible[number]} is shared", file=sys.stderr
+        )
+    torch.cuda.set_device(visible[number])
     _settled = True
 
 

@@ -1,4 +1,4 @@
-"""The processes of one training: who they are, and what they tell each other. One process is a group, too."""
+"""The processes of one training, of which there may be one: their ranks, and the values they exchange."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch import Tensor, distributed, nn
 
 from ..errors import DejavuError
 from . import gpus
-from .rank import LOST, Member, address_of_step, member, port_of_step
+from .rank import LOST, Launched, address_of_step, launched, port_of_step
 
-# The others wait while the lead measures a validation split, which may take an hour; to meet, less.
+# The others wait while the main process measures a validation split, which may take an hour.
 PATIENCE, MEETING = timedelta(hours=6), timedelta(minutes=10)
 
 
-class Place(NamedTuple):
-    """Which process of how many."""
+class Rank(NamedTuple):
+    """One of `world_size` processes."""
 
-    rank: int
-    world: int
+    number: int
+    world_size: int
 
-    def part(self, count: int) -> slice:
-        """This process' part of a batch in which each has `count` images."""
-        return slice(self.rank * count, (self.rank + 1) * count)
+    def share(self, count: int) -> slice:
+        """Return this process' share of a batch in which each has `count` images."""
+        return slice(self.number * count, (self.number + 1) * count)
 
 
-ALONE = Place(0, 1)
+ALONE = Rank(0, 1)
 
 
 class LostProcess(DejavuError):
@@ -39,19 +39,19 @@ class LostProcess(DejavuError):
     status = LOST
 
 
-_ours = False  # whether the group was made here, and every process of it runs this training
+_joined = False  # whether this process is within `joined`: the others of torch's group train the same
 
 
-def place() -> Place:
-    """This process' place in torch's default group, whoever made that."""
+def rank() -> Rank:
+    """Return this process' rank in torch's default group, whoever made that."""
     if distributed.is_available() and distributed.is_initialized():
-        return Place(distributed.get_rank(), distributed.get_world_size())
+        return Rank(distributed.get_rank(), distributed.get_world_size())
     return ALONE
 
 
-def is_lead() -> bool:
-    """Whether this process is the one that measures, saves and writes."""
-    return place().rank == 0
+def is_main() -> bool:
+    """Return whether this process is the one that measures, saves and writes."""
+    return rank().number == 0
 
 
 @contextmanager
@@ -60,36 +60,36 @@ def joined(count: int) -> Iterator[None]:
 
     Raises DejavuError where the launcher started another number, and LostProcess.
     """
-    global _ours
+    global _joined
     if count == 1:
         yield
         return
-    _join(member(), count)
-    _ours = True
+    _join(launched(), count)
+    _joined = True
     try:
         yield
-        distributed.barrier()  # nobody leaves while others still ask
+        distributed.barrier()  # no process leaves while others still exchange values
     except RuntimeError as error:
-        if not _of_the_group(error):
+        if not _is_of_group(error):
             raise
         raise LostProcess(
             f"another of the {count} processes of this training has ended, which it cannot go on without: "
             "the same command goes on from what was saved last"
         ) from None
     finally:
-        _ours = False
+        _joined = False
         distributed.destroy_process_group()
 
 
-def _join(who: Member | None, count: int) -> None:
+def _join(who: Launched | None, count: int) -> None:
     if who is None or who.world != count:
         found = "none" if who is None else str(who.world)
         raise DejavuError(f"this row asks for {count} processes (gpus in params.yaml), and there are {found}")
     backend = "gloo"
     if torch.cuda.is_available():
         _take_gpu(who, torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl"  # gloo for words between processors, which wait for no GPU
-    # torchrun has made the place where they meet; elsewhere the first process does.
+        backend = "cpu:gloo,cuda:nccl"  # gloo for values on processors, which wait for no GPU
+    # torchrun has opened the store where they meet; elsewhere the first process does.
     address, port = who.address or address_of_step(), who.port or port_of_step()
     makes = who.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     try:
@@ -104,7 +104,7 @@ def _join(who: Member | None, count: int) -> None:
         ) from None
 
 
-def _take_gpu(who: Member, seen: int) -> None:
+def _take_gpu(who: Launched, seen: int) -> None:
     """Have a process compute on a GPU of its own. Raises DejavuError where there are too few."""
     own = 0 if seen == 1 and who.bound else who.local_rank
     if own >= seen:
@@ -115,55 +115,55 @@ def _take_gpu(who: Member, seen: int) -> None:
     gpus.settle(own)
 
 
-def _of_the_group(error: RuntimeError) -> bool:
-    """Whether an error says that another process cannot be reached."""
+def _is_of_group(error: RuntimeError) -> bool:
+    """Return whether an error means that another process cannot be reached."""
     words = str(error).lower()
     return isinstance(error, distributed.DistError) or "gloo" in words or "connection" in words
 
 
 def across(count: Tensor, least: float = 1) -> Tensor:
-    """What a loss is divided by, where `count` is what this process' part of the batch has.
+    """Return what a loss is divided by, where `count` is that of this process' share of the batch.
 
     Such losses of all processes have the mean that the loss of the whole batch has: the sum of all counts,
     at least `least`, divided by the number of processes. Alone: count, at least `least`.
     """
-    if not _ours:
+    if not _joined:
         return count.clamp(min=least)
     total = count.detach().clone()
     distributed.all_reduce(total)
-    return total.clamp(min=least) / place().world
+    return total.clamp(min=least) / rank().world_size
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean over all processes; without a graph."""
-    if not _ours:
+    """Return the mean over all processes, without a graph."""
+    if not _joined:
         return values
-    found = values.clone()
-    distributed.all_reduce(found)
-    return found / place().world
+    total = values.clone()
+    distributed.all_reduce(total)
+    return total / rank().world_size
 
 
 def agree(number: int | None) -> int | None:
-    """The largest number that any process has, which then all have; None where none has one."""
-    if not _ours:
+    """Return the largest number that any process has, to all processes; None where none has one."""
+    if not _joined:
         return number
-    found = torch.tensor(0 if number is None else number)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return int(found) or None
+    largest = torch.tensor(0 if number is None else number)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest) or None
 
 
-def from_lead(said: bool) -> bool:
-    """What the lead says."""
-    if not _ours:
-        return said
-    found = torch.tensor(int(said))
-    distributed.broadcast(found, 0)
-    return bool(found)
+def from_main(value: bool) -> bool:
+    """Return the main process' value to all processes."""
+    if not _joined:
+        return value
+    sent = torch.tensor(int(value))
+    distributed.broadcast(sent, 0)
+    return bool(sent)
 
 
 def wrapped(module: nn.Module) -> nn.Module:
-    """The module itself, or one that averages its gradients over all processes at every backward pass."""
-    if not _ours:
+    """Return the module itself, or one that averages gradients over all processes in a backward pass."""
+    if not _joined:
         return module
     # Some networks have parameters that their losses never reach: a static graph finds them once.
     return nn.parallel.DistributedDataParallel(module, static_graph=True)

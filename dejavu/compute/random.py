@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .processes import place
+from .processes import rank
 
 
 def derive(seed: int, purpose: str, step: int = 0) -> int:
@@ -29,20 +29,20 @@ def derive(seed: int, purpose: str, step: int = 0) -> int:
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:
-    """A CPU generator for one purpose and step."""
+    """Return a CPU generator for one purpose and step."""
     return torch.Generator().manual_seed(derive(seed, purpose, step))
 
 
 def rows(n: int, *shape: int, generator: torch.Generator | None, **options: Any) -> Tensor:
-    """(n, *shape) numbers in [0, 1), a row for each of n images, where the generator lives.
+    """Draw (n, *shape) numbers in [0, 1), a row for each of n images, on the generator's device.
 
-    Of several processes that share a batch (torch.distributed) each draws the whole batch's and takes its
-    own, so that the same seed means the same numbers for an image however many there are.
+    Each process that shares a batch (torch.distributed) draws the numbers of the whole batch and takes its
+    own, so that an image has the same numbers with any number of processes.
     """
-    here = place()
+    here = rank()
     device = generator.device if generator is not None else torch.device("cpu")
-    drawn = torch.rand(n * here.world, *shape, generator=generator, device=device, **options)
-    return drawn[here.part(n)]
+    drawn = torch.rand(n * here.world_size, *shape, generator=generator, device=device, **options)
+    return drawn[here.share(n)]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, MappingProxyType
 
-from ..compute.rank import LOST, NODES, address_of_step, member, port_of_step
+from ..compute.rank import LOST, NODES, address_of_step, launched, port_of_step
 from ..errors import DejavuError
 from ..system.signals import SIGNALS, handled
 
@@ -29,7 +29,7 @@ Process = subprocess.Popen[bytes]
 
 def wants_launch(count: int) -> bool:
     """Return whether `count` processes are needed and none has been started."""
-    return count > 1 and member() is None
+    return count > 1 and launched() is None
 
 
 def launch(arguments: Sequence[str], count: int) -> int:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 
-from ..compute.rank import NODES, member
+from ..compute.rank import NODES, launched
 
 SECONDS = 60  # to wait for Slurm's answer; the job has some minutes left
 
@@ -43,7 +43,7 @@ def _is_responsible() -> bool:
     It is their launcher, that of the first machine where there are several, or rank 0 of those that srun
     started.
     """
-    own = member()
+    own = launched()
     if own is not None:
         return own.bound and own.rank == 0
     return NODES not in os.environ or os.environ.get("SLURM_PROCID") == "0"

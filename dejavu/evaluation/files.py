@@ -17,13 +17,13 @@ from ..tasks.segments import CROWD, VOID, Segment
 
 
 class Files(Protocol):
-    """Where one task's arrays go."""
+    """A writer of one task's arrays."""
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Write an image's array."""
 
     def close(self) -> None:
-        """Write what is said of all of them."""
+        """Write the file that lists all images, if there is one."""
 
 
 class Pngs:
@@ -38,7 +38,7 @@ class Pngs:
             Image.fromarray(pixels).save(temporary, compress_level=3)
 
     def close(self) -> None:
-        """There is nothing more to say."""
+        """Do nothing: each image is complete."""
 
 
 class PanopticFiles:
@@ -50,7 +50,7 @@ class PanopticFiles:
     def __init__(self, folder: Path, categories: Sequence[Category], names: Sequence[str]) -> None:
         self.folder, self.categories, self.ids = folder, tuple(categories), image_ids(names)
         self.entries: dict[int | str, Entry] = {}
-        self.sizes: dict[int | str, dict[int, Extent]] = {}  # official evaluations ask the truth's for areas
+        self.sizes: dict[int | str, dict[int, Extent]] = {}  # official evaluations read the truth's areas
 
     def put(self, name: str, array: np.ndarray) -> None:
         codes = np.asarray(array).astype(np.int64)
@@ -69,7 +69,7 @@ class PanopticFiles:
 
 
 def image_ids(names: Sequence[str]) -> dict[str, int | str]:
-    """By which each image is known: the number at the end of its name, as COCO's are; else the name.
+    """Return the id of each image: the number at the end of its name, as COCO's are; else the name.
 
     >>> image_ids(["000000000139", "000000000285"])
     {'000000000139': 139, '000000000285': 285}

@@ -1,6 +1,6 @@
 """Queries -> one panoptic map: Mask2Former's inference, with every step on all queries at once.
 
-Cheng et al., CVPR 2022, and MaskFormer before it: a query takes part if its class is likely enough and is not
+Cheng et al., CVPR 2022, and MaskFormer before it: a query counts if its class is likely enough and is not
 "no object". Each pixel goes to the query whose mask times class probability is largest there, if that mask
 covers it. A query that others have covered too much of is dropped, and what it has is void; queries of the
 same stuff are one segment.
@@ -71,13 +71,13 @@ def _enlarged(masks: Tensor, shown: Size, size: Size) -> Tensor:
 
 
 def _codes(labels: np.ndarray, remain: np.ndarray, things: Sequence[bool]) -> np.ndarray:
-    """Of each query the code of its segment, int64; VOID of those that do not remain."""
+    """Return the code of each query's segment, int64; VOID for those that do not remain."""
     codes, counts = np.full(len(labels), VOID, np.int64), np.zeros(len(things), np.int64)
     for query, label in enumerate(labels.tolist()):
         if not remain[query]:
             continue
         number = int(counts[label]) if things[label] else 0
         counts[label] += 1
-        if number < MOST:  # more things of a class than codes tell apart: the rest is void
+        if number < MOST:  # more things of a class than there are codes: the rest is void
             codes[query] = label * 256 + number
     return codes

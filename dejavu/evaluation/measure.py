@@ -12,38 +12,37 @@ from ..errors import DejavuError
 from ..metrics import collect
 from ..system.files import read_json, write_json
 from ..system.fingerprint import code_hash, json_hash
-from ..system.signals import heed
+from ..system.signals import stop_if_signalled
 
 if TYPE_CHECKING:
     from ..datasets.prepared.store import Array, Split
 
 
 def measuring_roots(run: Run) -> list[str]:
-    """The modules from which everything that a measurement runs is imported.
+    """Return the modules from which everything that a measurement runs is imported.
 
-    The network, the dataset and the tasks are found by their names; `config` says how a run follows from
-    params.yaml.
+    The network, the dataset and the tasks are imported by name; `config` derives a run from params.yaml.
     """
     datasets = set(registry.modules("datasets")) & {run.dataset, run.data.source}
-    found = [f"networks.{run.network.module}", *(f"datasets.{name}" for name in sorted(datasets))]
-    found += [f"{package}.{task}" for package in ("tasks", "metrics") for task in run.tasks]
-    return ["evaluation.measure", "config", *found]
+    roots = [f"networks.{run.network.module}", *(f"datasets.{name}" for name in sorted(datasets))]
+    roots += [f"{package}.{task}" for package in ("tasks", "metrics") for task in run.tasks]
+    return ["evaluation.measure", "config", *roots]
 
 
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
-    """The metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
+    """Return the metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
 
-    Raises Stopped where a training that measures what it has made is asked to stop.
+    Raises Stopped after a signal, where a training measures its own weights.
     """
-    truths, several = truth(run, split), len(run.tasks) > 1
+    truths, by_task = truth(run, split), len(run.tasks) > 1
     scoring = run.protocol.depth
     caps = None if scoring is None else scoring.model_dump(exclude_none=True)
     metrics = collect(run.task, report["classes"], report["ignore_index"], caps, report.get("things", ()))
     for number, prediction in enumerate(predicted(run, seed, report, split)):
-        heed(f"while it measured seed {seed}")
+        stop_if_signalled(f"while it measured seed {seed}")
         expected = {task: array[number] for task, array in truths.items()}
         try:
-            metrics.update(expected if several else expected[run.tasks[0]], prediction)
+            metrics.update(expected if by_task else expected[run.tasks[0]], prediction)
         except DejavuError as error:
             raise DejavuError(
                 f"image '{split.names[number]}' of the prepared '{run.dataset}': {error}"
@@ -52,7 +51,7 @@ def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[s
 
 
 def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iterator[Any]:
-    """What one seed's exported weights predict for each image of a split, at its truth's size, in order."""
+    """Yield the prediction of one seed's exported weights for each image of a split, at its truth's size."""
     import torch
 
     from ..compute.skip_compiler import leave_compiler_out
@@ -87,13 +86,13 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
 
 
 def truth(run: Run, split: Split) -> dict[str, Array]:
-    """The array of a split that each of a run's tasks is measured against.
+    """Return the array of a split that each of a run's tasks is measured against.
 
     Raises DejavuError where the prepared dataset has none.
     """
     from ..tasks import describe
 
-    found: dict[str, Array] = {}
+    truths: dict[str, Array] = {}
     for task in run.tasks:
         array = split.array(describe(task).array)
         if array is None:
@@ -101,15 +100,15 @@ def truth(run: Run, split: Split) -> dict[str, Array]:
                 f"the prepared '{run.dataset}' has no {task}, which '{run.experiment}' is measured against: "
                 f"'{run.data.source}', which plays its part at scale {run.scale}, must bring it"
             )
-        found[task] = array
-    return found
+        truths[task] = array
+    return truths
 
 
 def cost(params: Params, run: Run) -> dict[str, Any]:
-    """What the full-size network costs at its dataset's `cost_input`.
+    """Return the cost of the full-size network at its dataset's `cost_input`.
 
-    With the classes of the dataset itself, whatever stands in for it. Rows share networks, so what was
-    counted once is kept in runs/costs.
+    The classes are those of the dataset itself, whatever stands in for it. Rows share networks, so each cost
+    is kept in runs/costs.
     """
     from .. import datasets
     from ..tasks import channels
@@ -117,12 +116,12 @@ def cost(params: Params, run: Run) -> dict[str, Any]:
     outputs = channels(run.task, len(datasets.class_names(run.dataset, params.datasets)))
     size, network = params.cost_input(run.dataset), run.network
     code = code_hash(["networks.cost", f"networks.{network.module}"])
-    asked = [network.module, network.options, outputs, size, code]
-    path = NETWORK_COSTS / f"{json_hash(asked)[:16]}.json"
+    request = [network.module, network.options, outputs, size, code]
+    path = NETWORK_COSTS / f"{json_hash(request)[:16]}.json"
     try:
-        found = read_json(path)
-        if found["asked"] == json_hash(asked):
-            return dict(found["cost"])
+        kept = read_json(path)
+        if kept["request"] == json_hash(request):
+            return dict(kept["cost"])
     except (DejavuError, OSError, KeyError, TypeError):
         pass
     from .. import networks
@@ -130,5 +129,5 @@ def cost(params: Params, run: Run) -> dict[str, Any]:
 
     gmacs, params_m = measure(lambda: networks.build(network.module, outputs, **network.options), size)
     counted = {"gmacs": gmacs, "params_m": params_m, "input": list(size)}
-    write_json(path, {"asked": json_hash(asked), "cost": counted})
+    write_json(path, {"request": json_hash(request), "cost": counted})
     return counted

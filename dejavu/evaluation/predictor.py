@@ -22,11 +22,11 @@ WHOLE = Protocol()
 
 
 class Predictor:
-    """A network and the way in which its predictions are made.
+    """A network, and how it is applied to images.
 
     Args:
         network: its mode is left as it is: give it in evaluation mode.
-        task: one task; or several, which are predicted from the whole image.
+        task: one task; or more, which are predicted from the whole image.
         protocol: how an image is shown, and how the network's outputs are put together.
         crop: the window of sliding protocols, height and width.
         align_corners: how the network's maps are enlarged.
@@ -57,12 +57,12 @@ class Predictor:
     def predict(
         self, images: np.ndarray | Sequence[np.ndarray], sizes: Sequence[Size] | np.ndarray | None = None
     ) -> Iterator[Any]:
-        """Predictions, in order, of images (N, H, W, 3) uint8, or of N of (H, W, 3) of many sizes.
+        """Yield predictions, in order, of images (N, H, W, 3) uint8, or of N of (H, W, 3) of many sizes.
 
         Class maps (H, W) uint8, panoptic codes (H, W) uint16 (tasks/segments.py), depth (H, W) float32 in
-        metres, or normals (H, W, 3) float32 of unit length; of several tasks a mapping of these by their
-        names. Each is of the image's size, or of the height and width that `sizes` (N, 2) has for it, where
-        labels have others. Images of one size are shown in batches where the protocol has one view of each.
+        metres, or normals (H, W, 3) float32 of unit length; for more than one task a mapping of these by
+        their names. Each is of the image's size, or of the height and width that `sizes` (N, 2) has for it,
+        where labels have others. Images of one size are shown in batches if the protocol has a single view.
         """
         together = self.batch_size if isinstance(images, np.ndarray) and not self.protocol.views else 1
         for start in range(0, len(images), together):
@@ -73,7 +73,7 @@ class Predictor:
             yield from self._predictions(normalise(batch), wanted)
 
     def _predictions(self, batch: Tensor, sizes: Sequence[Size]) -> Sequence[Any]:
-        """The prediction for each of images (N, 3, H, W), at its size in `sizes`."""
+        """Return the prediction for each of images (N, 3, H, W), at its size in `sizes`."""
         if not isinstance(self.task, str):
             output = self.network(batch)
             arrays = {
@@ -87,12 +87,12 @@ class Predictor:
         return self._arrays(self.task, maps, batch, sizes)
 
     def _maps(self, images: Tensor) -> Tensor:
-        """The one task's maps (N, C, h, w) of images (N, 3, H, W)."""
+        """Return the one task's maps (N, C, h, w) of images (N, 3, H, W)."""
         assert isinstance(self.task, str)
         return as_tensor(self.network(images), self.task)
 
     def _arrays(self, task: str, maps: Tensor, images: Tensor, sizes: Sequence[Size]) -> Sequence[np.ndarray]:
-        """A task's predictions out of its maps, each at its size in `sizes`."""
+        """Turn a task's maps into predictions, each at its size in `sizes`."""
         finish, own = load(task).finish, (images.shape[2], images.shape[3])
         if all(size == own for size in sizes):
             return list(finish(maps, own, self.align_corners).cpu().numpy())
@@ -102,7 +102,7 @@ class Predictor:
         ]
 
     def _panoptic(self, images: Tensor, sizes: Sequence[Size]) -> list[np.ndarray]:
-        """Panoptic codes of images (N, 3, H, W), each at its size in `sizes`."""
+        """Return panoptic codes of images (N, 3, H, W), each at its size in `sizes`."""
         shown = fitted_size((images.shape[2], images.shape[3]), self.protocol)
         queries = PANOPTIC.read(self.network(interpolate(images, shown)))
         singles = zip(queries.classes.split(1), queries.masks.split(1), strict=True)

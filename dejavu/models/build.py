@@ -27,9 +27,9 @@ def build_network(
     pretrained: bool = True,
     classes: Sequence[str] | None = None,
 ) -> nn.Module:
-    """The run's base network with so many output channels at its scale's width, initialised as the run says.
+    """Build the run's base network at its scale's width, with the run's initial weights.
 
-    `num_channels`, here and below: of one task, or of each of several by their names (`tasks.channels`).
+    `num_channels`: output channels of one task, or of each task by its name (`tasks.channels`).
 
     `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
     """
@@ -41,7 +41,7 @@ def build_network(
 
 
 def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int = 0) -> DejaVu:
-    """The run's network wrapped in its redaction, regenerator and losses; `classes` are the dataset's."""
+    """Wrap the run's network in its redaction, regenerator and losses; `classes` are the dataset's."""
     method = run.dejavu
     if method is None:
         raise DejavuError(f"experiment '{run.experiment}' is a baseline: it has no 'dejavu' in params.yaml")

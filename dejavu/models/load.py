@@ -24,10 +24,10 @@ def load_network(
     weights: Path,
     classes: Sequence[str] | None = None,
 ) -> nn.Module:
-    """The plain base network with exported weights, strictly loaded, in evaluation mode.
+    """Load exported weights strictly into the plain base network, in evaluation mode.
 
-    `classes` are the names of what a segmentation network was trained on: some of them read these.
-    Raises DejavuError for a file that does not fit, and the network does where it predicts no finite numbers.
+    `classes`: names of the classes, which some segmentation networks read. Raises DejavuError for a file that
+    does not fit; the network raises it where its prediction is not finite.
     """
     network = build_network(run, num_channels, pretrained=False, classes=classes)
     command = f"dejavu train {run.experiment} --scale {run.scale}"
@@ -37,11 +37,11 @@ def load_network(
 
 
 def _finite(tasks: Sequence[str], weights: Path, command: str) -> Callable[[nn.Module, Any, Any], None]:
-    """A hook that refuses predictions that are not finite: a class is the likeliest of NaN, too."""
+    """Return a hook that refuses predictions that are not finite: an argmax would hide NaN."""
 
     def look(network: nn.Module, images: Any, prediction: Any) -> None:
-        for task, found in read_all(tasks, prediction).items():
-            for values in tensors({task: found}):
+        for task, output in read_all(tasks, prediction).items():
+            for values in tensors({task: output}):
                 # The sum costs the least, and is finite only if all are; that of finite ones may overflow.
                 if not values.sum().isfinite() and not values.isfinite().all():
                     raise DejavuError(
@@ -53,7 +53,7 @@ def _finite(tasks: Sequence[str], weights: Path, command: str) -> Callable[[nn.M
 
 
 def load_method(run: Run, classes: Sequence[str], weights: Path, regenerator: Path) -> DejaVu:
-    """The network in its DejaVu wrapper, with the regenerator as trained: for figures only."""
+    """Load the network in its DejaVu wrapper, with the trained regenerator: for figures only."""
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
     method = build_method(run, network, classes)
     load_strictly(method.training_only, regenerator, f"dejavu train {run.experiment} --scale {run.scale}")
@@ -68,9 +68,9 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DejavuError(f"{path} is not a file: delete it and run `{command}`")
     try:
-        found = load_file(path)
-        _check_types(module, found, path, command)
-        module.load_state_dict(found, strict=True)
+        state = load_file(path)
+        _check_types(module, state, path, command)
+        module.load_state_dict(state, strict=True)
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: run `{command}`") from None
     except (SafetensorError, OSError) as error:
@@ -84,10 +84,10 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
         ) from None
 
 
-def _check_types(module: nn.Module, found: Mapping[str, Tensor], path: Path, command: str) -> None:
+def _check_types(module: nn.Module, state: Mapping[str, Tensor], path: Path, command: str) -> None:
     """Raise DejavuError where a tensor is of another type than the module's: loading would convert it."""
     own = module.state_dict()
-    for name, values in found.items():
+    for name, values in state.items():
         if name in own and values.dtype != own[name].dtype:
             given, needed = (str(one.dtype).removeprefix("torch.") for one in (values, own[name]))
             raise DejavuError(

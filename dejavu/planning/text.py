@@ -20,15 +20,15 @@ WIDTH = 118  # of the lines below the table
 
 
 def groups(params: Params, rows: dict[str, RowPlan]) -> list[tuple[str, list[RowPlan]]]:
-    """The rows of each table that are planned, under its name, and what is in no table."""
-    found, told = [], set()
+    """Return the planned rows of each table under its name, and those in no table."""
+    named, listed = [], set()
     for name, table in params.tables.items():
         there = [rows[experiment] for experiment in table.experiments if experiment in rows]
         if there:
-            found.append((name, there))
-            told |= set(table.experiments)
-    rest = [row for name, row in rows.items() if name not in told]
-    return [*found, *([("experiments of no table", rest)] if rest else [])]
+            named.append((name, there))
+            listed |= set(table.experiments)
+    rest = [row for name, row in rows.items() if name not in listed]
+    return [*named, *([("experiments of no table", rest)] if rest else [])]
 
 
 def disks(planner: Planner, rows: Sequence[RowPlan]) -> dict[str, int | None]:
@@ -51,7 +51,7 @@ def as_dict(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> dict[
 
 
 def _sums(rows: Sequence[RowPlan]) -> dict[str, Any]:
-    """Of what is known of the rows; `unknown` are those whose steps are not."""
+    """Return sums over the rows whose steps are known; `unknown` lists the others."""
     return {
         "rows": len(rows),
         "trainings": sum(row.seeds for row in rows),
@@ -65,23 +65,23 @@ def _sums(rows: Sequence[RowPlan]) -> dict[str, Any]:
 
 def text(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> str:
     """A table of rows for each table of params.yaml, sums, and what the columns mean."""
-    parts = groups(planner.params, rows)
-    lines: list[list[str]] = [list(HEADS)]
-    for name, there in parts:
-        lines.append([f"{name}:", *[""] * (len(HEADS) - 1)])
-        lines += [_line(row) for row in there]
-        lines.append(_sum_line("  sum", there))
+    tables = groups(planner.params, rows)
+    cells: list[list[str]] = [list(HEADS)]
+    for name, there in tables:
+        cells.append([f"{name}:", *[""] * (len(HEADS) - 1)])
+        cells += [_line(row) for row in there]
+        cells.append(_sum_line("  sum", there))
     every = list(rows.values())
-    lines.append(_sum_line("total", every))
-    shown = aligned(lines).splitlines()
+    cells.append(_sum_line("total", every))
+    shown = aligned(cells).splitlines()
     hours = "GPU-hours" if speeds.gpu else "hours"
-    told = [f"Scale {planner.scale}: {hours} on {speeds.device}.", "", *shown, ""]
+    lines = [f"Scale {planner.scale}: {hours} on {speeds.device}.", "", *shown, ""]
     for dataset, size in disks(planner, every).items():
         known = "not known before it is prepared" if size is None else f"{_giga(size)} GB"
-        told.append(f"Prepared data of {dataset}: {known}, once for all rows.")
-    shared = sum(len(there) for _, there in parts) > len(every)
-    told += [textwrap.fill(line, WIDTH) for line in _legend(every, speeds, shared)]
-    return "\n".join(told)
+        lines.append(f"Prepared data of {dataset}: {known}, once for all rows.")
+    shared = sum(len(there) for _, there in tables) > len(every)
+    lines += [textwrap.fill(line, WIDTH) for line in _legend(every, speeds, shared)]
+    return "\n".join(lines)
 
 
 def _line(row: RowPlan) -> list[str]:
@@ -111,7 +111,7 @@ def _sum_line(name: str, rows: Sequence[RowPlan]) -> list[str]:
 
 
 def _basis(row: RowPlan) -> str:
-    """Where a row's hours come from."""
+    """Describe where a row's hours come from."""
     assert row.basis is not None
     kinds = {
         "measured": "its own steps" if row.basis.of == row.run.experiment else f"steps of {row.basis.of}",
@@ -123,8 +123,8 @@ def _basis(row: RowPlan) -> str:
 
 
 def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
-    """What the columns are, as sentences."""
-    told = [
+    """Return sentences that explain the columns."""
+    sentences = [
         "Seeds of a row are trained one after the other; images: those that one seed sees.",
         "GMACs: the forward pass of the network in training, over one crop.",
         "PFLOP: 1e15 operations of all steps of all seeds, forward and backward, counted with losses, CRM "
@@ -138,24 +138,24 @@ def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
     ]
     for speed in speeds.measured:
         if any(row.basis and row.basis.of == speed.experiment for row in rows):
-            told.append(
+            sentences.append(
                 f"Timed: {speed.experiment}, {speed.seconds:.3g} s a step of {speed.batch} x "
                 f"{speed.crop[0]}x{speed.crop[1]}, {speed.rate / 1e12:.3g} TFLOP/s in {speed.precision}, "
                 f"torch {speed.torch}, on {speed.device}."
             )
     shared_by = {row.run.gpus for row in rows if row.run.gpus > 1}
     if shared_by:
-        told.append(
+        sentences.append(
             f"Memory is of one GPU, of the {' or '.join(map(str, sorted(shared_by)))} that share a batch "
             "where params.yaml says so; hours are those of all GPUs together."
         )
     if any(not row.work.loss for row in rows):
-        told.append("+ without the task's loss, which matches values and has none to match here.")
+        sentences.append("+ without the task's loss, which matches values and has none to match here.")
     if any(row.steps is None for row in rows):
-        told.append("? the number of images is not known before the data are prepared.")
+        sentences.append("? the number of images is not known before the data are prepared.")
     if shared:
-        told.append("The total counts rows that stand in several tables once.")
-    return told
+        sentences.append("The total counts rows that stand in several tables once.")
+    return sentences
 
 
 def _giga(size: float) -> str:

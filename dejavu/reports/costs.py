@@ -15,7 +15,7 @@ COSTS = {"params_m": "params (M)", "gmacs": "GMACs"}
 
 @dataclass
 class Counted:
-    """One network at one size, and the rows that it is the network of."""
+    """One network at one size, and the rows that have it."""
 
     network: str
     run: Run
@@ -31,31 +31,31 @@ class Counted:
 
     @property
     def off(self) -> bool:
-        """Whether a cost is further from the paper's than its rounding explains."""
+        """True where a cost is further from the paper's than its rounding explains."""
         return any(not near(self.ours[key], self.paper[key]) for key in self.paper if key in self.ours)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        told: dict[str, Any] = {"network": self.network, "rows": self.rows, "input": self.ours.get("input")}
+        """Return the values for JSON."""
+        values: dict[str, Any] = {"network": self.network, "rows": self.rows, "input": self.ours.get("input")}
         for key in COSTS:
-            told |= {key: self.ours.get(key), f"paper_{key}": self.paper.get(key)}
-            told[f"ratio_{key}"] = self.ratio(key)
-        return told | {"within_tolerance": not self.off, "notes": self.notes, "fault": self.fault or None}
+            values |= {key: self.ours.get(key), f"paper_{key}": self.paper.get(key)}
+            values[f"ratio_{key}"] = self.ratio(key)
+        return values | {"within_tolerance": not self.off, "notes": self.notes, "fault": self.fault or None}
 
 
 def count(params: Params, names: Sequence[str], scale: str) -> list[Counted]:
-    """Each network of the named rows at its dataset's size, counted once."""
+    """Count each network of the named rows once, at its dataset's size."""
     from ..evaluation.measure import cost
 
-    found: dict[tuple[str, str, tuple[str, ...]], Counted] = {}
+    counted: dict[tuple[str, str, tuple[str, ...]], Counted] = {}
     for name, row in chosen(params, names):
         run = params.run(name, scale)
-        one = found.setdefault((run.network.name, run.dataset, run.tasks), Counted(run.network.name, run))
+        one = counted.setdefault((run.network.name, run.dataset, run.tasks), Counted(run.network.name, run))
         one.rows += [row.id if row else name] if (row.id if row else name) not in one.rows else []
         if row is not None:
             one.paper = {key: value for key, value in row.paper.items() if value and key in COSTS} | one.paper
             one.notes += [row.note] if row.note and row.note not in one.notes else []
-    for one in found.values():
+    for one in counted.values():
         try:
             one.ours = cost(params, one.run)
         except DejavuError as error:
@@ -63,7 +63,7 @@ def count(params: Params, names: Sequence[str], scale: str) -> list[Counted]:
         except (NotImplementedError, RuntimeError, TypeError, ValueError, ImportError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             one.fault = f"on the meta device it fails: {reason}"
-    return list(found.values())
+    return list(counted.values())
 
 
 def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]:
@@ -77,7 +77,7 @@ def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]
     if not names:
         return [*rows]
     known = {row.id for table in params.tables.values() for row in table.rows}
-    found: list[tuple[str, Row | None]] = []
+    chosen_rows: list[tuple[str, Row | None]] = []
     for name in names:
         if name not in known | params.experiments.keys() | params.networks.keys():
             hint = nearest(name, known | params.experiments.keys() | params.networks.keys())
@@ -97,15 +97,15 @@ def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]
         if not fits:
             what = "row" if name in known else "network"
             raise DejavuError(f"{what} '{name}' has no experiment, which says on what data it is used")
-        found += [fit for fit in fits if fit not in found]
-    return found
+        chosen_rows += [fit for fit in fits if fit not in chosen_rows]
+    return chosen_rows
 
 
-def text(found: Sequence[Counted]) -> str:
+def text(counted: Sequence[Counted]) -> str:
     """Aligned columns, and below them why costs differ."""
     heads = ["network", "input", *(f"{name}|paper|ratio" for name in COSTS.values()), "rows"]
-    lines = ["|".join(heads).split("|")]
-    for one in found:
+    cells_of_rows = ["|".join(heads).split("|")]
+    for one in counted:
         cells = [one.network, "x".join(map(str, one.ours.get("input", ["-"])))]
         for key in COSTS:
             ratio = one.ratio(key)
@@ -113,19 +113,19 @@ def text(found: Sequence[Counted]) -> str:
             cells.append(f"{one.paper[key]:g}" if key in one.paper else "")
             mark = "*" if ratio is not None and not near(one.ours[key], one.paper[key]) else ""
             cells.append("" if ratio is None else f"{ratio:.3f}{mark}")
-        lines.append([*cells, _listed(one.rows)])
-    told = [aligned(lines), ""]
-    told.append(
+        cells_of_rows.append([*cells, _listed(one.rows)])
+    lines = [aligned(cells_of_rows), ""]
+    lines.append(
         "Of the full-size network that is deployed, for one image of the input's size. GMACs: 1e9 "
         "multiply-accumulates of convolutions and matrix products."
     )
-    if any(one.off for one in found):
-        told.append(f"* more than {100 * TOLERANCE:g} % off the paper's:")
-    for one in found:
+    if any(one.off for one in counted):
+        lines.append(f"* more than {100 * TOLERANCE:g} % off the paper's:")
+    for one in counted:
         if one.off:
-            told.append(f"  {one.network}: {' '.join(one.notes) or 'no note of its row says why'}")
-    told += [f"{one.network} could not be counted: {one.fault}" for one in found if one.fault]
-    return "\n".join(told)
+            lines.append(f"  {one.network}: {' '.join(one.notes) or 'no note of its row says why'}")
+    lines += [f"{one.network} could not be counted: {one.fault}" for one in counted if one.fault]
+    return "\n".join(lines)
 
 
 def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -140,14 +140,14 @@ def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
     shown = []
     for line in lines:
         cells = [
-            cell.ljust(width) if place < left or place == last else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column < left or column == last else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         shown.append("  ".join(cells).rstrip())
     return "\n".join(shown)
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:
-    """A few names, and how many more there are."""
+    """List a few names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

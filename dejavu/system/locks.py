@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from .signals import heed
+from .signals import stop_if_signalled
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def locked(path: Path) -> Iterator[None]:
 class HeldLock:
     """A lock that shows other processes that this one is at work. It is released when the process ends.
 
-    `sure` is False where the file system has no locks, or none that another machine sees.
+    `sure` is False where the file system has no locks, or none that other machines respect.
     """
 
     def __init__(self, file: IO[Any], sure: bool) -> None:
@@ -75,9 +75,8 @@ def hold(
 ) -> HeldLock:
     """Take the lock `path` (a file, made when missing and left behind) until the result is closed.
 
-    It is shared with other processes that do not ask to hold it `alone`. Raises BlockingIOError where it is
-    asked for `alone` and another process keeps it for so many seconds. Where there are no locks, `advice` is
-    printed.
+    Processes share it unless one holds it `alone`. Raises BlockingIOError where `alone` is requested and
+    another process keeps it for so many seconds. Where there are no locks, `advice` is printed.
     """
     import fcntl
 
@@ -101,8 +100,8 @@ def hold(
 def _insist(file: IO[Any], seconds: float, doing: str = "while it waited") -> None:
     """Lock a file, or raise BlockingIOError where another process keeps it for so long.
 
-    A process that calls `is_held` keeps it for an instant only. Raises Stopped, `doing` that, where a signal
-    asks for it.
+    A process that calls `is_held` keeps it for an instant only. Raises Stopped with the text
+    `doing` after a signal.
     """
     import fcntl
 
@@ -113,7 +112,7 @@ def _insist(file: IO[Any], seconds: float, doing: str = "while it waited") -> No
         except BlockingIOError:
             if time.monotonic() > end:
                 raise
-        heed(doing)
+        stop_if_signalled(doing)
         time.sleep(0.02)
 
 

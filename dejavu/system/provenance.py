@@ -1,4 +1,4 @@
-"""What differs between identical runs: kept beside a result, so that the result is the same bytes."""
+"""Provenance: what differs between identical runs, kept beside a result, whose bytes stay the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_sidecar(path: Path, **more: Any) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """What differs between identical runs: commit, versions, machine, date."""
+    """Return what differs between identical runs: commit, versions, machine, date."""
     return {**code(), "versions": _versions(), "machine": _machine(), "date": _now()}
 
 
@@ -54,13 +54,13 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def _versions() -> dict[str, str | None]:
     from .. import __version__
 
-    found: dict[str, str | None] = {"python": platform.python_version(), "dejavu": __version__}
+    versions: dict[str, str | None] = {"python": platform.python_version(), "dejavu": __version__}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def _machine() -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Signals that ask a training to stop: it finishes its step, saves, and the same command goes on from there.
+"""Signals that stop a training: it finishes its step and saves, and the same command resumes from there.
 
-What takes long beside steps, as measuring does, asks with `heed` whether one has come.
+Long work beside steps, such as a measurement, calls `stop_if_signalled`.
 
 Slurm sends SIGTERM before it ends a job, for its time limit, for `scancel` or for another job that goes
-first, and SIGUSR1 if `--signal=USR1@300` asked for an earlier word. SIGINT is Ctrl-C. A second one of the
-same kind is not waited for.
+first, and SIGUSR1 earlier with `--signal=USR1@300`. SIGINT is Ctrl-C. A second signal of the same kind ends
+the process at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Stopped(Exception):
-    """A training was asked to stop, and what it needs to go on is saved.
+    """A signal has stopped a training, and what it needs to resume is saved.
 
     `where` it was, behind the signal's name: "and saved at step 3 of 8".
     """
@@ -29,12 +29,12 @@ class Stopped(Exception):
         self.number = number
         """of the signal"""
         self.again = True
-        """whether Slurm may be asked for another job: not by one that has come no further"""
+        """whether Slurm may run the job again: not where it has made no progress"""
         super().__init__(f"stopped by {signal.Signals(number).name} {where}: the same command goes on")
 
 
 class Request:
-    """Whether a signal has come: its number, or None."""
+    """The number of the signal that has come; None before that."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -43,18 +43,18 @@ class Request:
 _request: Request | None = None  # of the outermost `listening`
 
 
-def heed(where: str) -> None:
-    """Raise Stopped, which says `where`, if somebody is `listening` and a signal has come."""
+def stop_if_signalled(where: str) -> None:
+    """Raise Stopped with the text `where` if a signal has come within `listening`."""
     if _request is not None and _request.number is not None:
         raise Stopped(_request.number, where)
 
 
 @contextmanager
 def listening(patient: bool = False) -> Iterator[Request]:
-    """Note `SIGNALS` instead of dying of them; afterwards, and for a second one of a kind, all is as before.
+    """Record `SIGNALS` instead of ending; the old handlers are back afterwards and for a second signal.
 
-    Only the main thread can; in another one nothing is noted. Within another `listening` it is that one's
-    request. `patient`: a second signal changes nothing, since Slurm and a launcher may both hand on the same.
+    Only the main thread can; in another one nothing is recorded. A nested `listening` returns the outer one's
+    request. `patient`: a second signal changes nothing, since Slurm and a launcher may both pass on the same.
     """
     global _request
     if _request is not None:
@@ -80,7 +80,7 @@ def listening(patient: bool = False) -> Iterator[Request]:
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Within it `SIGNALS` go to this handler; those of before are back afterwards."""
+    """Send `SIGNALS` to this handler within it; the earlier handlers are back afterwards."""
     earlier: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         for number in SIGNALS:

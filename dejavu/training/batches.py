@@ -1,4 +1,4 @@
-"""What a run learns from: which images, in which order, cut how. A pair sees the same."""
+"""The batches of a run: which images, in which order, and their crops. A pair has the same batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..compute.processes import is_lead, place
+from ..compute.processes import is_main, rank
 from ..compute.random import generator
 from ..errors import DejavuError
 from ..tasks import describe, load
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from: memory-mapped splits and what their labels mean."""
+    """The data of a run: memory-mapped splits and the meaning of their labels."""
 
     tasks: tuple[str, ...]
     train: Split
@@ -47,19 +47,19 @@ class Data:
         return len(self.classes)
 
     def targets(self, split: Split) -> dict[str, Array]:
-        """The array that each task learns from. Raises DejavuError where the dataset lacks one."""
-        found: dict[str, Array] = {}
+        """Return the target array of each task. Raises DejavuError where the dataset lacks one."""
+        arrays: dict[str, Array] = {}
         for task in self.tasks:
             kind = describe(task).array
             array = split.array(kind)
             if array is None:
                 raise DejavuError(f"the task {task} needs {kind}, which the dataset lacks")
-            found[task] = array
-        return found
+            arrays[task] = array
+        return arrays
 
 
 def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("semantic",)) -> Data:
-    """The training and validation splits of a prepared dataset, for one task or several."""
+    """Open the training and validation splits of a prepared dataset, for one or more tasks."""
     from ..datasets.prepared.store import open_split, validation_split
 
     return Data(
@@ -74,7 +74,7 @@ def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("s
 
 
 class Raw(NamedTuple):
-    """A batch off the disk. Images and targets of one size are one tensor, of several sizes a list."""
+    """A batch off the disk. Images and targets are one tensor, or a list where their sizes differ."""
 
     images: Tensor | list[Tensor]  # uint8 (N, H, W, 3), or each (H, W, 3)
     targets: dict[str, Tensor | list[Tensor]]  # of each task (N, H, W), or normals (N, 3, H, W), or without N
@@ -83,12 +83,12 @@ class Raw(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one step learns from, of the recipe's crop, on its device."""
+    """The batch of one step, of the recipe's crop, on its device."""
 
     images: Tensor
     """(N, 3, h, w), normalised"""
     target: Any
-    """of one task (N, ..., h, w); of several a mapping by their names"""
+    """one task: (N, ..., h, w); more: a mapping by their names"""
     second: tuple[Tensor, Any] | None = None
     """XTC: another crop out of these images, and its targets"""
     available: Tensor | None = None
@@ -96,9 +96,9 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of a run: shuffled anew each epoch, the last part batch dropped.
+    """The batches of a run: shuffled anew each epoch; the last, smaller batch is dropped.
 
-    Of several processes that share them, each has its part of every batch.
+    Processes that train together have a share of every batch each.
     """
 
     def __init__(self, run: Run, seed: int, data: Data) -> None:
@@ -108,7 +108,7 @@ class Batches:
         self.available: np.ndarray | None = None
         if self.recipe.labelled != "full":
             self.available = available(len(data.train.images), data.tasks, self.recipe.labelled)
-        self.part = place().part(self.recipe.batch_size // run.gpus)
+        self.share = rank().share(self.recipe.batch_size // run.gpus)
         self.per_epoch = len(data.train.images) // self.recipe.batch_size
         self.total = self.recipe.steps(len(data.train.images))
         if self.per_epoch == 0:
@@ -116,7 +116,7 @@ class Batches:
                 f"experiment '{run.experiment}': batch_size {self.recipe.batch_size} is larger than the "
                 f"{len(data.train.images)} training images of '{run.data.source}' at scale {run.scale}"
             )
-        self._order: tuple[int, np.ndarray, np.ndarray] | None = None  # of the epoch that is under way
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None  # of the current epoch
         self.presence = None
         if self.recipe.class_uniform:
             from ..datasets.prepared.store import class_presence
@@ -125,15 +125,15 @@ class Batches:
 
     @property
     def epochs(self) -> int:
-        """How many epochs there are, the last of which may be cut short by `iterations`."""
+        """Number of epochs, the last of which `iterations` may end early."""
         return -(-self.total // self.per_epoch)
 
     def ends_epoch(self, step: int) -> bool:
-        """Whether this step is the last of its epoch."""
+        """Return whether this step is the last of its epoch."""
         return (step + 1) % self.per_epoch == 0 or step + 1 == self.total
 
     def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """This process' images of one step, and for each the class that it was drawn for, or -1."""
+        """Return this process' images of one step, and for each the class that it was drawn for, or -1."""
         epoch, number = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
             numbers = generator(self.seed, "order", epoch)
@@ -141,30 +141,30 @@ class Batches:
             self._order = epoch, *drawn
         _, order, classes = self._order
         whole = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
-        return order[whole][self.part], classes[whole][self.part]
+        return order[whole][self.share], classes[whole][self.share]
 
     def read(self, step: int) -> Raw:
-        """The images and targets of one step."""
+        """Read the images and targets of one step."""
         chosen, classes = self.indices(step)
         targets = {task: _target(task, _taken(array, chosen)) for task, array in self.targets.items()}
         known = None if self.available is None else self.available[chosen]
         return Raw(_taken(self.split.images, chosen), targets, classes, known)
 
     def from_step(self, start: int, device: torch.device, description: str) -> Iterator[tuple[int, Batch]]:
-        """Augmented batches on `device`; the next one is read while this one is used."""
+        """Yield augmented batches on `device`; the next one is read while this one is used."""
         from ..system.progress import track
 
         with ThreadPoolExecutor(1) as reader:
             following = reader.submit(self.read, start) if start < self.total else None
             steps: Iterable[int] = range(start, self.total)
-            for step in track(steps, self.total, description, start) if is_lead() else steps:
+            for step in track(steps, self.total, description, start) if is_main() else steps:
                 assert following is not None
                 raw = following.result()
                 following = reader.submit(self.read, step + 1) if step + 1 < self.total else None
                 yield step, self.augmented(raw, step, device)
 
     def augmented(self, raw: Raw, step: int, device: torch.device) -> Batch:
-        """A batch, augmented."""
+        """Return a batch, augmented."""
         recipe = self.recipe
         images = _moved(raw.images, device)
         targets = {task: _moved(target, device) for task, target in raw.targets.items()}
@@ -191,7 +191,7 @@ class Batches:
         """Scaled, cropped and mirrored, by the recipe."""
         recipe = self.recipe
         only = self.tasks[0] if len(self.tasks) == 1 else None  # labels alone may be looked at for the crop
-        seen, found = augment(
+        crops, cropped = augment(
             images,
             targets if only is None else targets[only],
             task=self.tasks if only is None else only,
@@ -204,10 +204,10 @@ class Batches:
             ignore_index=self.ignore_index,
             generator=numbers,
         )
-        return seen, found if only is None else {only: found}
+        return crops, cropped if only is None else {only: cropped}
 
     def _plain(self, targets: dict[str, Tensor]) -> Any:
-        """A mapping of several tasks, the tensor of one."""
+        """Return the mapping of tasks, or the tensor of a single one."""
         return targets if len(self.tasks) > 1 else targets[self.tasks[0]]
 
 
@@ -228,5 +228,5 @@ def _target(task: str, stored: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     return [read(one) for one in stored] if isinstance(stored, list) else read(stored)
 
 
-def _moved(part: Tensor | list[Tensor], device: torch.device) -> Any:
-    return [one.to(device) for one in part] if isinstance(part, list) else part.to(device)
+def _moved(values: Tensor | list[Tensor], device: torch.device) -> Any:
+    return [one.to(device) for one in values] if isinstance(values, list) else values.to(device)

@@ -1,8 +1,8 @@
-"""What a training leaves behind, between its first step and its published weights.
+"""The working folder of a training: its checkpoint, and its results before they are published.
 
 The folder is declared to no engine: Snakemake and DVC delete the declared outputs of a job that failed, and
-with them days of work. A checkpoint lives here while the run is under way, and the finished weights and log
-stay here, from where the stage publishes them.
+with them days of work. The checkpoint is here while the run is in progress. The finished weights and log stay
+here, and `dejavu train` copies them to the published files.
 """
 
 from __future__ import annotations
@@ -52,29 +52,28 @@ class RunFolder:
         self.metrics = path / "metrics.json"  # measured at the end of the training, for `dejavu evaluate`
 
     def finished(self) -> bool:
-        """Whether this very run, by this very code, was carried to its end here, and its files are whole."""
-        said = self.read_summary()
-        if (said.get("fingerprint"), said.get("code")) != (self.fingerprint, self.code):
+        """Return whether the same run was finished here by the same code, and its files are whole."""
+        summary = self.read_summary()
+        if (summary.get("fingerprint"), summary.get("code")) != (self.fingerprint, self.code):
             return False
         return all(
             (self.path / name).is_file() and sha256(self.path / name) == checksum
-            for name, checksum in said["files"].items()
+            for name, checksum in summary["files"].items()
         )
 
     def read_summary(self) -> dict[str, Any]:
-        """What a finished run wrote of itself; empty where there is nothing, or nothing of use."""
+        """Return the summary of a finished run; empty where there is none, or none that can be read."""
         try:
-            said = read_json(self.summary)
+            summary = read_json(self.summary)
         except DejavuError:
             return {}
-        return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
+        return summary if isinstance(summary, dict) and isinstance(summary.get("files"), dict) else {}
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The state to go on from, or None to start.
+        """Read the state to resume from; None where there is none.
 
-        A checkpoint of another configuration or other data is not this run's: it is left alone and later
-        overwritten. Raises DejavuError for one that cannot be read, and for one that other code began: what
-        comes of both together could not be told from either.
+        A checkpoint of another configuration or of other data is ignored and later overwritten. Raises
+        DejavuError for one that cannot be read, and for one of other code: the result would be neither's.
         """
         if not self.checkpoint.exists():
             return None
@@ -99,7 +98,7 @@ class RunFolder:
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
-        """Within it errors are the checkpoint's fault, but that of too little memory."""
+        """Turn errors within it into one about the checkpoint, except that of too little memory."""
         try:
             yield
         except Exception as error:  # torch raises many kinds for a truncated or foreign file
@@ -108,7 +107,7 @@ class RunFolder:
             raise self.spoilt(type(error).__name__) from None
 
     def spoilt(self, reason: str) -> DejavuError:
-        """What to raise where the checkpoint cannot be gone on from."""
+        """Return the error to raise where the run cannot resume from the checkpoint."""
         return DejavuError(
             f"{self.checkpoint} is not a checkpoint of this project ({reason}): delete it to train from the "
             "start"
@@ -134,7 +133,7 @@ class RunFolder:
         steps: int,
         pretrained: dict[str, str],
     ) -> None:
-        """Write what the run made; the summary comes last and makes it `finished`."""
+        """Write the results of the run; the summary is written last and makes the run `finished`."""
         self.summary.unlink(missing_ok=True)
         _write_tensors(self.weights, weights)
         files = [self.weights, self.log]
@@ -172,15 +171,15 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:
-    """Where a seed is trained, marked with what it is to do on the data of `report`, and by which code."""
+    """Return the folder of a seed, with the hashes of its request on the data of `report` and of the code."""
     request = request_hash(run.as_dict(), seed, report["splits"], _meaning(run, report))
     return RunFolder(Paths(run.scale).run(run.experiment, seed), request, code_hash(training_roots(run)))
 
 
 def training_roots(run: Run) -> list[str]:
-    """The modules from which everything that a training runs is imported.
+    """Return the modules from which everything that a training runs is imported.
 
-    The network and the tasks are found by their names, and `config` says how a run follows from params.yaml.
+    The network and the tasks are imported by name, and `config` derives a run from params.yaml.
     """
     tasks = [f"{package}.{task}" for package in ("tasks", "metrics") for task in run.tasks]
     return ["training.loop", "training.batches", "config", f"networks.{run.network.module}", *tasks]
@@ -189,7 +188,7 @@ def training_roots(run: Run) -> list[str]:
 def request_hash(
     config: dict[str, Any], seed: int, splits: dict[str, Any], meaning: dict[str, Any] | None = None
 ) -> str:
-    """A hash of everything that a training is to do.
+    """Return a hash of everything that a training depends on, but its code.
 
     Args:
         config: `Run.as_dict()`. The other seeds, where the data came from, and how the network is evaluated
@@ -202,7 +201,7 @@ def request_hash(
 
 
 def _meaning(run: Run, report: dict[str, Any]) -> dict[str, Any]:
-    """What of the data's meaning the training reads, beside the numbers in labels."""
+    """Return what a training reads of the meaning of the data, beside the numbers in labels."""
     read = {}
     if run.train.coarse:
         read["categories"] = report.get("categories")

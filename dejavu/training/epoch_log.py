@@ -55,7 +55,7 @@ def epoch_line(
 
 def report(run: Run, seed: int, line: Line, epochs: int, seconds_left: float) -> None:
     """Print one line an epoch for the log file of a job; on a terminal there is the bar."""
-    if sys.stderr.isatty() or not processes.is_lead():
+    if sys.stderr.isatty() or not processes.is_main():
         return
     measured = ", ".join(
         f"{key} {value:.4g}"

@@ -47,17 +47,17 @@ def train(
     `watch` is called with each line of the log, those from before a resumption included.
 
     Leaves the weights and the log in `folder`. Killed at any moment and called again, it ends with the
-    same bytes as if it had not been (on the same machine, on CPU). Of several processes that train together
-    (compute/processes.py) all call it, and the first alone measures and writes.
+    same bytes as if it had not been (on the same machine, on CPU). All processes that train together
+    (compute/processes.py) call it, and the first alone measures and writes.
 
     Raises DejavuError when the loss is no longer finite or the data are too few for one batch, and Stopped
-    when a signal asked for it (system/signals.py): in a step all is saved, and a validation that is left
-    leaves what was saved last, `checkpoint_seconds` ago at most.
+    after a signal (system/signals.py): in a step the state is saved first, and in a validation the last
+    checkpoint stays, which is `checkpoint_seconds` old at most.
     """
     loop = Loop(run, seed, data, folder, watch)
     loop.restore()
     loop.take_steps(checkpoint_seconds)
-    if processes.is_lead():
+    if processes.is_main():
         loop.finish()
 
 
@@ -85,7 +85,7 @@ class Loop:
             self.optimizer, run.train.schedule, self.total, self.batches.per_epoch
         )
         self.log: list[Line] = []
-        # Of each loss over the steps of the epoch that is under way.
+        # Each loss, summed over the steps of the current epoch.
         self.sums = torch.zeros(len(self.objective.terms), device=self.device, dtype=torch.float64)
         self.start, self.spent = 0, 0.0  # first step, and seconds before it, of a checkpoint
         self.began = self.saved = time.monotonic()
@@ -100,7 +100,7 @@ class Loop:
             self._restore(state)
         if (processes.agree(self.start) or 0) != self.start:
             raise DejavuError(
-                f"{self.folder.checkpoint}: process {processes.place().rank} of this training finds step "
+                f"{self.folder.checkpoint}: process {processes.rank().number} of this training finds step "
                 f"{self.start} there, another one a later step: the file system has not shown it everywhere "
                 "yet, so run this again"
             )
@@ -173,7 +173,7 @@ class Loop:
         due = epoch * recipe.evaluations // epochs > (epoch - 1) * recipe.evaluations // epochs
         scores: dict[str, float] = {}
         stopped: int | None = None
-        if due and processes.is_lead():
+        if due and processes.is_main():
             try:
                 scores = validate(
                     self.objective.network, self.data, recipe.align_corners, self.run.protocol.panoptic
@@ -190,11 +190,11 @@ class Loop:
         due = stop is not None or time.monotonic() - self.saved > checkpoint_seconds
         if not due or done == self.total:
             return
-        if processes.is_lead():
+        if processes.is_main():
             self.save(done)
         self.saved = time.monotonic()
         if stop is not None:
-            processes.from_lead(True)  # the others end when it has saved
+            processes.from_main(True)  # the others end when it has saved
             raise Stopped(stop, f"and saved at step {done} of {self.total}")
 
     def save(self, done: int) -> None:
@@ -213,7 +213,7 @@ class Loop:
 
     @property
     def seconds(self) -> float:
-        """What the training has taken so far, those before a resumption included."""
+        """Seconds of training so far, those before a resumption included."""
         return self.spent + time.monotonic() - self.began
 
     def finish(self) -> None:
@@ -232,7 +232,7 @@ class Loop:
 
 @contextmanager
 def _explained(run: Run) -> Iterator[None]:
-    """Say what torch's complaint about a norm without statistics comes from."""
+    """Explain torch's error about a norm that has one value to normalise."""
     try:
         yield
     except ValueError as error:
@@ -246,7 +246,7 @@ def _explained(run: Run) -> Iterator[None]:
 
 
 def _pretrained(network: nn.Module) -> dict[str, str]:
-    """Checksums of the weights that parts of the network started from."""
+    """Return checksums of the pretrained weights of the network's modules."""
     return {
         name or "network": str(module.pretrained_sha256)
         for name, module in network.named_modules()
@@ -264,9 +264,9 @@ def learn(
     clip: float | None = None,
     wrapped: nn.Module | None = None,
 ) -> Tensor:
-    """One step; returns the losses that `objective.terms` names, (len(terms),), of all processes' images.
+    """Take one step; returns the losses that `objective.terms` names, (len(terms),), over all processes.
 
-    `wrapped`: the objective in what averages gradients over several processes.
+    `wrapped`: the objective in a module that averages gradients over processes.
     """
     with precision(batch.images.device):
         losses = (wrapped or objective)(batch, progress, redact, gumbel)
@@ -281,6 +281,6 @@ def learn(
 
 
 def _seed_of_step(seed: int, step: int) -> int:
-    """The seed of dropout and drop path in a step: another one in each of several processes."""
-    rank = processes.place().rank
+    """Return the seed of dropout and drop path in a step, which differs between processes."""
+    rank = processes.rank().number
     return derive(seed, f"step of process {rank}" if rank else "step", step)

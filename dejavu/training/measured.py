@@ -1,4 +1,4 @@
-"""What a training measured of itself at its end, kept in its working folder for `dejavu evaluate`."""
+"""Metrics that a training measures at its end and keeps in its working folder, for `dejavu evaluate`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .checkpoint import run_folder
 
 
 def measured(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any]:
-    """Metrics of a seed's exported weights, the deployed network's cost, and the seconds that it took."""
+    """Measure a seed's exported weights: metrics, the deployed network's cost, and the seconds it took."""
     began = time.monotonic()
     split = open_split(Paths(run.scale).prepared(run.dataset), report["evaluate"])
     metrics = measure(run, seed, report, split)
@@ -25,37 +25,37 @@ def measured(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dic
 
 
 def keep(params: Params, run: Run, seed: int, report: dict[str, Any]) -> bool:
-    """Measure a seed where its training ended, for `dejavu evaluate` to publish; False if it was before."""
+    """Measure a trained seed and keep the result; return False if it had been measured before."""
     if kept(params, run, seed, report) is not None:
         return False
-    found = measured(params, run, seed, report)
+    result = measured(params, run, seed, report)
     path = run_folder(run, seed, report).metrics
-    write_json(path, found | {"key": _key(params, run, seed, report)})
+    write_json(path, result | {"key": _key(params, run, seed, report)})
     return True
 
 
 def kept(params: Params, run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] | None:
-    """What was measured of these very weights on these data by this code; None if nothing was."""
+    """Return the kept result for the same weights, data and code; None if there is none."""
     try:
-        found = read_json(run_folder(run, seed, report).metrics)
-        return found if found["key"] == _key(params, run, seed, report) else None
+        result = read_json(run_folder(run, seed, report).metrics)
+        return result if result["key"] == _key(params, run, seed, report) else None
     except (DejavuError, OSError, KeyError, TypeError):
         return None
 
 
 def _key(params: Params, run: Run, seed: int, report: dict[str, Any]) -> str:
-    """A hash of all that a measurement depends on."""
-    asked = {key: value for key, value in run.as_dict().items() if key not in ("seeds", "source")}
+    """Return a hash of all that a measurement depends on."""
+    settings = {key: value for key, value in run.as_dict().items() if key not in ("seeds", "source")}
     data = checksums({"split": report["splits"][report["evaluate"]]})
     weights = sha256(Paths(run.scale).weights(run.experiment, seed))
     code = code_hash(["training.measured", *measuring_roots(run)])
-    return json_hash([asked, seed, weights, data, report["classes"], params.cost_input(run.dataset), code])
+    return json_hash([settings, seed, weights, data, report["classes"], params.cost_input(run.dataset), code])
 
 
 def training_of(run: Run, seed: int, report: dict[str, Any]) -> dict[str, Any] | None:
-    """What training wrote down of itself; None if the weights came from elsewhere.
+    """Return the summary of a training; None if the weights came from elsewhere.
 
-    Raises DejavuError when it was asked for something else than the run is now.
+    Raises DejavuError where the weights were trained for another configuration or on other data.
     """
     folder = run_folder(run, seed, report)
     if not folder.summary.exists():

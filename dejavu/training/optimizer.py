@@ -141,7 +141,7 @@ def _factors(module: nn.Module, config: Optimizer) -> dict[nn.Parameter, float]:
 
 
 def _norms_and_embeddings(module: nn.Module) -> set[nn.Parameter]:
-    """Parameters that decay does no good: norms, biases, embeddings, and what timm's networks say."""
+    """Return parameters without weight decay: norms, biases, embeddings and those that timm lists."""
     found: set[nn.Parameter] = set()
     for part in module.modules():
         timms = getattr(part, "no_weight_decay", None)

@@ -1,4 +1,4 @@
-"""What a learning curve is drawn from: the main metric of each task on the validation split."""
+"""The main metric of each task on the validation split, for learning curves."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from torch import nn
 from ..config import Fusion, Protocol
 from ..evaluation.predictor import Predictor
 from ..metrics import collect_main, main_metric
-from ..system.signals import heed
+from ..system.signals import stop_if_signalled
 from .batches import Data
 
 
 def validate(
     network: nn.Module, data: Data, align_corners: bool = False, fusion: Fusion | None = None
 ) -> dict[str, float]:
-    """The main metric of each task, in its unit, by its key; the network's mode is restored.
+    """Return the main metric of each task, in its unit, by its key; the network's mode is restored.
 
-    Of whole images, seen once, whatever the experiment's protocol: it draws a curve and chooses nothing. Only
-    how queries become a panoptic map, `fusion`, is the protocol's.
+    Whole images are shown once, whatever the experiment's protocol: the curve chooses nothing. Only `fusion`,
+    how queries become a panoptic map, is taken from the protocol.
 
-    Raises Stopped when a signal asked for it (system/signals.py).
+    Raises Stopped after a signal (system/signals.py).
     """
     scores = {task: collect_main(task, data.classes, data.ignore_index, data.things) for task in data.tasks}
     truths = data.targets(data.val)
@@ -34,7 +34,7 @@ def validate(
     )
     predictions = predictor.predict(data.val.images, [truth.shape[:2] for truth in first])
     for number, prediction in enumerate(predictions):
-        heed("while it validated")
+        stop_if_signalled("while it validated")
         for task, score in scores.items():
             score.update(truths[task][number], prediction[task] if len(data.tasks) > 1 else prediction)
     network.train()

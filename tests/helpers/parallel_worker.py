@@ -64,7 +64,7 @@ def norm_of_parts(folder: Path) -> None:
     norm = nn.BatchNorm2d(5)
     nn.init.normal_(norm.weight)
     synchronised(norm, torch.device("cpu"))
-    part = processes.place().part(3)
+    part = processes.rank().share(3)
     mine = images[part].requires_grad_()
     seen = norm(mine)
     F.mse_loss(seen, weights[part], reduction="sum").backward()
@@ -76,7 +76,7 @@ def norm_of_parts(folder: Path) -> None:
             "bias": norm.bias.grad,
             **{key: value.clone() for key, value in norm.named_buffers()},
         },
-        folder / f"norm{processes.place().rank}.pt",
+        folder / f"norm{processes.rank().number}.pt",
     )
 
 
@@ -84,13 +84,13 @@ def main(folder: Path) -> None:
     with processes.joined(WORLD):
         norm_of_parts(folder)
         # A list of numbers, of which each process has its own.
-        rank = processes.place().rank
+        rank = processes.rank().number
         told = {
             "across": float(processes.across(torch.tensor(3.0 if rank else 5.0))),
             "mean": processes.mean(torch.tensor([1.0 + rank, 4.0])).tolist(),
             "agree": processes.agree(15 if rank else None),
             "nothing": processes.agree(None),
-            "lead": processes.from_lead(rank == 0),
+            "lead": processes.from_main(rank == 0),
         }
         (folder / f"told{rank}.json").write_text(json.dumps(told))
         (folder / "two").mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def arguments_for(truth: Path, predictions: Path, classes: int) -> str:
-    """What is typed to score files that `dejavu predict` wrote."""
+    """Return the command that scores files of `dejavu predict`."""
     return pngs.folder_arguments(truth, predictions)
 
 

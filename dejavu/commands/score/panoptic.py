@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def arguments_for(truth: Path, predictions: Path, classes: int) -> str:
-    """What is typed to score files that `dejavu predict` wrote."""
+    """Return the command that scores files of `dejavu predict`."""
     lists = (quote(f"{folder}.json") for folder in (truth, predictions))
     folders = (quote(str(folder)) for folder in (truth, predictions))
     return "--gt {} --pred {} --gt-dir {} --pred-dir {}".format(*lists, *folders)
@@ -64,7 +64,7 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
 
 
 def names(categories: Sequence[Category]) -> list[str]:
-    """What classes are called: a category's name, and its id where two have the same."""
+    """Return the classes' names: a category's name, with its id where two have the same."""
     given = [category.name for category in categories]
     return [c.name if given.count(c.name) == 1 else f"{c.name} ({c.id})" for c in categories]
 

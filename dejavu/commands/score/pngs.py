@@ -67,12 +67,12 @@ def pairs(truth: Path, predictions: Path) -> list[Path]:
 
     Raises DejavuError that names what is missing or has no counterpart.
     """
-    expected, found = _pngs(truth, "--gt"), _pngs(predictions, "--pred")
-    if missing := sorted(expected - found):
+    expected, predicted = _pngs(truth, "--gt"), _pngs(predictions, "--pred")
+    if missing := sorted(expected - predicted):
         raise DejavuError(
             f"{predictions / missing[0]} is missing{_others(missing)}: {truth / missing[0]} exists"
         )
-    if extra := sorted(found - expected):
+    if extra := sorted(predicted - expected):
         raise DejavuError(
             f"{predictions / extra[0]} has no ground truth{_others(extra)}: {truth / extra[0]} is missing"
         )

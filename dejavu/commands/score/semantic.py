@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def arguments_for(truth: Path, predictions: Path, classes: int) -> str:
-    """What is typed to score files that `dejavu predict` wrote."""
+    """Return the command that scores files of `dejavu predict`."""
     return f"{pngs.folder_arguments(truth, predictions)} --classes {classes} --ignore 255"
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...compute.processes import place
+from ...compute.processes import rank
 from ...compute.random import rows
 from ...errors import DejavuError
 
@@ -78,9 +78,9 @@ def uniform(n: int, count: int, generator: torch.Generator | None) -> Tensor:
 def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
     """Draw (n, count) bool on the generator's device: exactly `chosen` in each row, all as likely."""
     if count > MANY:
-        here = place()  # each process draws the whole batch's, as in `rows`
-        drawn = [_choose_many(count, chosen, generator) for _ in range(n * here.world)]
-        return torch.cat(drawn[here.part(n)])
+        here = rank()  # each process draws the whole batch's, as in `rows`
+        drawn = [_choose_many(count, chosen, generator) for _ in range(n * here.world_size)]
+        return torch.cat(drawn[here.share(n)])
     scores = uniform(n, count, generator)
     indices = scores.topk(chosen, sorted=False).indices  # exact, ties or not
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, indices, True)

@@ -63,17 +63,17 @@ def augment(
         windows = _vary(windows, target, crop, ignore_index, cat_max_ratio, generator)
     targets = {task: target} if isinstance(task, str) else {name: target[name] for name in task}
     if isinstance(images, Tensor) and bool((windows.scale >= THIN).all()):
-        sampled, seen = _resample(images, targets, windows, crop, ignore_index)
+        crops, cropped = _resample(images, targets, windows, crop, ignore_index)
     else:
-        parts = [
+        pairs = [
             _resample(
                 _thinned(image, windows[number]), _one(targets, number), windows[number], crop, ignore_index
             )
             for number, image in enumerate(images)
         ]
-        sampled = torch.cat([image for image, _ in parts])
-        seen = {name: torch.cat([truths[name] for _, truths in parts]) for name in targets}
-    return sampled, seen[task] if isinstance(task, str) else seen
+        crops = torch.cat([image for image, _ in pairs])
+        cropped = {name: torch.cat([truths[name] for _, truths in pairs]) for name in targets}
+    return crops, cropped[task] if isinstance(task, str) else cropped
 
 
 def _thinned(image: Tensor, window: Windows) -> Tensor:
@@ -97,7 +97,7 @@ def _resample(
     crop: tuple[int, int],
     ignore_index: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Images (N, 3, H, W) and their targets of one size, seen through their windows."""
+    """Images (N, 3, H, W) and their targets of one size, resampled in their windows."""
     crops = _crops(windows, crop, images.device)
     sampled = F.grid_sample(images, crops.grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return sampled, {task: load(task).crop(target, crops, ignore_index) for task, target in targets.items()}

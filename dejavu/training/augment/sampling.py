@@ -1,4 +1,4 @@
-"""In which order an epoch sees its images."""
+"""The order of images in an epoch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Several tasks in one network: weights of their losses, consistency, part of the labels."""
+"""More than one task in a network: weights of their losses, consistency, partial labels."""

@@ -1,4 +1,4 @@
-"""Training with part of the labels (MTPSL, Li, Liu and Bilen, CVPR 2022): which images keep which."""
+"""Training with a share of the labels (MTPSL, Li, Liu and Bilen, CVPR 2022): which images keep which."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def hide(targets: Mapping[str, Tensor], available: Tensor, ignore_index: int = 2
     >>> hide({"depth": torch.ones(2, 1, 2)}, torch.tensor([[True], [False]]))["depth"].tolist()
     [[[1.0, 1.0]], [[0.0, 0.0]]]
     """
-    found = {}
-    for place, (task, target) in enumerate(targets.items()):
+    hidden = {}
+    for number, (task, target) in enumerate(targets.items()):
         expected = (len(target), len(targets))
         if tuple(available.shape) != expected or available.dtype != torch.bool:
             raise DejavuError(
                 f"available must be {expected} booleans of images and tasks, not {tuple(available.shape)} of "
                 f"{available.dtype}"
             )
-        kept = available[:, place].to(target.device).view(-1, *[1] * (target.ndim - 1))
-        found[task] = target.where(kept, load(task).unknown_value(ignore_index))
-    return found
+        kept = available[:, number].to(target.device).view(-1, *[1] * (target.ndim - 1))
+        hidden[task] = target.where(kept, load(task).unknown_value(ignore_index))
+    return hidden
 
 
 def _one(bits: np.random.PCG64, count: int, tasks: int) -> np.ndarray:

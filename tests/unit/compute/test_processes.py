@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from dejavu import config
 from dejavu.compute import processes, random
-from dejavu.compute.rank import member
+from dejavu.compute.rank import launched
 from dejavu.config import loading
 from dejavu.engines import launch
 from dejavu.errors import DejavuError
@@ -141,7 +141,7 @@ def test_each_process_has_its_part_of_the_redactions(name: str, monkeypatch: pyt
     redaction, images = build(name), torch.randn(4, 3, 160, 192)  # enough pixels to be drawn one by one
     whole = redaction(images, random.generator(0, "redact")).mask
     for rank in range(WORLD):
-        here = processes.Place(rank, WORLD)
+        here = processes.Rank(rank, WORLD)
         for module in (random, base):
             monkeypatch.setattr(module, "place", lambda here=here: here)
         mine = redaction(images[here.part(2)], random.generator(0, "redact")).mask
@@ -165,7 +165,7 @@ def test_who_a_process_is(
         monkeypatch.delenv(key, raising=False)
     for key, value in ({"SLURM_JOB_ID": "70"} | variables).items():
         monkeypatch.setenv(key, value)
-    found = member()
+    found = launched()
     assert (found and found[:3]) == expected
     assert launch.wants_launch(8) == (expected is None) and not launch.wants_launch(1)
 

@@ -184,8 +184,8 @@ def test_who_listens_within_another_hears_the_same() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         assert inner is outer and outer.number == signal.SIGTERM
         with pytest.raises(signals.Stopped, match="stopped by SIGTERM here: the same command goes on"):
-            signals.heed("here")
-    signals.heed("nobody listens")
+            signals.stop_if_signalled("here")
+    signals.stop_if_signalled("nobody listens")
 
 
 def test_a_stopped_command_says_so(demo_clone: Path, monkeypatch, capsys) -> None:

@@ -1,12 +1,12 @@
-"""Balancing: how the losses of several tasks become one gradient.
+"""Balancing: how the losses of tasks become one gradient.
 
     balancer = balancing.build("dwa", ["semantic", "depth"], network)
     balancer.backward({"semantic": loss, "depth": loss}, added)  # for (loss + loss + added).backward()
     balancer.end_epoch({"semantic": mean, "depth": mean})
     balancer.weights  # {"semantic": 1.1, "depth": 0.9}
 
-A balancer does not run the network: one forward pass made the losses, so BatchNorm sees each batch once. What
-DejaVu or XTC adds is weighted already; its gradient is added as it is, whatever the balancer.
+A balancer does not run the network: the losses come from one forward pass, in which BatchNorm normalises the
+batch once. The losses of DejaVu and XTC are weighted already, and no balancer changes their gradient.
 
 All that a balancer remembers lies in its buffers, so that `state_dict` and `load_state_dict` carry a run on
 to the same bits.

@@ -1,4 +1,4 @@
-"""What every balancer does: mappings by task, the weights that were used, a sum with weights."""
+"""The base of all balancers: mappings by task, the weights that were used, a weighted sum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 class Balancer(nn.Module, ABC):
-    """Turns the losses of several tasks into the gradients of one step.
+    """Turns the losses of the tasks into the gradients of one step.
 
     Args:
         tasks: their names, in the order in which losses are added up.
@@ -66,7 +66,7 @@ class Balancer(nn.Module, ABC):
 
 
 class WeightedSum(Balancer):
-    """One backward pass through a weighted sum of the losses; a subclass says with which weights."""
+    """One backward pass through a weighted sum of the losses; a subclass computes the weights."""
 
     @abstractmethod
     def weigh(self, losses: Sequence[Tensor]) -> Tensor:

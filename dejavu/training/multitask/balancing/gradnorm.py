@@ -18,16 +18,16 @@ SMALLEST = 1e-3
 
 
 class GradNorm(WeightedSum):
-    """Learns weights with which each task's gradient has the length that its progress asks for.
+    """Learns weights with which each task's gradient has the length that matches its progress.
 
     The length that is looked at is that of the weighted loss's gradient at the weights (not biases and norms)
     of `network.last_shared`, the last module that all tasks share. The length aimed at is the mean over the
     tasks times r ** alpha, where r is what is left of the task's first loss, over the mean of that over the
     tasks: slow tasks get longer gradients. The sum of the distances is lowered by one step of Adam, of which
-    the next batch sees the weights, scaled to sum to the number of tasks.
+    the next batch uses the weights, scaled to sum to the number of tasks.
 
     The first loss is that of the first batch, as the paper has it; log(C) of C classes is its alternative
-    for networks that start in an unlucky place. A task that has no labels in the first batch has its first
+    for networks with an unlucky start. A task that has no labels in the first batch has its first
     loss later.
 
     Args:

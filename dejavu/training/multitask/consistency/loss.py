@@ -20,7 +20,7 @@ class Comparison(NamedTuple):
     """The prediction of one task and the ground truth of another, of one image."""
 
     image: int
-    pair: int  # its place in the network's `pairs`
+    pair: int  # its index in the network's `pairs`
     source: str
     target: str
 
@@ -81,13 +81,13 @@ class CrossTaskConsistency(nn.Module):
         Raises:
             DejavuError: a task that is missing; shapes that do not fit.
         """
-        found = self._check(predictions, targets, features, available)
+        checked = self._check(predictions, targets, features, available)
         comparisons = self._comparisons(len(features), available)
         if not comparisons:
             return features.new_zeros(())
-        said, known = self._entered(comparisons, found, targets, generator)
+        predicted, known = self._entered(comparisons, checked, targets, generator)
         entered = torch.stack(
-            [said[one.source][one.image] for one in comparisons]
+            [predicted[one.source][one.image] for one in comparisons]
             + [known[one.target][one.image] for one in comparisons]
         )  # (2P, 64, H, W)
         pairs = torch.tensor([one.pair for one in comparisons], device=features.device)
@@ -107,29 +107,29 @@ class CrossTaskConsistency(nn.Module):
         targets: Mapping[str, Tensor],
         generator: torch.Generator | None,
     ) -> tuple[dict[str, tuple[Tensor, ...]], dict[str, tuple[Tensor, ...]]]:
-        """Of predictions and targets: what each task's input layer makes of each image, (64, H, W)."""
-        said, known = {}, {}
+        """Return each task's input layer's output (64, H, W) for each image: of predictions, of targets."""
+        predicted, known = {}, {}
         for task in self.network.tasks:
             target = targets[task]
             if any(one.source == task for one in comparisons):
                 maps = load(task).consistency_prediction(_enlarged(predictions[task], target), generator)
-                said[task] = self.network.enter(maps, task).unbind()
+                predicted[task] = self.network.enter(maps, task).unbind()
             if any(one.target == task for one in comparisons):
                 maps = load(task).consistency_target(target, self.network.channels[task])
                 known[task] = self.network.enter(maps, task).unbind()
-        return said, known
+        return predicted, known
 
     def _comparisons(self, images: int, available: Tensor | None) -> list[Comparison]:
-        """What is compared in a batch of so many images."""
+        """List the comparisons in a batch of so many images."""
         tasks = self.network.tasks
         rows = [[True] * len(tasks)] * images if available is None else available.tolist()
-        found = []
+        comparisons = []
         for image, row in enumerate(rows):
             labelled = dict(zip(tasks, row, strict=True))
             for pair, (source, target) in enumerate(self.network.pairs):
                 if labelled[target] and (available is None or not labelled[source]):
-                    found.append(Comparison(image, pair, source, target))
-        return found
+                    comparisons.append(Comparison(image, pair, source, target))
+        return comparisons
 
     def _check(
         self,
@@ -138,20 +138,20 @@ class CrossTaskConsistency(nn.Module):
         features: Tensor,
         available: Tensor | None,
     ) -> dict[str, Tensor]:
-        """The prediction of each task, once all shapes are found to fit."""
+        """Return the prediction of each task after a check of all shapes."""
         network = self.network
         if features.ndim != 4 or features.shape[1] != network.features:
             raise DejavuError(
                 f"consistency needs features (N, {network.features}, h, w), not {tuple(features.shape)}"
             )
-        found: dict[str, Tensor] = {}
+        checked: dict[str, Tensor] = {}
         size = None
         for task, value in read_all(network.tasks, predictions).items():
             assert isinstance(value, Tensor)
             check(task, value, network.channels[task])
             if task not in targets:
                 raise DejavuError(f"consistency needs the target of {task}, {nearest(task, targets)}")
-            found[task], target = value, targets[task]
+            checked[task], target = value, targets[task]
             size = size or (target.shape[-2], target.shape[-1])
             wanted = describe(task).target_shape(len(features), size)
             if len(value) != len(features) or tuple(target.shape) != wanted:
@@ -165,7 +165,7 @@ class CrossTaskConsistency(nn.Module):
                 f"consistency: available must be {expected} booleans of images and tasks, not "
                 f"{tuple(available.shape)} of {available.dtype}"
             )
-        return found
+        return checked
 
 
 def _apart(maps: Tensor, others: Tensor) -> Tensor:

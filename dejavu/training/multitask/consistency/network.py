@@ -74,8 +74,8 @@ class ConsistencyNetwork(nn.Module):
         if pair not in self.pairs:
             named = ["-".join(known) for known in self.pairs]
             raise DejavuError(f"unknown pair of tasks '{'-'.join(pair)}', {nearest('-'.join(pair), named)}")
-        place = torch.full((len(maps),), self.pairs.index(pair), device=maps.device)
-        return self.shared(self.enter(maps, task), place)
+        number = torch.full((len(maps),), self.pairs.index(pair), device=maps.device)
+        return self.shared(self.enter(maps, task), number)
 
     def enter(self, maps: Tensor, task: str) -> Tensor:
         """A task's own input layer: (B, C, H, W) -> (B, 64, H', W'), the sides rounded up to multiples of 32.

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from safetensors.torch import load_file
 
 from dejavu import config
 from dejavu.config import loading
+from dejavu.datasets.prepared.store import Split
 from dejavu.errors import DejavuError
 from dejavu.models.build import build_network
 from dejavu.models.load import load_network
@@ -61,7 +61,7 @@ def make_data(
     panoptic[0, -4:] |= 255  # a crowd
     arrays = {"images": images, "labels": labels, "panoptic": panoptic, "depth": depth, "normals": normals}
     train, val = (
-        SimpleNamespace(names=[str(i) for i in range(n)], **{key: value[:n] for key, value in arrays.items()})
+        Split(names=[str(i) for i in range(n)], **{key: value[:n] for key, value in arrays.items()})
         for n in (count, 2)
     )
     things = [False, True, False, True]

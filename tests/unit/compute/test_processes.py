@@ -143,7 +143,7 @@ def test_each_process_has_its_part_of_the_redactions(name: str, monkeypatch: pyt
     for rank in range(WORLD):
         here = processes.Rank(rank, WORLD)
         for module in (random, base):
-            monkeypatch.setattr(module, "place", lambda here=here: here)
+            monkeypatch.setattr(module, "rank", lambda here=here: here)
         mine = redaction(images[here.part(2)], random.generator(0, "redact")).mask
         expected = whole if len(whole) == 1 else whole[here.part(2)]
         assert torch.equal(mine, expected)

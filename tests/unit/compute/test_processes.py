@@ -144,8 +144,8 @@ def test_each_process_has_its_part_of_the_redactions(name: str, monkeypatch: pyt
         here = processes.Rank(rank, WORLD)
         for module in (random, base):
             monkeypatch.setattr(module, "rank", lambda here=here: here)
-        mine = redaction(images[here.part(2)], random.generator(0, "redact")).mask
-        expected = whole if len(whole) == 1 else whole[here.part(2)]
+        mine = redaction(images[here.share(2)], random.generator(0, "redact")).mask
+        expected = whole if len(whole) == 1 else whole[here.share(2)]
         assert torch.equal(mine, expected)
 
 

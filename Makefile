@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## set up .venv from requirements.lock; the other targets do so by themselves
 
@@ -71,7 +71,7 @@ lock: $(READY)  ## write the versions in .venv to requirements.lock, and their l
 
 clean:  ## remove what the small scales made, and caches; real data, open and paper stay
 	rm -rf $(foreach folder,data checkpoints runs logs results,$(folder)/smoke $(folder)/demo)
-	rm -rf dvc_plots .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	rm -rf dvc_plots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
 	find dejavu tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2> /dev/null || true
 
 # Two files: one says that this Makefile made .venv, and is written first; the other says that .venv is complete,

@@ -183,7 +183,7 @@ def timed(step: Callable[[], None], device: torch.device) -> float:
 
 
 class OurLoop:
-    """What training.py does, step by step."""
+    """What training/loop.py does, step by step."""
 
     def __init__(self, objective: Objective, run: Run, data: Data, device: torch.device) -> None:
         self.objective = objective.to(memory_format=torch.channels_last)

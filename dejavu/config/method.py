@@ -44,7 +44,7 @@ class Redaction(Named):
 
 
 class Balance(Named):
-    """How the losses of several tasks are weighed: a file of dejavu/balancing and its options."""
+    """How the losses of tasks are weighed: a name of dejavu/training/multitask/balancing, and its options."""
 
 
 class Consistency(Section):

@@ -124,7 +124,7 @@ def _whole(field: FieldInfo) -> Any:
 
 
 class WithOptions(Section):
-    """A part whose further keys are the options of what it names; `options.check` knows which there are."""
+    """A part whose further keys are the options of what it names; `registry.check` knows which there are."""
 
     @classmethod
     def _open(cls) -> bool:

@@ -2,7 +2,7 @@
 
 Cheng et al., NeurIPS 2021. facebookresearch/MaskFormer, configs/coco-panoptic/swin: Swin-T and Swin-L, 100
 queries. The backbone is the Swin that Mask2Former has here; transformers' own MaskFormer has another one, of
-the same function (tests/test_networks_panoptic.py compares both).
+the same function (tests/unit/networks/test_panoptic.py compares both).
 """
 
 from __future__ import annotations

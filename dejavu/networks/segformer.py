@@ -1,7 +1,7 @@
 """SegFormer MiT-B5, transformers' own: 84.6 M parameters, 240.0 GMACs at 512x1024 with 19 classes.
 
 Xie et al., NeurIPS 2021. The paper's 362 GMACs are a quarter of what it costs at 1024x2048, where attention
-costs more than four times as much (../shared/paper/recipes.md).
+costs more than four times as much.
 """
 
 from __future__ import annotations

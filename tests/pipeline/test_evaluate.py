@@ -449,7 +449,7 @@ def test_the_commit_and_whether_the_code_differs(
         pytest.skip("git is not installed")
     package = tmp_path / "repository" / "dejavu"
     package.mkdir(parents=True)
-    for name in ("__init__.py", "sidecar.py"):
+    for name in ("__init__.py", "module.py"):
         (package / name).write_text("")
 
     def git(*arguments: str) -> str:
@@ -472,5 +472,5 @@ def test_the_commit_and_whether_the_code_differs(
     assert found() == {"commit": git("rev-parse", "HEAD"), "dirty": False}
     (package.parent / "result.csv").write_text("1")  # beside the code: what the pipeline itself writes
     assert found()["dirty"] is False
-    (package / "sidecar.py").write_text("x = 1")
+    (package / "module.py").write_text("x = 1")
     assert found()["dirty"] is True

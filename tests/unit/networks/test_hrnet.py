@@ -35,8 +35,8 @@ def on_meta(module: str, **options) -> nn.Module:
 
 # At 512x1024 with 19 classes. W48: 65.8 M and, at 1024x2048 and divided by 2^30, 696.2 "GFLOPs" in the
 # README of HRNet/HRNet-Semantic-Segmentation; with OCR 70.3 M on Hugging Face's page of
-# qualcomm/HRNET_W48_OCR. HS3: as HRNet; HS3-Fuse: the cost in DejaVu's table. Others, and HMS, which is
-# counted from its published code: ../shared/paper/recipes.md.
+# qualcomm/HRNET_W48_OCR. HS3: as HRNet; HS3-Fuse: the cost in DejaVu's table. HMS is counted from its
+# published code.
 @pytest.mark.parametrize(
     ("module", "options", "params_m", "gmacs"),
     [

@@ -247,7 +247,7 @@ def test_several_tasks_load_strictly_and_cost_the_same_without_computing(module:
 
 @for_several_tasks
 def test_a_channels_last_step_is_deterministic_and_stays_channels_last(module: str) -> None:
-    """As training.py runs it: the same gradients twice, with torch's deterministic mode as an error."""
+    """As training/loop.py runs it: the same gradients twice, with torch's deterministic mode as an error."""
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("error")
     images = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)

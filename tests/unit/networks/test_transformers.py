@@ -42,7 +42,7 @@ def blocks() -> torch.Tensor:
 def test_segformer_has_the_published_size() -> None:
     cost = measure(lambda: networks.build("segformer", 19), (512, 1024))
     assert cost.params_m == pytest.approx(84.6, abs=0.1)
-    assert cost.gmacs == pytest.approx(240.0, abs=0.1)  # ../shared/paper/recipes.md
+    assert cost.gmacs == pytest.approx(240.0, abs=0.1)
 
 
 def test_mask2former_has_the_published_size() -> None:

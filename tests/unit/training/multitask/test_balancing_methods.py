@@ -195,7 +195,7 @@ def test_gradnorm_never_makes_a_weight_negative() -> None:
 # MGDA: the shortest point in the convex hull of the gradients
 
 
-TOLERANCE = 2e-3  # of the length of the shortest mean; see dejavu/balancing/mgda.py
+TOLERANCE = 2e-3  # of the length of the shortest mean; see training/multitask/balancing/mgda.py
 
 
 def cloud(count: int, seed: int, size: int = 8) -> Tensor:

@@ -114,7 +114,10 @@ BY_NAME = {
 }
 
 # The command line, and what reads and checks params.yaml: its result is in the hash of the configuration.
-BEFORE_A_RUN = ("__main__", "commands", "engines", "config.loading", "config.yaml", "config.cross_checks")
+BEFORE_A_RUN = (
+    *("__main__", "commands", "engines"),
+    *("config.loading", "config.file", "config.yaml", "config.cross_checks"),
+)
 
 PROGRAM = """
 import json, sys

@@ -1,9 +1,9 @@
 """A job's start: torch without its compiler.
 
-timm, torchvision and torch's optimisers touch the compiler in passing, to mark functions as not to be
-compiled or to ask whether they could be. Its import is 40 % of a job's start (benchmarks/start.md), and
-jobs of this project compile nothing. So a stand-in answers, and steps aside for the real one as soon as
-anybody asks it for more. Only the command line does this: `import dejavu` leaves the user's process alone.
+timm, torchvision and torch's optimizers touch the compiler in passing, to mark functions as not to be
+compiled or to ask whether they could be. Its import is a third of a job's start (benchmarks/start.md), and
+jobs of this project compile nothing. So a stand-in answers, and gives way to the real one as soon as
+anything else of it is used. Only the command line does this: `import dejavu` leaves the user's process alone.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def leave_compiler_out() -> None:
 
 
 def _real(stand_in: ModuleType) -> Any:
-    """What is asked for something that the stand-in has not: the real module's."""
+    """The module's `__getattr__`: what the stand-in lacks is the real module's."""
 
     def attribute(name: str) -> Any:
-        if name.startswith("__"):  # asked by the import machinery, of every module
+        if name.startswith("__"):  # the import machinery reads them of every module
             raise AttributeError(name)
         for hidden in NAMES:
             module = sys.modules.get(hidden)

@@ -1,6 +1,6 @@
 """BatchNorm whose statistics are those of the whole batch (SyncBN): torch's on a GPU, ours on a processor.
 
-torch's SyncBatchNorm has kernels for GPUs alone. This one is its law in plain operations, so that a training
+torch's SyncBatchNorm has kernels for GPUs alone. This one is the same in plain operations, so that a training
 by several processes can be compared with one process wherever there is a processor.
 """
 
@@ -17,7 +17,7 @@ from ..errors import DejavuError
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
     """The module with every BatchNorm in it exchanged; parameters, buffers and their names stay.
 
-    Raises DejavuError for a kind of BatchNorm that is not known here.
+    Raises DejavuError for a kind of BatchNorm that cannot be exchanged.
     """
     if device.type == "cuda":
         from timm.layers import convert_sync_batchnorm  # which keeps timm's BatchNorms with an activation
@@ -44,13 +44,13 @@ class SyncNorm(nn.BatchNorm2d):
         center = _mean(values.mean((0, 2, 3)))  # (C,)
         centred = values - center[:, None, None]
         variance = _mean(centred.square().mean((0, 2, 3)))
-        self._remember(center.detach(), variance.detach(), input.numel() // input.shape[1])
+        self._update_running(center.detach(), variance.detach(), input.numel() // input.shape[1])
         scaled = centred * (variance + self.eps).rsqrt()[:, None, None]
         if self.affine:
             scaled = scaled * self.weight[:, None, None] + self.bias[:, None, None]
         return scaled.to(input.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Running statistics, as torch has them: the variance without bias."""
         if not self.track_running_stats or self.running_mean is None or self.running_var is None:
             return
@@ -64,8 +64,8 @@ class SyncNorm(nn.BatchNorm2d):
 
 def _mean(values: Tensor) -> Tensor:
     """The mean over all processes, whose gradient is the mean over all, too."""
-    found: Tensor = _Sum.apply(values)
-    return found / distributed.get_world_size()
+    total: Tensor = _Sum.apply(values)
+    return total / distributed.get_world_size()
 
 
 class _Sum(torch.autograd.Function):
@@ -73,12 +73,12 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
-        found = values.clone()
-        distributed.all_reduce(found)
-        return found
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        found = gradient.clone()
-        distributed.all_reduce(found)
-        return found
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total

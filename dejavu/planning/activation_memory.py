@@ -15,34 +15,34 @@ from torch.overrides import TorchFunctionMode
 NORMS = ("batch_norm", "group_norm", "layer_norm", "instance_norm")
 
 
-class Saved:
-    """Counts the storages that autograd keeps for the backward pass, but those of `own` tensors."""
+class ActivationCounter:
+    """Counts the storages that autograd keeps for the backward pass, except those of `own` tensors."""
 
     def __init__(self, own: Sequence[Tensor]) -> None:
-        self._own = {_place(tensor) for tensor in own}
-        self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
+        self._own = {_storage_id(tensor) for tensor in own}
+        self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other gets its address
 
-    def beside(self, own: Sequence[Tensor]) -> Saved:
-        """A counter that begins with what this one has counted."""
-        found = Saved(own)
-        found._kept |= self._kept
-        return found
+    def continued(self, own: Sequence[Tensor]) -> ActivationCounter:
+        """A further counter that begins with the storages of this one."""
+        counter = ActivationCounter(own)
+        counter._kept |= self._kept
+        return counter
 
     @property
     def bytes(self) -> int:
-        """Of all storages that were kept."""
+        """Bytes of all storages that were kept."""
         return sum(storage.nbytes() for storage in self._kept.values())
 
     def add(self, tensor: Tensor) -> Tensor:
         """Count a tensor's storage, unless it is known."""
-        place = _place(tensor)
-        if place not in self._own:
-            self._kept[place] = tensor.untyped_storage()
+        key = _storage_id(tensor)
+        if key not in self._own:
+            self._kept[key] = tensor.untyped_storage()
         return tensor
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what is saved within: attention as one fused kernel, norms in a moment."""
+        """Count what is saved in this context: attention as one fused kernel, norms without computation."""
         with ExitStack() as stack:
             stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self.add, lambda tensor: tensor))
             stack.enter_context(
@@ -67,7 +67,7 @@ class Saved:
 
 
 class Uninitialised(TorchFunctionMode):
-    """Leaves out what fills tensors of the meta device, which have no values."""
+    """Skips functions that fill tensors of the meta device, which have no values."""
 
     FILLING = frozenset(("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "trunc_normal_"))
 
@@ -100,13 +100,13 @@ class _Norm(torch.autograd.Function):
 
 
 def _norm(real: Any) -> Any:
-    """In the place of a function of torch.nn.functional: parameters are known by their names or places."""
+    """Replacement of a function of torch.nn.functional, whose parameters may be positional or named."""
 
     def norm(images: Tensor, *arguments: Any, **options: Any) -> Tensor:
         if not images.is_meta:
             return real(images, *arguments, **options)
         given = [*arguments, *options.values()]
-        learning = [part for part in given if isinstance(part, Tensor) and part.requires_grad]
+        learning = [value for value in given if isinstance(value, Tensor) and value.requires_grad]
         return _Norm.apply(images, *learning)
 
     return norm
@@ -123,8 +123,8 @@ def _autocast(real: Any) -> Any:
 
 def tensors_of(module: nn.Module) -> list[Tensor]:
     """A module's parameters and buffers, each storage once."""
-    found = {_place(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return list(found.values())
+    tensors = {_storage_id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return list(tensors.values())
 
 
 def size_of(tensor: Tensor) -> int:
@@ -132,6 +132,6 @@ def size_of(tensor: Tensor) -> int:
     return tensor.untyped_storage().nbytes()
 
 
-def _place(tensor: Tensor) -> int:
-    """What tells two storages apart where neither has an address."""
+def _storage_id(tensor: Tensor) -> int:
+    """A number that differs between storages; on the meta device none has an address."""
     return tensor.untyped_storage()._cdata

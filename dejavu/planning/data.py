@@ -1,4 +1,4 @@
-"""How many images a dataset has, and what it takes on disk when it is prepared."""
+"""The number of images of a dataset, and its size on disk when it is prepared."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .step_cost import Meaning
 if TYPE_CHECKING:
     from ..config import Part
 
-LIKELY = (3000, 4000)  # shape of photographs, where they are not there to be looked at
+LIKELY = (3000, 4000)  # height and width of photographs that are not there yet
 
 
 def meaning_of(params: Params, dataset: str, scale: str) -> Meaning:
-    """What the labels of that which plays a dataset's part mean."""
+    """The meaning of the labels of the data that stand for a dataset at a scale."""
     source = params.part(dataset, scale).source
     classes = reader(dataset, source, params.datasets.get(source)).classes_of(source)
     return Meaning(list(classes.names), categories=classes.categories and list(classes.categories))
 
 
 def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
-    """How many images each split has: of the prepared data if they are there, else as is known of them.
+    """The number of images of each split: of the prepared data if they are there, else as published.
 
-    Empty where nobody can know: of a folder that is not prepared.
+    Empty where neither is known: of a folder that is not prepared.
     """
     part = params.part(dataset, scale)
     report = _report(dataset, scale, part)
@@ -64,7 +64,7 @@ def disk(params: Params, dataset: str, scale: str) -> int | None:
 
 
 def _pixels(part: Part) -> int:
-    """Of one image."""
+    """Pixels of one image."""
     height, width = fitted(LIKELY, part.size)
     return height * width
 

@@ -1,4 +1,4 @@
-"""The rows of params.yaml at a scale: what each will take, and how long on which device."""
+"""Plans of the rows of params.yaml at a scale: operations, memory, disk and hours of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .speed import Speed
 if TYPE_CHECKING:
     from .step_cost import Meaning, Step, Work
 
-# What of a recipe a step depends on, beside the network.
+# Keys of a recipe that the cost of a step depends on.
 PER_STEP = (
     *("batch_size", "crop", "class_weights", "align_corners", "ohem", "rmi", "auxiliary", "coarse"),
     "labelled",
@@ -30,8 +30,8 @@ PER_STEP = (
 
 
 @dataclass(frozen=True)
-class Basis:
-    """Where a row's hours come from: the seconds of a step, and how they are known."""
+class StepTime:
+    """Seconds of a step, and where they come from."""
 
     seconds: float
     kind: str
@@ -48,7 +48,7 @@ class RowPlan:
     run: Run
     work: Work
     steps: int | None
-    basis: Basis | None
+    basis: StepTime | None
 
     @property
     def seeds(self) -> int:
@@ -56,33 +56,33 @@ class RowPlan:
 
     @property
     def images(self) -> int | None:
-        """That one seed is trained on, each as often as it is seen."""
+        """Images that one seed is trained on, repetitions counted."""
         return None if self.steps is None else self.steps * self.run.train.batch_size
 
     @property
     def flops(self) -> int | None:
-        """Of all seeds."""
+        """Operations of all seeds."""
         return None if self.steps is None else self.steps * self.work.flops * self.seeds
 
     @property
     def hours(self) -> float | None:
-        """Of all seeds, one after the other."""
+        """Hours of all seeds, one after the other."""
         if self.steps is None or self.basis is None:
             return None
         return self.steps * self.seeds * self.basis.seconds / 3600
 
     @property
     def memory(self) -> int:
-        """Bytes of one GPU: of those that share a batch, each keeps its part of what is kept of it."""
-        return self.work.memory - self._elsewhere
+        """Bytes of one GPU: those that share a batch keep the activations of their share each."""
+        return self.work.memory - self._on_other_gpus
 
     @property
     def memory_half(self) -> int:
         """The same where all that is saved has two bytes."""
-        return self.work.memory_half - self._elsewhere // 2
+        return self.work.memory_half - self._on_other_gpus // 2
 
     @property
-    def _elsewhere(self) -> int:
+    def _on_other_gpus(self) -> int:
         return self.work.saved - self.work.saved // self.run.gpus
 
     @property
@@ -98,7 +98,7 @@ class RowPlan:
 
     @property
     def overhead(self) -> float:
-        """What a step computes against three times the base network's forward pass."""
+        """Operations of a step divided by three times the base network's forward pass."""
         return self.work.flops / (3 * self.work.forward)
 
     def as_dict(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class RowPlan:
 
 
 class Planner:
-    """Counts the rows of a scale; what shares network, losses and recipe is counted once."""
+    """Plans the rows of a scale; rows that share network, losses and recipe are counted once."""
 
     def __init__(self, params: Params, scale: str) -> None:
         self.params, self.scale = params, scale
@@ -140,13 +140,13 @@ class Planner:
         self._meanings: dict[str, Meaning] = {}
 
     def meaning(self, run: Run) -> Meaning:
-        """What the labels of a run's data mean."""
+        """The meaning of the labels of a run's data."""
         if run.dataset not in self._meanings:
             self._meanings[run.dataset] = data.meaning_of(self.params, run.dataset, self.scale)
         return self._meanings[run.dataset]
 
     def key(self, run: Run) -> str:
-        """What a run's step depends on, as a hash."""
+        """A hash of everything that the cost of a run's step depends on."""
         recipe = run.train.model_dump(mode="json", include=set(PER_STEP))
         optimizer = [run.train.optimizer.name, run.train.optimizer.momentum > 0]
         network = run.network.model_dump(mode="json")
@@ -154,8 +154,8 @@ class Planner:
         method = run.dejavu.model_dump(mode="json", exclude={"gamma", "warmup"}) if run.dejavu else None
         several = [run.balance and run.balance.name, run.consistency is not None]
         classes = len(self.meaning(run).classes)
-        asked = [recipe, optimizer, network, method, run.task, several, classes, run.frozen_width]
-        return json_hash(asked)[:16]
+        parts = [recipe, optimizer, network, method, run.task, several, classes, run.frozen_width]
+        return json_hash(parts)[:16]
 
     def work(self, run: Run) -> Work:
         """One step of a run."""
@@ -183,14 +183,14 @@ class Planner:
         return step.work if run.dejavu is None else step.with_method(run)
 
     def steps(self, run: Run) -> int | None:
-        """Of one seed; None where the number of images is not known."""
+        """Steps of one seed; None where the number of images is not known."""
         if run.train.iterations:
             return run.train.iterations
         images = data.counts(self.params, run.dataset, self.scale).get("train")
         return None if images is None else run.train.steps(images)
 
     def row(self, experiment: str, speeds: Speeds | None) -> RowPlan:
-        """What one experiment will take."""
+        """The plan of one experiment."""
         run = self.params.run(experiment, self.scale)
         work = self.work(run)
         basis = None if speeds is None else speeds.of(self.key(run), run, work)
@@ -202,12 +202,12 @@ def _file(key: str) -> Path:
 
 
 def _kept(key: str) -> Work | None:
-    """What this code has counted before; None where it has not."""
+    """The result of an earlier count by the same code; None where there is none."""
     from .step_cost import Work
 
     try:
-        found = read_json(_file(key))
-        return Work(**found["work"]) if found["code"] == _code() else None
+        kept = read_json(_file(key))
+        return Work(**kept["work"]) if kept["code"] == _code() else None
     except (DejavuError, OSError, KeyError, TypeError):
         return None
 
@@ -228,22 +228,22 @@ class Speeds:
     measured: Sequence[Speed] = ()
     rate: float | None = None
 
-    def of(self, key: str, run: Run, work: Work) -> Basis:
+    def of(self, key: str, run: Run, work: Work) -> StepTime:
         """A row's own measurement, else the rate of the most similar row."""
         if self.rate is not None:
-            return Basis(work.flops / self.rate, "given", "", self.device)
+            return StepTime(work.flops / self.rate, "given", "", self.device)
         for speed in self.measured:
             if speed.key == key:
-                return Basis(
+                return StepTime(
                     speed.seconds / speed.batch * work.batch, "measured", speed.experiment, self.device
                 )
         near = min(self.measured, key=lambda speed: _distance(speed, run, work))
         kind = "probe" if near.key == "probe" else "similar"
-        return Basis(work.flops / near.rate, kind, near.experiment, self.device)
+        return StepTime(work.flops / near.rate, kind, near.experiment, self.device)
 
     @property
     def gpu(self) -> bool:
-        """Whether it is a graphics card: only there is the training in bfloat16."""
+        """Whether the device is a GPU: only there training is in bfloat16."""
         return any(speed.precision == "bfloat16" for speed in self.measured)
 
 
@@ -253,13 +253,13 @@ def _distance(speed: Speed, run: Run, work: Work) -> tuple[bool, float]:
     return speed.module != run.network.module, abs(math.log(ratio))
 
 
-def choose(found: Iterable[Speed], here: str) -> Speeds | None:
-    """The measurements of the device to plan for: a graphics card's, else those of the one at hand.
+def choose(measured: Iterable[Speed], here: str) -> Speeds | None:
+    """The measurements of the device to plan for: a GPU's, else those of the one at hand.
 
     None where nothing was measured.
     """
     by_device: dict[str, list[Speed]] = {}
-    for speed in found:
+    for speed in measured:
         by_device.setdefault(speed.device, []).append(speed)
     choices = [Speeds(device, tuple(rows)) for device, rows in sorted(by_device.items())]
     if not choices:

@@ -1,4 +1,4 @@
-"""How fast steps really are on a device: timed here, kept in results/<scale>/speed.json."""
+"""Measured seconds of steps on a device, kept in results/<scale>/speed.json."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Speed:
 
 
 def read_speeds(scale: str) -> list[Speed]:
-    """What was measured at a scale, on any device; nothing where there is no file.
+    """The measurements at a scale, of any device; none where there is no file.
 
     Raises DejavuError for a file of another form.
     """
@@ -69,19 +69,19 @@ def read_speeds(scale: str) -> list[Speed]:
         ) from None
 
 
-def keep(scale: str, found: Speed) -> None:
-    """Write a measurement; an earlier one of the same row on the same device goes."""
+def keep(scale: str, measured: Speed) -> None:
+    """Write a measurement, which replaces an earlier one of the same row on the same device."""
     kept = [
         speed
         for speed in read_speeds(scale)
-        if (speed.experiment, speed.device) != (found.experiment, found.device)
+        if (speed.experiment, speed.device) != (measured.experiment, measured.device)
     ]
-    entries = sorted([*kept, found], key=lambda speed: (speed.device, speed.experiment))
+    entries = sorted([*kept, measured], key=lambda speed: (speed.device, speed.experiment))
     write_json(Paths(scale).speed(), {"measurements": [asdict(speed) for speed in entries]})
 
 
 def device_name() -> str:
-    """The device that a training would run on here."""
+    """The name of the device that a training would run on here."""
     import torch
 
     from ..system.provenance import cpu_name
@@ -108,7 +108,7 @@ def time_row(run: Run, meaning: Meaning, key: str, batch: int | None = None) -> 
         smaller = run.model_copy(update={"train": run.train.model_copy(update={"batch_size": batch})})
         work = count(smaller, meaning)
         try:
-            # A system without memory ends the process without a word; a graphics card raises an error.
+            # A system without memory ends the process without a message; a GPU raises an error.
             if not gpu and work.memory > SHARE * main_memory():
                 raise MemoryError
             seconds = _timed(smaller, meaning)
@@ -158,7 +158,7 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
     optimizer = build_optimizer(objective, recipe.optimizer)
     numbers = generator(0, "plan")
     batch = random_batch(run, len(meaning.classes), numbers, device)
-    found: list[float] = []
+    seconds: list[float] = []
     began = time.monotonic()
     for step in range(1 + STEPS):
         if step > 1 and time.monotonic() - began > SECONDS:
@@ -169,8 +169,8 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
         if device.type == "cuda":
             torch.cuda.synchronize()
         if step:
-            found.append(time.perf_counter() - start)
-    return found
+            seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch.device) -> Batch:

@@ -1,7 +1,7 @@
-"""One step of a training, counted without computing anything: operations, and bytes that it keeps.
+"""One step of a training, counted without computing anything: operations and memory.
 
 The real objective (network, losses and what DejaVu adds) runs forward and backward on the meta device at
-the recipe's batch and crop, so that nothing is assumed of what a backward pass or a CRM costs.
+the recipe's batch and crop, so that the costs of a backward pass or a CRM are counted, not assumed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import flop_registry
 from ..compute.random import generator
 from ..tasks import describe
 from ..training.multitask.balancing import MGDA
-from .activation_memory import Saved, Uninitialised, size_of, tensors_of
+from .activation_memory import ActivationCounter, Uninitialised, size_of, tensors_of
 
 if TYPE_CHECKING:
     from ..config import Run
@@ -32,7 +32,7 @@ STATES = {"sgd": 1, "adam": 2, "adamw": 2}  # values that an optimiser keeps of 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a dataset's labels are: its classes, and for each the category it belongs to, if it has any."""
+    """Meaning of a dataset's labels: its classes, and each one's category if the dataset has categories."""
 
     classes: Sequence[str]
     ignore_index: int = 255
@@ -44,9 +44,9 @@ class Work:
     """One step of a batch.
 
     `flops`: of convolutions and matrix products, forward and backward, a multiply-accumulate as two.
-    `forward`: of it, the base network's forward pass. `parameters`: what learns; `deployed`: of it, the base
-    network's. Bytes are of float32: `weights` with all buffers, `state` of the optimiser, and `saved`, what
-    the forward pass keeps for the backward pass. `loss`: whether the task's loss was part of it. `copies`:
+    `forward`: those of the base network's forward pass. `parameters`: number that learn; `deployed`: those of
+    the base network. Bytes are of float32: `weights` with all buffers, `state` of the optimizer, and `saved`,
+    what the forward pass keeps for the backward pass. `loss`: whether the task's loss is counted. `copies`:
     how many gradients of the base network are held at once; MGDA compares those of all tasks.
     """
 
@@ -88,7 +88,7 @@ def plain(run: Run) -> Run:
 
 
 class Step:
-    """A step of a plain network, counted, to which a method's part can be added.
+    """A step of a plain network, counted, to which the cost of a method can be added.
 
     Rows that differ in the method only share it: the regeneration loss has a graph of its own, which begins
     at the prediction, so that operations add up, and what is kept is kept once.
@@ -102,18 +102,18 @@ class Step:
             self.batch = empty_batch(run)
             self.images, self.target = self.batch.images, self.batch.target
         own = tensors_of(self.objective)
-        self.saved, operations = Saved(own), Operations()
-        seen: list[tuple[int, Any]] = []
+        self.saved, operations = ActivationCounter(own), Operations()
+        calls: list[tuple[int, Any]] = []
         network = self.objective.network
-        hook = network.register_forward_hook(lambda *call: seen.append((operations.total, call[2])))
+        hook = network.register_forward_hook(lambda *call: calls.append((operations.total, call[2])))
         with operations, self.saved.counting():
             whole = self._learn()
         hook.remove()
-        forward, prediction = seen[0]
+        forward, prediction = calls[0]
         if run.consistency is not None:
             forward //= 2  # of XTC's two views, one
         # Of XTC's two views, DejaVu regenerates the first.
-        prediction = tree_map_only(Tensor, lambda part: part[: recipe.batch_size], prediction)
+        prediction = tree_map_only(Tensor, lambda maps: maps[: recipe.batch_size], prediction)
         self.prediction = tree_map_only(Tensor, _leaf, prediction)
         parameters = _learning(self.objective)
         self.work = Work(
@@ -148,8 +148,8 @@ class Step:
             else:
                 objective.balancer.backward(losses.tasks, losses.added)
             return True
-        parts = tree_leaves(objective.network(self.images))
-        learnt = [part.mean() for part in parts if isinstance(part, Tensor) and part.requires_grad]
+        outputs = tree_leaves(objective.network(self.images))
+        learnt = [output.mean() for output in outputs if isinstance(output, Tensor) and output.requires_grad]
         torch.stack(learnt).sum().backward()
         return False
 
@@ -165,34 +165,34 @@ class Step:
             words = " and ".join(self.meaning.classes[:5])
             method.text.prompts = lambda labels, *_: [words] * len(labels)  # type: ignore[method-assign]
         own = tensors_of(objective)
-        saved, operations = self.saved.beside(own), Operations()
+        saved, operations = self.saved.continued(own), Operations()
         with operations, saved.counting():
             redact = generator(0, "redact")
             method.regeneration_loss(self.images, self.prediction, redact, 1.0, labels=self.target).backward()
         parameters = _learning(objective)
         return replace(
             self.work,
-            flops=self.work.flops + operations.total + self._again(),
+            flops=self.work.flops + operations.total + self._further_backward(),
             parameters=parameters,
             weights=sum(map(size_of, own)),
             state=FLOAT * self._kept_by_optimizer * parameters,
             saved=saved.bytes,
         )
 
-    def _again(self) -> int:
-        """Operations of the backward pass through the network that what a method adds has to itself.
+    def _further_backward(self) -> int:
+        """Operations of a further backward pass through the network, for the method's loss alone.
 
-        None where it is added to the tasks' losses, or to XTC's, whose pass is counted.
+        Zero where it is added to the tasks' losses, or to XTC's, whose pass is counted.
         """
         objective = self.objective
         if not isinstance(objective.balancer, MGDA) or objective.consistency is not None:
             return 0
-        found = objective.network(self.images)
-        told = [found[task] for task in objective.tasks]
-        learning = [part for part in objective.network.parameters() if part.requires_grad]
+        outputs = objective.network(self.images)
+        maps = [outputs[task] for task in objective.tasks]
+        learning = [parameter for parameter in objective.network.parameters() if parameter.requires_grad]
         operations = Operations()
         with operations:
-            torch.autograd.grad(told, learning, [torch.empty_like(part) for part in told])
+            torch.autograd.grad(maps, learning, [torch.empty_like(output) for output in maps])
         return operations.total
 
 
@@ -207,10 +207,10 @@ def _learning(module: nn.Module) -> int:
 
 
 class Operations(TorchDispatchMode):
-    """Counts by the formulas of torch's FlopCounterMode, without asking each operation for its parts.
+    """Counts by the formulas of torch's FlopCounterMode, without decomposing operations.
 
-    Whoever looks at a value, where there is none, is told 1: that all is finite, say; and whoever brings
-    values to the CPU gets ones. The gradients of a convolution cost what it costs itself, each; torch's
+    Tensors have no values here: code that reads one gets 1 (so a check for finite values passes), and a copy
+    to the CPU holds ones. The gradients of a convolution cost what it costs itself, each; torch's
     formula forgets the groups of the weights'.
     """
 
@@ -244,17 +244,17 @@ def _leaves(tensor: Tensor, to: dict[str, Any]) -> bool:
 
 
 def _convolution(out: Tensor, images: Tensor, weight: Tensor, transposed: bool) -> int:
-    """Operations of a convolution: each weight once at every place of its (smaller, if transposed) grid."""
-    places = images if transposed else out
-    return 2 * weight.numel() * places[0, 0].numel() * len(places)
+    """Operations of a convolution: each weight once at every pixel of the output (input, if transposed)."""
+    grid = images if transposed else out
+    return 2 * weight.numel() * grid[0, 0].numel() * len(grid)
 
 
 def build(run: Run, meaning: Meaning) -> Objective:
-    """What the run trains, from random weights: none are loaded or downloaded."""
+    """The run's objective with random weights: none are loaded or downloaded."""
     from ..training.batches import Data
     from ..training.objective import build_objective
 
-    # Only what the labels mean is asked of the data here, not the images.
+    # Only the meaning of labels is needed of the data here, not the images.
     data = Data(
         tasks=run.tasks,
         train=None,  # type: ignore[arg-type]
@@ -286,7 +286,7 @@ def empty_batch(run: Run) -> Batch:
 
 
 def batch_of(run: Run, images: Tensor, targets: dict[str, Tensor]) -> Batch:
-    """These images and targets as the run's training is given them: XTC sees them twice."""
+    """These images and targets as the run's training has them: XTC twice."""
     from ..training.batches import Batch
 
     wanted = targets if len(targets) > 1 else targets[run.tasks[0]]

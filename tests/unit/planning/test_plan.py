@@ -21,8 +21,8 @@ from dejavu.config import loading
 from dejavu.config.paths import Paths
 from dejavu.errors import DejavuError
 from dejavu.planning import data, plan, speed
-from dejavu.planning.activation_memory import Saved, tensors_of
-from dejavu.planning.plan import Basis, Planner, RowPlan, Speeds, choose
+from dejavu.planning.activation_memory import ActivationCounter, tensors_of
+from dejavu.planning.plan import Planner, RowPlan, Speeds, StepTime, choose
 from dejavu.planning.speed import Speed
 from dejavu.planning.step_cost import Meaning, Operations, Step, Work, build, count, empty_batch
 from dejavu.training.batches import Batch
@@ -34,7 +34,7 @@ N, H, W = 2, 8, 12
 
 def counted(network: nn.Module, *inputs: torch.Tensor) -> tuple[int, int]:
     """Operations of forward and backward, and bytes that are saved in between."""
-    operations, saved = Operations(), Saved(tensors_of(network))
+    operations, saved = Operations(), ActivationCounter(tensors_of(network))
     with operations, saved.counting():
         network(*inputs).sum().backward()
     return operations.total, saved.bytes
@@ -190,7 +190,7 @@ def test_steps_images_hours_and_disk_follow_from_each_other(params: config.Param
     counted = Work(
         12, flops=600, forward=190, parameters=10, deployed=8, weights=40, state=40, saved=100, loss=True
     )
-    row = plan.RowPlan(run, counted, planner.steps(run), Basis(0.5, "measured", "hrnet18", "a GPU"))
+    row = plan.RowPlan(run, counted, planner.steps(run), StepTime(0.5, "measured", "hrnet18", "a GPU"))
     assert row.steps == 484 * (2975 // 12) and row.images == row.steps * 12
     assert row.hours == pytest.approx(row.steps * 3 * 0.5 / 3600)
     assert row.flops == row.steps * 3 * 600
@@ -242,7 +242,7 @@ def test_a_method_counted_beside_its_network_is_the_whole_objective(params: conf
     with torch.device("meta"):
         objective = build(run, MEANING).train()
         batch = empty_batch(run)
-    operations, saved = Operations(), Saved(tensors_of(objective))
+    operations, saved = Operations(), ActivationCounter(tensors_of(objective))
     with operations, saved.counting():
         objective(batch, 1.0, generator(0, "redact"), generator(0, "gumbel")).total.backward()
     found = count(run, MEANING)
@@ -297,7 +297,7 @@ def test_what_mgda_adds_a_method_to_has_a_pass_of_its_own(params: config.Params)
     with torch.device("meta"):
         objective = build(run, MEANING).train()
         batch = empty_batch(run)
-    operations, saved = Operations(), Saved(tensors_of(objective))
+    operations, saved = Operations(), ActivationCounter(tensors_of(objective))
     assert objective.balancer is not None
     with operations, saved.counting():
         losses = objective(batch, 1.0, generator(0, "redact"), generator(0, "gumbel"))

@@ -31,11 +31,11 @@ class MGDA(Balancer):
     Each task costs a backward pass through the whole network and a copy of its gradients.
 
     Args:
-        normalise: what each gradient is divided by while the weights are looked for: nothing, as in the
+        normalise: the divisor of each gradient while the weights are computed: nothing, as in the
             paper, its length, its loss, or both. The weights are then those of the gradients as they are.
 
     Source: Sener and Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018. The weights
-    are found by torchjd.
+    are computed by torchjd.
 
     Raises DejavuError for a network without `heads`.
     """
@@ -76,12 +76,12 @@ class MGDA(Balancer):
             divisor = divisor * length
         if "loss" in self.normalise:
             divisor = divisor * torch.tensor(losses, dtype=length.dtype)
-        found = torch.zeros_like(length)
-        there = ((length > 0) & (divisor > 0)).nonzero().flatten()
-        if len(there):
+        weights = torch.zeros_like(length)
+        known = ((length > 0) & (divisor > 0)).nonzero().flatten()
+        if len(known):
             scaled = gramian / (divisor[:, None] * divisor)
-            found[there] = min_norm_weights(scaled[there][:, there])
-        return found
+            weights[known] = min_norm_weights(scaled[known][:, known])
+        return weights
 
     def _parameters_by_use(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The shared parameters that learn, and those of the tasks' heads."""
@@ -124,13 +124,13 @@ def differentiate(loss: Tensor, parameters: Sequence[nn.Parameter], keep: bool) 
 
 
 def products(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
-    """Inner products (T, T) of T gradients, each in parts, double on the CPU."""
+    """Inner products (T, T) of T gradients, each a list over parameters; double on the CPU."""
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for parts in zip(*rows, strict=True):
-        there = [index for index, part in enumerate(parts) if part is not None]
-        if there:
-            matrix = torch.stack([part.flatten() for part in parts if part is not None])
-            total[torch.tensor(there)[:, None], torch.tensor(there)] += (matrix @ matrix.T).cpu().double()
+    for gradients in zip(*rows, strict=True):
+        tasks = torch.tensor([index for index, gradient in enumerate(gradients) if gradient is not None])
+        if len(tasks):
+            matrix = torch.stack([gradient.flatten() for gradient in gradients if gradient is not None])
+            total[tasks[:, None], tasks] += (matrix @ matrix.T).cpu().double()
     return total
 
 
@@ -138,5 +138,5 @@ def accumulate(parameter: nn.Parameter, gradients: Iterable[Tensor | None], weig
     """Add the weighted sum of a parameter's gradients to its `.grad`, as a backward pass does."""
     for weight, gradient in zip(weights, gradients, strict=True):
         if gradient is not None:
-            part = weight.to(gradient) * gradient
-            parameter.grad = part if parameter.grad is None else parameter.grad + part
+            weighted = weight.to(gradient) * gradient
+            parameter.grad = weighted if parameter.grad is None else parameter.grad + weighted

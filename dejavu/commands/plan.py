@@ -74,9 +74,6 @@ def print_plan(
             results/<scale>/speed.json, from which later plans are made.
         tflops: a rate to plan with instead of measurements, in 1e12 operations a second.
     """
-    from ..compute.skip_compiler import leave_compiler_out
-
-    leave_compiler_out()
     from ..planning.plan import Planner
     from ..planning.text import as_dict, text
     from ..reports.costs import chosen
@@ -100,13 +97,10 @@ def count_resources(params: Params, tflops: float | None = None) -> None:
     Hours are those that were measured at the scale (`--measure`), else the rate that is given, else a
     cautious one. Scales on processors are left out: all their jobs request the same.
     """
-    from ..compute.skip_compiler import leave_compiler_out
-    from ..planning.resources import COUNTED, READ, Counted, Preparation, csv_text, read
-    from ..system.files import write_text
-
-    leave_compiler_out()
     from ..planning.plan import Planner
+    from ..planning.resources import COUNTED, READ, Counted, Preparation, csv_text, read
     from ..planning.text import disks
+    from ..system.files import write_text
 
     on_cpu = read().cluster.cpu_scales
     trainings: dict[tuple[str, str], Row] = {}
@@ -148,9 +142,9 @@ def _needs(row: RowPlan) -> Row:
     from ..planning.resources import Row
 
     work = row.work
-    assert row.hours is not None and row.steps is not None and row.basis is not None
+    assert row.hours is not None and row.steps is not None and row.step_time is not None
     minutes = row.hours * 60
-    if row.basis.kind == "given":
+    if row.step_time.kind == "given":
         minutes += row.steps * row.seeds * STEP_SECONDS / 60
     return Row(
         minutes=_three_digits(minutes),

@@ -40,6 +40,10 @@ class StepTime:
     """the row that was timed; '' of a given rate"""
     device: str
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, "row": self.of, "device": self.device, "step": self.seconds}
+
 
 @dataclass(frozen=True)
 class RowPlan:
@@ -48,7 +52,7 @@ class RowPlan:
     run: Run
     work: Work
     steps: int | None
-    basis: StepTime | None
+    step_time: StepTime | None
 
     @property
     def seeds(self) -> int:
@@ -67,9 +71,9 @@ class RowPlan:
     @property
     def hours(self) -> float | None:
         """Hours of all seeds, one after the other."""
-        if self.steps is None or self.basis is None:
+        if self.steps is None or self.step_time is None:
             return None
-        return self.steps * self.seeds * self.basis.seconds / 3600
+        return self.steps * self.seeds * self.step_time.seconds / 3600
 
     @property
     def memory(self) -> int:
@@ -103,7 +107,7 @@ class RowPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; sizes in bytes."""
-        recipe, basis = self.run.train, self.basis
+        recipe = self.run.train
         return {
             "experiment": self.run.experiment,
             "scale": self.run.scale,
@@ -124,9 +128,7 @@ class RowPlan:
             "activations": self.work.saved,
             "disk": self.disk,
             "hours": self.hours,
-            "hours_from": None
-            if basis is None
-            else {"kind": basis.kind, "row": basis.of, "device": basis.device, "step": basis.seconds},
+            "hours_from": None if self.step_time is None else self.step_time.as_dict(),
         }
 
 
@@ -193,8 +195,8 @@ class Planner:
         """The plan of one experiment."""
         run = self.params.run(experiment, self.scale)
         work = self.work(run)
-        basis = None if speeds is None else speeds.of(self.key(run), run, work)
-        return RowPlan(run, work, self.steps(run), basis)
+        step_time = None if speeds is None else speeds.of(self.key(run), run, work)
+        return RowPlan(run, work, self.steps(run), step_time)
 
 
 def _file(key: str) -> Path:

@@ -97,7 +97,7 @@ def _line(row: RowPlan) -> list[str]:
         memory + ("" if row.work.loss else "+"),
         _giga(row.disk),
         "?" if row.hours is None else _short(row.hours),
-        "" if row.basis is None else _basis(row),
+        "" if row.step_time is None else _hours_from(row),
     ]
 
 
@@ -110,16 +110,17 @@ def _sum_line(name: str, rows: Sequence[RowPlan]) -> list[str]:
     ]
 
 
-def _basis(row: RowPlan) -> str:
+def _hours_from(row: RowPlan) -> str:
     """Describe where a row's hours come from."""
-    assert row.basis is not None
+    assert row.step_time is not None
+    timed = row.step_time.of
     kinds = {
-        "measured": "its own steps" if row.basis.of == row.run.experiment else f"steps of {row.basis.of}",
-        "similar": f"rate of {row.basis.of}",
-        "probe": f"rate of a probe ({row.basis.of})",
+        "measured": "its own steps" if timed == row.run.experiment else f"steps of {timed}",
+        "similar": f"rate of {timed}",
+        "probe": f"rate of a probe ({timed})",
         "given": "rate given",
     }
-    return kinds[row.basis.kind]
+    return kinds[row.step_time.kind]
 
 
 def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
@@ -137,7 +138,7 @@ def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
         f"Hours: all steps of all seeds, on {speeds.device}; validation and evaluation are on top.",
     ]
     for speed in speeds.measured:
-        if any(row.basis and row.basis.of == speed.experiment for row in rows):
+        if any(row.step_time and row.step_time.of == speed.experiment for row in rows):
             sentences.append(
                 f"Timed: {speed.experiment}, {speed.seconds:.3g} s a step of {speed.batch} x "
                 f"{speed.crop[0]}x{speed.crop[1]}, {speed.rate / 1e12:.3g} TFLOP/s in {speed.precision}, "

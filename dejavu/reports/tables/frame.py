@@ -100,7 +100,7 @@ def _digits(value: float | None, decimals: int = 6) -> str:
 
 
 def _paper(table: Table, row: Row, key: str) -> str:
-    """The paper's value with as many decimals as others of its column: YAML forgets zeros at the end."""
+    """The paper's value with as many decimals as others of its column: a float has no zeros at the end."""
     texts = [_printed(one.paper.get(key)) for one in table.rows]
     decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
     text = _printed(row.paper.get(key))
@@ -108,7 +108,7 @@ def _paper(table: Table, row: Row, key: str) -> str:
 
 
 def _printed(value: float | None) -> str:
-    """A number as params.yaml, and so the paper, spells it.
+    """A number as paper/<table>.csv, and so the paper, spells it.
 
     >>> _printed(82.0), _printed(19), _printed(None)
     ('82.0', '19', '')

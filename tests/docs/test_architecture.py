@@ -48,7 +48,7 @@ PUBLIC = {
         *("RecursiveCRM", "SharedAttention", "TextSupervision", "dejavu_loss"),
     ],
     "dejavu.attention": ["SharedAttention", "SharedRegeneration"],
-    "dejavu.conditioning": ["Conditioning", "panoptic"],
+    "dejavu.conditioning": ["Conditioning"],
     "dejavu.cost": ["measure"],
     "dejavu.cycle": ["CyclicConsistency"],
     "dejavu.errors": ["DejavuError"],

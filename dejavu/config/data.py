@@ -1,4 +1,4 @@
-"""Datasets: what plays their parts at a scale, and where raw files come from."""
+"""Datasets: their sources at a scale, and where raw files come from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KeepAspect(Section):
 
 
 class Part(Section):
-    """What plays a dataset's part at one scale."""
+    """The source of a dataset's images at one scale, their size and number."""
 
     source: Name
     size: Annotated[

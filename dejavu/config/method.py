@@ -34,7 +34,7 @@ class Redaction(Named):
 
     @property
     def tasks(self) -> tuple[str, ...] | None:
-        """Of several tasks: those whose predictions the regeneration is told; None is all."""
+        """Tasks whose predictions condition the CRM. Default: all."""
         given = (self.model_extra or {}).get("tasks")
         return tuple(given) if isinstance(given, list | tuple) else given
 
@@ -52,9 +52,9 @@ class Consistency(Section):
 
     weight: NotNegative = 2.0
     regularisation: NotNegative = 0.5
-    """Of the agreement of either with the network's features."""
+    """Weight of the agreement of either with the network's features."""
     lr: Positive = 0.001
-    """Of what the auxiliary network holds for each pair of tasks; the rest of it has the recipe's."""
+    """Learning rate of the auxiliary network's parameters of each pair of tasks; others: the recipe's."""
     every: Count = 30
     """With the schedule `step`: after so many epochs that rate is multiplied by `factor`, again and again."""
     factor: Drop = 0.5
@@ -64,7 +64,7 @@ class Perceptual(Section):
     """A perceptual term of the DejaVu loss: distances of VGG features."""
 
     weight: NotNegative = 0.1
-    """Of the term beside the pixels' distance; gamma multiplies both."""
+    """Weight of the term beside the pixels' distance; gamma multiplies both."""
     weights: Text | None = None
     """A local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`."""
 
@@ -101,7 +101,7 @@ class Method(Section):
     """One, or several that are regenerated side by side."""
     regenerator: Named
     stride: Side | None = None
-    """Of the grid that the CRM works on; None is that of the network's prediction."""
+    """Stride of the grid that the CRM works on. Default: that of the network's prediction."""
     condition: Literal["probabilities", "logits"] = "probabilities"
     loss: Literal["l1", "mse"] = "l1"
     pixels: Literal["all", "redacted"] = "all"

@@ -43,7 +43,7 @@ class Params(Sections):
         return self.scale if scale is None else _lookup(self.scales, scale, "scale")
 
     def part(self, dataset: str, scale: str) -> Part:
-        """What plays `dataset`'s part at `scale`."""
+        """The source of `dataset` at `scale`, with the size and number of its images."""
         parts = self.get_scale(scale).data
         if dataset not in parts:
             raise DejavuError(
@@ -52,7 +52,7 @@ class Params(Sections):
         return parts[dataset]
 
     def cost_input(self, dataset: str) -> Size:
-        """Height and width at which costs are counted for `dataset`, whatever plays its part."""
+        """Height and width at which costs are counted for `dataset`, whatever its source at a scale."""
         source = self.datasets.get(dataset)
         if source is None or source.cost_input is None:
             raise DejavuError(f"datasets.{dataset}.cost_input is missing in params.yaml")

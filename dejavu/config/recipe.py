@@ -1,4 +1,4 @@
-"""How a network is trained, and how it is asked afterwards."""
+"""Recipes (how a network is trained) and protocols (how it is evaluated)."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ class Photometric(Section):
     contrast: Share = 0.0
     """All values are multiplied by 1 - contrast to 1 + contrast."""
     saturation: Share = 0.0
-    """Likewise the saturation."""
+    """The saturation is multiplied by 1 - saturation to 1 + saturation."""
     hue: Share = 0.0
     """Largest share of a full turn of hues."""
     probability: Share = 0.5
-    """Of each of the four."""
+    """Probability of each of the four changes."""
 
 
 class Recipe(Section):
@@ -105,12 +105,12 @@ class Recipe(Section):
 
     epochs: Epochs | None = None
     iterations: Count | None = None
-    """Instead of epochs."""
+    """Steps of the training, instead of epochs."""
     batch_size: Count
     crop: Size
     scale_range: tuple[Factor, Factor] = (1.0, 1.0)
     scale_choices: Annotated[tuple[Factor, ...], Field(min_length=1)] | None = None
-    """Instead of a range: scales of which each is drawn as often."""
+    """Scales that are drawn equally often, instead of a range."""
     flip: Flag = True
     photometric: Photometric | None = None
     cat_max_ratio: Annotated[float, Strict(), Field(gt=0, le=1)] = 1.0
@@ -121,15 +121,15 @@ class Recipe(Section):
     schedule: Schedule = Schedule()
     class_weights: tuple[Positive, ...] | None = None
     align_corners: Flag = False
-    """Of the upsampling of logits to the labels' size, in the loss and in evaluation."""
+    """Mode of the upsampling of logits to the labels' size, in the loss and in evaluation."""
     ohem: Ohem | None = None
     rmi: Rmi | None = None
     auxiliary: dict[Name, NotNegative] = {}
     """Weights of the losses of the network's auxiliary outputs, by their names."""
     labelled: Literal["full", "onelabel", "randomlabels"] = "full"
-    """Of several tasks: whether each training image has the labels of all, of one, or of some."""
+    """Labels of each training image, for rows of more than one task: all, one, or some of them."""
     coarse: tuple[Name, ...] = ()
-    """The auxiliary outputs that are told the dataset's categories instead of its classes (HS3)."""
+    """The auxiliary outputs that learn the dataset's categories instead of its classes (HS3)."""
     sync_norm: Flag = False
     """Where several GPUs share a batch, BatchNorm's statistics are those of all of it (SyncBN)."""
     evaluations: Count = 10
@@ -189,7 +189,7 @@ class Budget(Overrides):
 
 
 class DepthScoring(Section):
-    """Which pixels depth is scored at, and how; nothing said is NYUD-v2's way, every pixel as it is."""
+    """The pixels at which depth is scored, and how. Default: as on NYUD-v2, every pixel as it is."""
 
     minimum: NotNegative = 0.0
     """Metres; only true depths above it are scored, and predictions are lifted to it."""
@@ -216,14 +216,14 @@ class Fusion(Section):
 
 
 class Protocol(Section):
-    """How trained networks are asked: of the whole image once, if nothing else is said."""
+    """How trained networks are evaluated. Default: on the whole image, once."""
 
     slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
     """A window of the recipe's crop slides by this share of it; where windows overlap, the mean counts."""
     scales: Annotated[tuple[Factor, ...], Field(min_length=1)] = (1.0,)
-    """The image is seen at each of these sizes; probabilities are averaged."""
+    """The network runs at each of these sizes; probabilities are averaged."""
     flip: Flag = False
-    """The mirrored image is seen, too."""
+    """The network also runs on the mirrored image."""
     multiple: Side | None = None
     """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
     fit: KeepAspect | None = None
@@ -235,9 +235,9 @@ class Protocol(Section):
 
     @property
     def views(self) -> list[str]:
-        """What it asks beside the whole image once; what is made of the answers is none of that."""
+        """The keys that change how the network is run, and not how its predictions are scored."""
         return list(self.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"}))
 
     def foreign_to(self, task: str | Sequence[str]) -> list[str]:
-        """What it asks that a task, or several at once, cannot be evaluated with."""
+        """Those of `views` that a task, or a list of tasks, cannot be evaluated with."""
         return [] if task == "semantic" else [key for key in self.views if (key, task) != ("fit", "panoptic")]

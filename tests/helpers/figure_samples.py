@@ -14,7 +14,7 @@ from dejavu.reports.figures.curves import Curve, Curves, Group
 from dejavu.reports.figures.elements.logs import Log, panels
 from dejavu.reports.figures.elements.pictures import Block
 from dejavu.reports.figures.elements.task_blocks import PANEL, TEASER, TaskBlocks
-from dejavu.reports.figures.elements.tasks import Part, Seen
+from dejavu.reports.figures.elements.tasks import PanelRow, TaskImages
 from dejavu.reports.figures.gains import Gains
 from dejavu.reports.figures.panel import FIRST, Segmentation
 from dejavu.reports.figures.tradeoff import TradeOff
@@ -174,7 +174,7 @@ TRUTHS = {
 }
 
 
-def part(task: str, images: int = 1, height: int = 60, width: int = 300) -> Part:
+def part(task: str, images: int = 1, height: int = 60, width: int = 300) -> TaskImages:
     """Four columns of one value each; the baseline predicts the last value everywhere, DejaVu the second."""
 
     def wide(values: np.ndarray) -> np.ndarray:
@@ -184,9 +184,10 @@ def part(task: str, images: int = 1, height: int = 60, width: int = 300) -> Part
     maps = [truth, np.broadcast_to(truth[-1:], truth.shape), np.broadcast_to(truth[1:2], truth.shape)]
     pictures = [np.full((height, width, 3), 10 * i, np.uint8) for i in range(3)]
     seen = [
-        Seen(f"{task} {i}", pictures[0], *(wide(some) for some in maps), *pictures[1:]) for i in range(images)
+        PanelRow(f"{task} {i}", pictures[0], *(wide(some) for some in maps), *pictures[1:])
+        for i in range(images)
     ]
-    return Part(task, "MTL + DejaVu", seen)
+    return TaskImages(task, "MTL + DejaVu", seen)
 
 
 def tasks_figure() -> Figure:

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 NEEDS = ("table",)
 
 FINDING = "the error is lowest when the middle band is redacted, since most shape information sits there"
-"""What the paper's slide says of its plot, in short."""
+"""The statement of the paper's slide about its plot, shortened."""
 WIDTH = 7.5  # inches
 LEVELS, DIFFERENCES, FOOT = 2.9, 2.1, 0.3  # inches: heights of the two plots, and of the legend
 
 
 @dataclass(frozen=True)
 class Level:
-    """What a row reaches: the mean over its seeds, and the interval of that mean (None for one seed)."""
+    """The mean over a row's seeds, and the interval of that mean (None for one seed)."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -136,8 +136,8 @@ def level(line: dict[str, str], metric: str) -> Level:
 def bands(content: Content, edges: dict[str, tuple[float, float]], metric: str) -> list[Band]:
     """The rows that were run, of those whose redacted band `edges` has by their ids; from low to high."""
     rows = [line for line in content.ran if line["id"] in edges]
-    found = {gain.name: gain for gain in gains(_named(content, rows), metric)}
-    every = [Band(*edges[line["id"]], level(line, metric), found.get(line["id"])) for line in rows]
+    by_row = {gain.name: gain for gain in gains(_named(content, rows), metric)}
+    every = [Band(*edges[line["id"]], level(line, metric), by_row.get(line["id"])) for line in rows]
     return sorted(every, key=lambda band: (band.centre, band.low))
 
 

@@ -53,7 +53,7 @@ class Panel:
 
     @property
     def all(self) -> list[Gain]:
-        """What is drawn, from top to bottom."""
+        """All rows, from top to bottom."""
         return [self.mean, *self.rows]
 
 
@@ -128,13 +128,13 @@ def _mean(values: Mapping[str, float | None]) -> float:
 
 
 def _gain(name: str, ours: Mapping[int, float | None], base: Mapping[int, float | None]) -> Gain:
-    found = paired_difference(ours, base)  # type: ignore[arg-type]  # those without a value were left out
-    interval = None if found.low is None or found.high is None else (found.low, found.high)
-    text = f"{found.mean:+z.2f}"
+    result = paired_difference(ours, base)  # type: ignore[arg-type]  # those without a value were left out
+    interval = None if result.low is None or result.high is None else (result.low, result.high)
+    text = f"{result.mean:+z.2f}"
     if interval is not None:
         text += f" [{interval[0]:+z.2f}, {interval[1]:+z.2f}]"
     certain = interval is not None and (interval[0] > 0 or interval[1] < 0)
-    return Gain("", name, found.mean, interval, text.replace("-", "−"), certain)
+    return Gain("", name, result.mean, interval, text.replace("-", "−"), certain)
 
 
 def arranged(panels: Sequence[Panel]) -> tuple[list[Panel], bool]:
@@ -152,8 +152,8 @@ def arranged(panels: Sequence[Panel]) -> tuple[list[Panel], bool]:
 
 def _over(panels: Sequence[Panel], name: str) -> float:
     """A class's gain, the mean over the pairs."""
-    found = [gain.mean for panel in panels for gain in panel.rows if gain.name == name]
-    return math.fsum(found) / len(found)
+    gains = [gain.mean for panel in panels for gain in panel.rows if gain.name == name]
+    return math.fsum(gains) / len(gains)
 
 
 def _in_order(panel: Panel, order: Sequence[str]) -> list[Gain]:
@@ -192,8 +192,8 @@ def draw(data: ClassGains) -> Figure:
         figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         signs: set[Sign] = set()
         ends = limits([gain for panel in panels for gain in panel.all if gain.mean == gain.mean])
-        for place, panel in enumerate(panels):
-            line, column = divmod(place, columns)
+        for index, panel in enumerate(panels):
+            line, column = divmod(index, columns)
             begin = left + column * step + (0 if shared else names)
             bottom = height - top - (line + 1) * (HEAD + tall) - line * FOOT
             axes = figure.add_axes((begin / width, bottom / height, plot / width, tall / height))
@@ -204,7 +204,7 @@ def draw(data: ClassGains) -> Figure:
 
 
 def _slots(panel: Panel) -> float:
-    """How many lines a panel takes: its rows, a gap below the mean, the names of its groups."""
+    """Number of lines of a panel: its rows, a gap below the mean, the names of its groups."""
     return len(panel.all) + 0.9 + 1.2 * len({gain.group for gain in panel.rows} - {""})
 
 
@@ -212,21 +212,21 @@ def _plot(
     axes: Axes, panel: Panel, ends: tuple[float, float], indent: float | None, texts: bool
 ) -> set[Sign]:
     """One pair; names stand at `indent` inches from the page's left edge, or nowhere."""
-    known, place, group, signs = find("miou"), 0.2, "", set()
+    known, y, group, signs = find("miou"), 0.2, "", set()
     for number, gain in enumerate(panel.all):
-        place += 0.5 * (number == 1)  # a gap below the mean
+        y += 0.5 * (number == 1)  # a gap below the mean
         if gain.group != group:
             group = gain.group
-            place += 1.2
+            y += 1.2
             if indent is not None:
-                beside(axes, indent - 0.12, place - 0.5, group, bold=True)
-        place += 1
+                beside(axes, indent - 0.12, y - 0.5, group, bold=True)
+        y += 1
         if gain.mean == gain.mean:
             sign = sign_of(gain, known.higher_is_better)
             signs.add(sign)
-            draw_row(axes, gain, place - 0.5, sign, ends, texts)
+            draw_row(axes, gain, y - 0.5, sign, ends, texts)
         if indent is not None:
-            beside(axes, indent - 0.12, place - 0.5, gain.name, bold=number == 0)
+            beside(axes, indent - 0.12, y - 0.5, gain.name, bold=number == 0)
     axes.set(xlim=ends, ylim=(_slots(panel), 0), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=INK, linewidth=1, zorder=1)

@@ -93,7 +93,7 @@ def groups(params: Params, table: Table, scale: str, partial: bool = False) -> l
     for row in rows.values():
         members.setdefault(_first(table, row, rows), []).append(row)
     methods = {row.id: row.method for row in table.rows}
-    found = []
+    result = []
     for first, group in members.items():
         group.sort(key=lambda row: row.id != first)  # the base first, whatever the table's order
         labels = {row.id: printed(row.method, methods.get(row.base or "")) for row in group}
@@ -106,12 +106,12 @@ def groups(params: Params, table: Table, scale: str, partial: bool = False) -> l
             read = [read_log(paths.log(experiment, seed), command, tasks) for seed in seeds[row.id]]
             drawn.append(Curve(label if uses[label] == 1 else row.id, read))
         title = ALONE.get(first) or ", ".join(filter(None, (group[0].method, group[0].backbone)))
-        found.append(Group(title, drawn))
-    return found
+        result.append(Group(title, drawn))
+    return result
 
 
 def _first(table: Table, row: Row, rows: dict[str, Row]) -> str:
-    """What a row stands in one line with: its base, or those of its kind where it is no half of a pair."""
+    """Key of the line of plots that a row is in: its base, or its kind where it is no half of a pair."""
     if row.base in rows:
         return str(row.base)
     if not table.single or any(other.base == row.id for other in rows.values()):
@@ -125,11 +125,11 @@ def draw(data: Curves) -> Figure:
     lines = [line for group in groups for line in _lines(group, columns)]
     width = WIDTH if len(columns) <= 3 else NARROW * len(columns)
     subtitle = textwrap.fill(data.subtitle, int((width - 0.3) / 0.066))
-    told = subtitle.count("\n") + 1
-    height = (2.6 if len(lines) <= FEW else 2.0) * len(lines) + 0.55 + 0.15 * told
+    lines_of_text = subtitle.count("\n") + 1
+    height = (2.6 if len(lines) <= FEW else 2.0) * len(lines) + 0.55 + 0.15 * lines_of_text
     with style():
         figure = new_figure(width, height, layout="constrained")
-        head = (0.47 + 0.15 * told) / height  # kept free for the title
+        head = (0.47 + 0.15 * lines_of_text) / height  # kept free for the title
         figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head), w_pad=0.1, h_pad=0.08)  # type: ignore
         left = 0.012 * WIDTH / width
         figure.text(left, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
@@ -144,7 +144,7 @@ def draw(data: Curves) -> Figure:
 
 
 class Panel(NamedTuple):
-    """A plot: a column of the logs, what it is called, and what is said where no log has it."""
+    """A plot: a column of the logs, its label, and the text where no log has it."""
 
     column: str
     label: str
@@ -183,7 +183,7 @@ def _name(axes: Sequence[Axes], title: str) -> None:
     if len(handles) > 2 and not axes[1].lines:
         axes[1].legend(handles=handles, loc="upper left")
         for text in axes[1].texts:
-            text.set_y(0.0)  # what is said in its middle makes room
+            text.set_y(0.0)  # the text in its middle makes room
     else:
         axes[0].legend(loc="upper right")
 

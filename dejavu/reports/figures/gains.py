@@ -46,7 +46,7 @@ class Band:
 
     @property
     def height(self) -> float:
-        """Of the plots, without what stands above and below them."""
+        """Height of the plots, without titles and axes above and below."""
         return LINE * _slots(self.rows)
 
     @property
@@ -86,12 +86,12 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Gai
 
 def bands(content: Content) -> list[Band]:
     """The metrics that any row gained or lost in, beside each other where they have the same rows."""
-    found: dict[tuple[str, ...], dict[str, list[Gain]]] = {}
+    panels: dict[tuple[str, ...], dict[str, list[Gain]]] = {}
     for metric in content.metrics:
         rows = gains(content, metric)
         if rows:
-            found.setdefault(tuple(f"{gain.group}:{gain.name}" for gain in rows), {})[metric] = rows
-    return [Band(panels) for panels in found.values()]
+            panels.setdefault(tuple(f"{gain.group}:{gain.name}" for gain in rows), {})[metric] = rows
+    return [Band(side_by_side) for side_by_side in panels.values()]
 
 
 def draw(data: Gains) -> Figure:
@@ -119,25 +119,25 @@ def draw(data: Gains) -> Figure:
 
 
 def _slots(rows: Sequence[Gain]) -> float:
-    """How many lines rows and the names of their groups take, half a line of margin included."""
+    """Number of lines of rows and the names of their groups, half a line of margin included."""
     return len(rows) + 1.35 * len({gain.group for gain in rows} - {""}) + 0.5
 
 
 def _plot(axes: Axes, rows: Sequence[Gain], metric: str, named: bool) -> list[Sign]:
     """One metric's rows, with their names beside them or without; returns the signs that were drawn."""
     known = find(metric)
-    place, group, signs, ends = 0.25, "", [], limits(rows)
+    y, group, signs, ends = 0.25, "", [], limits(rows)
     for gain in rows:
         if gain.group != group:
             group = gain.group
-            place += 1.35
+            y += 1.35
             if named:
-                beside(axes, 0, place - 0.5, group, bold=True)
-        place += 1
+                beside(axes, 0, y - 0.5, group, bold=True)
+        y += 1
         signs.append(sign_of(gain, known.higher_is_better))
-        draw_row(axes, gain, place - 0.5, signs[-1], ends)
+        draw_row(axes, gain, y - 0.5, signs[-1], ends)
         if named:
-            beside(axes, 0.12 if group else 0, place - 0.5, gain.name)
+            beside(axes, 0.12 if group else 0, y - 0.5, gain.name)
     axes.set(xlim=ends, ylim=(_slots(rows), 0), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=INK, linewidth=1, zorder=1)

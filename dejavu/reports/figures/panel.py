@@ -33,7 +33,7 @@ from .elements.pictures import (
 from .elements.predictions import baseline, choose, predictions, regenerated
 from .elements.style import DPI, MUTED, new_figure, style
 from .elements.task_blocks import PANEL, PANOPTIC, TaskBlocks, draw_tasks
-from .elements.task_images import parts
+from .elements.task_images import task_images
 from .elements.trained import evaluated_split, note, titles, trained_pairs
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Seg
 def _tasks(params: Params, name: str, scale: str, pairs: list[Pair], partial: bool) -> TaskBlocks:
     report, split = evaluated_split(params, name, scale)
     panoptic = all(params.experiments[pair.experiment].task == "panoptic" for pair in pairs)
-    shown = parts(params, scale, pairs, split, report, PANOPTIC_IMAGES if panoptic else TASK_IMAGES)
+    shown = task_images(params, scale, pairs, split, report, PANOPTIC_IMAGES if panoptic else TASK_IMAGES)
     columns, also = (PANOPTIC, "") if panoptic else (PANEL, ", and what is regenerated from it")
     title = f"{titles(shown)}: what is predicted{also}"
     subtitle = f"{note(params, name, scale, report, partial)} Images: evenly spaced in the split, not chosen."
@@ -103,12 +103,12 @@ def _segmentation(params: Params, name: str, scale: str, pairs: list[Pair], part
 
 def shown(split: Split) -> Shown:
     """Evenly spaced images; their labels at the images' size, whatever the files' is."""
-    places = evenly(IMAGES, len(split.images))
-    images = [np.asarray(split.images[place]) for place in places]
+    indices = evenly(IMAGES, len(split.images))
+    images = [np.asarray(split.images[index]) for index in indices]
     labels = [
-        nearest(split.labels[place], image.shape[:2]) for place, image in zip(places, images, strict=True)
+        nearest(split.labels[index], image.shape[:2]) for index, image in zip(indices, images, strict=True)
     ]
-    return Shown([split.names[place] for place in places], images, labels)
+    return Shown([split.names[index] for index in indices], images, labels)
 
 
 def first_block(params: Params, scale: str, pair: Pair, images: Shown, classes: Sequence[str]) -> Block:
@@ -160,8 +160,8 @@ def _draw_segmentation(data: Segmentation) -> Figure:
     blocks, palette = data.blocks, data.palette
     cell = widest_picture(blocks)
     composed = [compose(block, palette, cell) for block in blocks]
-    seen = classes_in(blocks)
-    patches = class_patches(palette, data.classes, seen)
+    used = classes_in(blocks)
+    patches = class_patches(palette, data.classes, used)
     widest = max(picture.shape[1] for picture, _ in composed)
     lines = -(-len(patches) // max(1, widest // 165))  # a class name is about 165 pixels long
     foot = 28 * lines + 22

@@ -9,7 +9,7 @@ import numpy as np
 from ...config import Params
 from ...errors import DejavuError
 from .elements.task_blocks import TEASER, TaskBlocks, draw_tasks
-from .elements.task_images import parts
+from .elements.task_images import task_images
 from .elements.trained import evaluated_split, note, titles, trained_pairs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Tas
         raise DejavuError(
             f"tables.{name}.figures: 'teaser' shows segmentation and normals, and no pair learns one of them"
         )
-    shown = parts(params, scale, pairs, split, report, 1, tasks)
+    shown = task_images(params, scale, pairs, split, report, 1, tasks)
     subtitle = (
         f"{note(params, name, scale, report, partial)} Initial: the network without DejaVu; improved: "
         "the one trained with it, whatever it says. Images: evenly spaced in the split, not chosen."

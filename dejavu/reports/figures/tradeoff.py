@@ -1,4 +1,4 @@
-"""What a network costs against what it reaches: the plots of DejaVu-SA against wider networks.
+"""Metric against cost of networks: the plots of DejaVu-SA against wider networks.
 
 Ours stand above, the paper's below in a plot of their own: both share the axis of the cost, which is that
 of the same full-size networks, and not the one of the level, which depends on data and training.
@@ -70,7 +70,7 @@ class Point:
 def points(content: Content, metric: str, paper: bool = False) -> dict[str, Point]:
     """The rows of a table by their id: our numbers, or those that the paper prints."""
     value, cost = (f"paper_{metric}", "paper_") if paper else (f"{metric}_mean", "")
-    found = {}
+    result = {}
     for key, line in content.lines.items():
         if not line[value]:
             continue
@@ -78,17 +78,17 @@ def points(content: Content, metric: str, paper: bool = False) -> dict[str, Poin
         label = ", ".join(filter(None, (content.name(line), line["backbone"])))
         costs = {axis: float(line[f"{cost}{axis}"]) for axis in COSTS if line[f"{cost}{axis}"]}
         short = line["backbone"] or line["method"]
-        found[key] = Point(label, short, line["method"], line["base"], costs, float(line[value]), spread)
-    return found
+        result[key] = Point(label, short, line["method"], line["base"], costs, float(line[value]), spread)
+    return result
 
 
 def families(rows: Mapping[str, Point]) -> list[list[str]]:
     """Rows that a line joins: those without a base that are the same method, in another size each."""
-    found: dict[str, list[str]] = {}
+    by_method: dict[str, list[str]] = {}
     for key, point in rows.items():
         if not point.base:
-            found.setdefault(point.method, []).append(key)
-    return [keys for keys in found.values() if len(keys) > 1]
+            by_method.setdefault(point.method, []).append(key)
+    return [keys for keys in by_method.values() if len(keys) > 1]
 
 
 def draw(data: TradeOff) -> Figure:
@@ -126,7 +126,7 @@ def draw(data: TradeOff) -> Figure:
 
 @dataclass(frozen=True)
 class Sign:
-    """How a row is drawn in all plots."""
+    """Colour and marker of a row in all plots."""
 
     colour: str
     marker: str
@@ -137,11 +137,11 @@ def _signs(content: Content, metric: str) -> dict[str, Sign]:
     rows = points(content, metric, paper=True) | points(content, metric)
     joined = {key: keys[0] for keys in families(rows) for key in keys}
     firsts = list(dict.fromkeys(joined.get(key, key) for key in content.lines if key in rows))
-    place = {key: number for number, key in enumerate(firsts)}
+    numbers = {key: number for number, key in enumerate(firsts)}
     signs = {}
     for key in content.lines:
         if key in rows:
-            number = place[joined.get(key, key)]
+            number = numbers[joined.get(key, key)]
             signs[key] = Sign(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
     return signs
 
@@ -190,7 +190,7 @@ def _plot(
 
 
 def _shifts(rows: Mapping[str, Point], axis: str) -> dict[str, float]:
-    """How many points to the side each marker is drawn, those of the same cost beside each other."""
+    """Points by which each marker is shifted to the side: those of the same cost stand beside each other."""
     groups: dict[float, list[str]] = {}
     for key, point in rows.items():
         groups.setdefault(round(point.cost[axis], 2), []).append(key)
@@ -237,12 +237,12 @@ def _legend(
     rows = {**paper, **ours}
     family = {key: keys for keys in families(rows) for key in keys}
     handles: list[Line2D] = []
-    told: set[str] = set()
+    listed: set[str] = set()
     for key, sign in signs.items():
-        if key in told:
+        if key in listed:
             continue
         keys = family.get(key, [key])
-        told |= set(keys)
+        listed |= set(keys)
         label = labels[key] if len(keys) == 1 else f"{rows[key].method}: {_listed(keys, rows)}"
         width = 1.3 if len(keys) > 1 else 0
         handles.append(

@@ -49,8 +49,8 @@ def colour_normals(normals: np.ndarray) -> np.ndarray:
 
 def sphere(side: int) -> np.ndarray:
     """The key to normals: those of a ball that is looked at, on white, (side, side, 3) uint8."""
-    places = (np.arange(side) * 2 + 1) / side - 1
-    x, y = np.meshgrid(places, places)
+    centres = (np.arange(side) * 2 + 1) / side - 1
+    x, y = np.meshgrid(centres, centres)
     inside = x**2 + y**2 <= 1
     z = -np.sqrt(np.where(inside, 1 - x**2 - y**2, 0))
     coloured = colour_normals(np.stack([x, y, z], -1))

@@ -1,4 +1,4 @@
-"""What a table's CSV says of gains: which rows, in which groups, and what their intervals tell."""
+"""Gains in a table's CSV: rows, their groups, and the sign of each interval."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Gain:
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """What the row spans: its interval, or the gain alone."""
+        """The span of the row: its interval, or the gain alone."""
         return self.interval or (self.mean,)
 
 
 @dataclass(frozen=True)
 class Sign:
-    """How a gain is drawn: colour and form both say it, for print in grey."""
+    """Colour and marker of a gain, which both show its sign, for print in grey."""
 
     label: str
     colour: str
@@ -48,26 +48,27 @@ def gains(content: Content, metric: str) -> list[Gain]:
     """
     groups: dict[str, list[Gain]] = {"": []}
     for line in content.ran:
-        found = cell(line, metric)
-        if not found.gain:
+        printed = cell(line, metric)
+        if not printed.gain:
             continue
         group, _, rest = content.name(line).partition(":")
         group, rest = (group.strip(), rest.strip()) if rest else ("", group)
         low, high = line[f"{metric}_gain_lo"], line[f"{metric}_gain_hi"]
+        interval = f" [{printed.low}, {printed.high}]" if low else ""
         gain = Gain(
             group=group,
             name=rest,
             mean=float(line[f"{metric}_gain"]),
             interval=(float(low), float(high)) if low else None,
-            text=(f"{found.gain} [{found.low}, {found.high}]" if low else found.gain).replace("-", "−"),
-            certain=found.certain,
+            text=f"{printed.gain}{interval}".replace("-", "−"),
+            certain=printed.certain,
         )
         groups.setdefault(group, []).append(gain)
     return [gain for group in groups.values() for gain in group]
 
 
 def sign_of(gain: Gain, higher_is_better: bool) -> Sign:
-    """What a gain's interval says of it."""
+    """The sign of a gain, by its interval."""
     if gain.interval is None:
         return SINGLE
     if not gain.certain:

@@ -1,4 +1,4 @@
-"""What figures of gains share: a row with its interval, its name, which way is better, the legend."""
+"""Elements of figures of gains: a row with its interval, its name, which way is better, the legend."""
 
 from __future__ import annotations
 
@@ -24,25 +24,23 @@ def limits(rows: Sequence[Gain]) -> tuple[float, float]:
 
 
 def draw_row(
-    axes: Axes, gain: Gain, place: float, sign: Sign, limits: tuple[float, float], spelled: bool = True
+    axes: Axes, gain: Gain, y: float, sign: Sign, limits: tuple[float, float], spelled: bool = True
 ) -> None:
     """A gain with its interval, at a height; what lies beyond the limits has an arrowhead there."""
-    axes.axhline(place, color="#eeeeee", linewidth=0.8, zorder=0)
+    axes.axhline(y, color="#eeeeee", linewidth=0.8, zorder=0)
     if gain.interval is not None:
-        axes.plot(gain.interval, (place, place), color=sign.colour, linewidth=1.8, solid_capstyle="butt")
+        axes.plot(gain.interval, (y, y), color=sign.colour, linewidth=1.8, solid_capstyle="butt")
     face = sign.colour if sign.filled else "white"
-    axes.plot(
-        gain.mean, place, sign.marker, ms=5.5, color=sign.colour, markerfacecolor=face, markeredgewidth=1.3
-    )
+    axes.plot(gain.mean, y, sign.marker, ms=5.5, color=sign.colour, markerfacecolor=face, markeredgewidth=1.3)
     outside = [(limits[0], "<", min(gain.ends) < limits[0]), (limits[1], ">", max(gain.ends) > limits[1])]
     for edge, arrow, beyond in outside:
         if beyond:
-            axes.plot(edge, place, arrow, ms=5.5, color=sign.colour, clip_on=False)
+            axes.plot(edge, y, arrow, ms=5.5, color=sign.colour, clip_on=False)
     if not spelled:
         return
     axes.annotate(
         gain.text,
-        (1, place),
+        (1, y),
         xycoords=axes.get_yaxis_transform(),
         xytext=(9, 0),
         textcoords="offset points",
@@ -52,14 +50,14 @@ def draw_row(
     )
 
 
-def beside(axes: Axes, indent: float, place: float, text: str, bold: bool = False) -> None:
+def beside(axes: Axes, indent: float, y: float, text: str, bold: bool = False) -> None:
     """A name at the left edge of the page; `indent` in inches."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     inches = axes.get_position().x0 * figure.get_size_inches()[0]
     axes.annotate(
         text,
-        (0, place),
+        (0, y),
         xycoords=axes.get_yaxis_transform(),
         xytext=((0.12 + indent - inches) * 72, 0),
         textcoords="offset points",

@@ -25,28 +25,28 @@ def panels(tasks: Collection[str] = ("semantic",)) -> dict[str, str]:
     [('val_miou', 'validation mIoU (%)'), ('val_depth_aerr', 'validation depth error (m)')]
     """
     known = dict.fromkeys(metric.task for metric in METRICS.values())
-    found = dict(LOSSES)
+    result = dict(LOSSES)
     for metric in (main_metric(task) for task in known if task in tasks):
         name, unit = METRICS[metric].name, METRICS[metric].unit
-        found[f"val_{metric}"] = f"validation {name}{f' ({unit})' if unit else ''}"
-    return found
+        result[f"val_{metric}"] = f"validation {name}{f' ({unit})' if unit else ''}"
+    return result
 
 
 def below(columns: Collection[str]) -> dict[str, tuple[str, str]]:
-    """What is drawn below the plot of a column where a log has it, and what it is called.
+    """Columns that are drawn below the plot of another column where a log has them, and their labels.
 
     What XTC adds stands below what DejaVu adds, and a task's weight below its metric.
 
     >>> below(["loss_task", "loss_dejavu", "val_depth_aerr"])["val_depth_aerr"]
     ('weight_depth', 'weight of the\\ndepth loss')
     """
-    found = {"loss_dejavu": XTC} if "loss_dejavu" in columns else {}
+    result = {"loss_dejavu": XTC} if "loss_dejavu" in columns else {}
     for column in columns:
         metric = METRICS.get(column.removeprefix("val_"))
         if metric is not None:
             title = describe(metric.task).title
-            found[column] = (f"weight_{metric.task}", f"weight of the\n{title} loss")
-    return found
+            result[column] = (f"weight_{metric.task}", f"weight of the\n{title} loss")
+    return result
 
 
 def read_log(path: Path, command: str, tasks: Collection[str] = ("semantic",)) -> Log:

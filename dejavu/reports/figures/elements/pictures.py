@@ -79,17 +79,17 @@ def classes_in(blocks: Sequence[Block]) -> set[int]:
 
 
 def class_patches(
-    palette: np.ndarray, classes: Sequence[str], seen: set[int], rest: str = "ignored"
+    palette: np.ndarray, classes: Sequence[str], used: set[int], rest: str = "ignored"
 ) -> list[Patch]:
-    """The entries of a key: the classes that are seen, in their colours, and what is none of them."""
+    """The entries of a key: the classes in use, in their colours, and pixels of no class."""
     from matplotlib.patches import Patch
 
     patches = [
         Patch(facecolor=palette[i] / 255, edgecolor="#bbbbbb", linewidth=0.5, label=classes[i])
         for i in range(len(classes))
-        if i in seen
+        if i in used
     ]
-    if any(value >= len(classes) for value in seen):
+    if any(value >= len(classes) for value in used):
         patches.append(Patch(facecolor="black", label=rest))
     return patches
 

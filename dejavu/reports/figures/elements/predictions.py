@@ -27,7 +27,7 @@ def choose(params: Params, scale: str, pairs: Sequence[Pair]) -> tuple[Pair, lis
     for first in pairs:
         if not _shares_attention(params.run(first.experiment, scale)):
             rest = [pair for pair in pairs if pair is not first]
-            return first, [rest[place] for place in evenly(FURTHER, len(rest))]
+            return first, [rest[index] for index in evenly(FURTHER, len(rest))]
     raise DejavuError(
         "figures: 'panel' shows regenerated images, and every pair's network has an attention that shares in "
         "regenerating: leave 'panel' out, or add a pair without attention"
@@ -47,7 +47,7 @@ def baseline(
     classes: Sequence[str],
     things: Sequence[bool] = (),
 ) -> list[Any]:
-    """What the pair's base says of images (H, W, 3), trained with the seed that is shown of the pair."""
+    """Predictions of the pair's base for images (H, W, 3), by the seed that is shown of the pair."""
     from ....models.load import load_network
     from ....tasks import channels
 
@@ -60,7 +60,7 @@ def baseline(
 def predictions(
     run: Run, network: object, images: Sequence[np.ndarray], things: Sequence[bool] = ()
 ) -> list[Any]:
-    """What `predict` says of images (H, W, 3) of any sizes, as the run's protocol asks."""
+    """Predictions for images (H, W, 3) of any sizes, by the run's protocol."""
     from ....evaluation.predictor import Predictor
 
     predictor = Predictor(
@@ -77,19 +77,19 @@ def predictions(
 def regenerated(
     method: DejaVu, images: Sequence[np.ndarray], seed: int, redaction: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What a redaction left of each image (H, W, 3), and what was regenerated from it."""
+    """Each image (H, W, 3) redacted, and regenerated."""
     import numpy as np
     import torch
 
     from ....compute.random import generator
     from ....tasks.images import denormalise, normalise
 
-    found = []
+    result = []
     with torch.inference_mode():
-        for place, image in enumerate(images):
+        for index, image in enumerate(images):
             inputs = normalise(torch.from_numpy(np.array(image))[None])
-            numbers = generator(seed, "figure", place)
+            numbers = generator(seed, "figure", index)
             pictures = method.regenerate(inputs, method(inputs), numbers, redaction)
             redacted, regenerated = (np.asarray(denormalise(picture))[0] for picture in pictures)
-            found.append((redacted, regenerated))
-    return found
+            result.append((redacted, regenerated))
+    return result

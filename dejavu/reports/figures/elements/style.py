@@ -1,4 +1,4 @@
-"""What the figures share: colours, letters, and PNG files that repeat to the byte."""
+"""Elements of all figures: colours, letters, and PNG files that repeat to the byte."""
 
 from __future__ import annotations
 

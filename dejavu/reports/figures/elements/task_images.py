@@ -1,4 +1,4 @@
-"""What figures of several tasks show: images of each task, with a pair's predictions and regenerations."""
+"""Images of each task with a pair's predictions and regenerations, computed from weights and data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ....datasets.prepared.store import Split
-    from .tasks import Part
+    from .tasks import TaskImages
 
 
-def parts(
+def task_images(
     params: Params,
     scale: str,
     pairs: Sequence[Pair],
@@ -27,13 +27,13 @@ def parts(
     report: Mapping[str, Any],
     images: int,
     tasks: Sequence[str] | None = None,
-) -> list[Part]:
-    """A part for each of the tasks (None: all that a pair learns), of the first pair that learns it.
+) -> list[TaskImages]:
+    """Images for each of the tasks (None: all that a pair learns), of the first pair that learns it.
 
     `report` is that of the prepared data. `images` of each, evenly spaced in the split, other ones for each
     task. Raises DejavuError where the prepared data lack what a task learns from.
     """
-    from .tasks import Part
+    from .tasks import TaskImages
 
     learnt = {pair: params.experiments[pair.experiment].tasks for pair in pairs}
     tasks = (
@@ -42,49 +42,50 @@ def parts(
         else tasks
     )
     spread = evenly(images * len(tasks), len(split.images))
-    found = []
+    result = []
     for number, task in enumerate(tasks):
         pair, _ = choose(params, scale, [pair for pair, some in learnt.items() if task in some])
-        places = spread[number :: len(tasks)] or spread[:1]
-        found.append(Part(task, pair.title, _seen(params, scale, pair, task, split, places, report)))
-    return found
+        indices = spread[number :: len(tasks)] or spread[:1]
+        rows = _rows(params, scale, pair, task, split, indices, report)
+        result.append(TaskImages(task, pair.title, rows))
+    return result
 
 
-def _seen(
+def _rows(
     params: Params,
     scale: str,
     pair: Pair,
     task: str,
     split: Split,
-    places: Sequence[int],
+    indices: Sequence[int],
     report: Mapping[str, Any],
 ) -> list[Any]:
-    """The images at these places of the split, with all that is shown of them."""
+    """The images at these indices of the split, with their truths, predictions and regenerations."""
     import numpy as np
 
     from ....models.load import load_method
-    from .tasks import Seen
+    from .tasks import PanelRow
 
     run, paths, classes = params.run(pair.experiment, scale), Paths(scale), report["classes"]
     seed, things = run.seeds[0], report.get("things", ())
     method = load_method(
         run, classes, paths.weights(pair.experiment, seed), paths.regenerator(pair.experiment, seed)
     )
-    images = [np.asarray(split.images[place]) for place in places]
-    truths = _truths(split, task, places, images)
+    images = [np.asarray(split.images[index]) for index in indices]
+    truths = _truths(split, task, indices, images)
     before = baseline(params, scale, pair, images, classes, things)
     after = predictions(run, method.network, images, things)
     assert run.dejavu is not None
     pictures = regenerated(method, images, seed, shown_redaction(run.dejavu, task))
-    rows = zip(places, images, truths, before, after, pictures, strict=True)
+    rows = zip(indices, images, truths, before, after, pictures, strict=True)
     return [
-        Seen(split.names[place], image, truth, _of(task, first), _of(task, second), *some)
-        for place, image, truth, first, second, some in rows
+        PanelRow(split.names[index], image, truth, _of(task, first), _of(task, second), *some)
+        for index, image, truth, first, second, some in rows
     ]
 
 
 def shown_redaction(method: Method, task: str) -> int:
-    """The number of the redaction that is shown of a task: of several, segmentation's is the first.
+    """The index of the redaction that is shown for a task: segmentation's is the first of several.
 
     Spatial redaction serves segmentation, spectral depth and normals, and in that order they are listed.
     """
@@ -92,12 +93,14 @@ def shown_redaction(method: Method, task: str) -> int:
 
 
 def _of(task: str, prediction: Any) -> np.ndarray:
-    """A task's part of a prediction, which is a mapping where several tasks are predicted."""
+    """One task's prediction out of a network's, which is a mapping if it predicts several tasks."""
     return prediction[task] if isinstance(prediction, dict) else prediction
 
 
-def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a task should be of these images, at their sizes: the nearest pixel of each."""
+def _truths(
+    split: Split, task: str, indices: Sequence[int], images: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """A task's ground truth of these images, at their sizes: the nearest pixel of each."""
     from ....datasets.prepared.sizes import nearest
     from ....tasks import describe
 
@@ -106,4 +109,4 @@ def _truths(split: Split, task: str, places: Sequence[int], images: Sequence[np.
         raise DejavuError(
             f"the prepared data have no {task}, which the figure would show: prepare them again"
         )
-    return [nearest(array[place], image.shape[:2]) for place, image in zip(places, images, strict=True)]
+    return [nearest(array[index], image.shape[:2]) for index, image in zip(indices, images, strict=True)]

@@ -1,4 +1,4 @@
-"""What figures of predictions read beside weights: the trained pairs, the evaluated split, the note."""
+"""Inputs of figures of predictions beside weights: the trained pairs, the evaluated split, the note."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .setting import setting
 
 if TYPE_CHECKING:
     from ....datasets.prepared.store import Split
+    from .tasks import TaskImages
 
 
 def trained_pairs(params: Params, name: str, scale: str, partial: bool) -> list[Pair]:
@@ -56,6 +57,6 @@ def note(
     return f"{text} Shown: seed {shown.seeds[0]}.{which}"
 
 
-def titles(parts: list[Any]) -> str:
+def titles(shown: list[TaskImages]) -> str:
     """The pairs that are shown, each once."""
-    return "; ".join(dict.fromkeys(part.title for part in parts))
+    return "; ".join(dict.fromkeys(one.title for one in shown))

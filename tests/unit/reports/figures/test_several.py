@@ -21,7 +21,7 @@ from dejavu.datasets import find
 from dejavu.datasets.prepared.store import open_split
 from dejavu.errors import DejavuError
 from dejavu.reports.figures import bands, curves
-from dejavu.reports.figures.elements.task_images import parts as task_images
+from dejavu.reports.figures.elements.task_images import task_images
 from dejavu.reports.pairs import find_pairs
 from dejavu.reports.tables import csv_text
 
@@ -113,14 +113,14 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
     pairs = find_pairs(params, TABLE)
     parts = task_images(params, SCALE, pairs, split, work, 2)
     assert [part.task for part in parts] == list(TASKS)
-    names = [seen.name for part in parts for seen in part.images]
+    names = [seen.name for part in parts for seen in part.rows]
     assert len(set(names)) == 6
     for name, side in (("mtl", "before"), ("mtl_dejavu", "after")):
         run = params.run(name, SCALE)
         weights = Paths(SCALE).weights(name, run.seeds[0])
         network = load_network(run, channels(run.task, len(work["classes"])), weights)
         for part in parts:
-            seen = part.images[0]
+            seen = part.rows[0]
             with torch.inference_mode():
                 maps = network(normalise(torch.from_numpy(seen.image[None].copy())))[part.task]
             maps = torch.nn.functional.interpolate(maps, SIZE, mode="bilinear")[0]
@@ -133,7 +133,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
                 expected = torch.nn.functional.normalize(maps, dim=0).permute(1, 2, 0).numpy()
                 np.testing.assert_allclose(found, expected, atol=1e-5)
     for part in parts:
-        for seen in part.images:
+        for seen in part.rows:
             number = int(seen.name.removeprefix("scene"))
             expected = [0, 0, -1] if part.task == "normals" else number
             assert (seen.truth == expected).all()
@@ -143,7 +143,7 @@ def test_panel_and_teaser_show_what_the_networks_say(work: dict[str, Any]) -> No
     assert all(Paths(SCALE).figure(TABLE, kind).exists() for kind in ("panel", "teaser"))
     again = task_images(params, SCALE, pairs, split, work, 2)
     for part, other in zip(parts, again, strict=True):
-        for seen, repeated in zip(part.images, other.images, strict=True):
+        for seen, repeated in zip(part.rows, other.rows, strict=True):
             assert all(np.array_equal(value, vars(repeated)[key]) for key, value in vars(seen).items())
 
 
@@ -176,7 +176,7 @@ def test_few_images_are_shown_again(work: dict[str, Any]) -> None:
     split = open_split(Paths(SCALE).prepared("nyudv2"), "test")
     two = split._replace(images=split.images[:2], names=split.names[:2])
     parts = task_images(params, SCALE, find_pairs(params, TABLE), two, work, 2)
-    assert [[seen.name for seen in part.images] for part in parts] == [["scene0"], ["scene1"], ["scene0"]]
+    assert [[seen.name for seen in part.rows] for part in parts] == [["scene0"], ["scene1"], ["scene0"]]
 
 
 def test_a_dataset_without_a_tasks_truth_is_said(work: dict[str, Any]) -> None:

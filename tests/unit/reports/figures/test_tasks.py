@@ -98,7 +98,7 @@ def test_the_ball_looks_where_its_names_say() -> None:
 
 @pytest.mark.parametrize("task", ["depth", "normals"])
 def test_unknown_pixels_are_found(task: str) -> None:
-    truth = part(task).images[0].truth
+    truth = part(task).rows[0].truth
     assert has_unknown([truth]) and not has_unknown([truth[:, 75:]])
 
 
@@ -108,7 +108,7 @@ def test_unknown_pixels_are_found(task: str) -> None:
 @pytest.mark.parametrize("task", list(TRUTHS))
 def test_every_column_shows_what_it_is_called(task: str) -> None:
     one = part(task)
-    seen, (row,) = one.images[0], block(one, PANEL, PALETTE).rows
+    seen, (row,) = one.rows[0], block(one, PANEL, PALETTE).rows
     image, truth, before, after, redacted, regenerated = row
     assert [int(picture[0, 0, 0]) for picture in (image, redacted, regenerated)] == [0, 10, 20]
     colours = {
@@ -160,7 +160,7 @@ def test_each_task_has_its_name_and_its_key() -> None:
 def test_truth_and_predictions_share_the_scale_whose_end_is_pointed_where_it_is_passed() -> None:
     one = part("depth")
     assert depth.limits(one) == (1.0, 5.0)
-    far = [type(seen)(**{**vars(seen), "before": seen.before + 4}) for seen in one.images]
+    far = [type(seen)(**{**vars(seen), "before": seen.before + 4}) for seen in one.rows]
     beyond = type(one)(one.task, one.title, far)
     assert depth.limits(beyond) == (1.0, 5.0)  # whatever is predicted
     arrowheads = [
@@ -172,7 +172,7 @@ def test_truth_and_predictions_share_the_scale_whose_end_is_pointed_where_it_is_
 
 def test_without_unknown_pixels_none_are_explained() -> None:
     one = part("normals")
-    known = [type(seen)(**{**vars(seen), "truth": seen.truth[:, 75:]}) for seen in one.images]
+    known = [type(seen)(**{**vars(seen), "truth": seen.truth[:, 75:]}) for seen in one.rows]
     figure = draw_tasks(
         TaskBlocks([type(one)(one.task, one.title, known)], PANEL, PALETTE, CLASSES, "t", "s")
     )

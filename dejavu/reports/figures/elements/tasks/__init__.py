@@ -1,11 +1,11 @@
-"""How truths and predictions of a task are drawn: one file a task, found by its name.
+"""Drawing of truths and predictions of a task: one file a task, found by its name.
 
 A task's file holds
 
 - `ROOM`: the pixels that its key needs, however low the pictures are;
-- `picture(array, part, palette)`: a truth or prediction in its colours, (H, W, 3) uint8 RGB, or classes
+- `picture(array, shown, palette)`: a truth or prediction in its colours, (H, W, 3) uint8 RGB, or classes
   (H, W), which the figure colours;
-- `classes(part, block)`: the classes that its key lists;
+- `classes(shown, block)`: the classes that its key lists;
 - `draw_key(figure, key)`: the key to its colours.
 """
 
@@ -33,8 +33,8 @@ LINE = 24  # pixels from class to class in a key
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One image and all that is shown of it.
+class PanelRow:
+    """One image with its truth, predictions and regenerations.
 
     `image`, `redacted`, `regenerated`: (H, W, 3) uint8 RGB. `truth`, `before` (the baseline's prediction) and
     `after` (DejaVu's): classes (H, W) uint8; panoptic codes (H, W) uint16; depth (H, W) in metres, 0 =
@@ -51,24 +51,24 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One task: whose predictions are shown, and of which images."""
+class TaskImages:
+    """One task: the title of the pair whose predictions are shown, and a row for each image."""
 
     task: str
     title: str
-    images: Sequence[Seen]
+    rows: Sequence[PanelRow]
 
     @property
     def maps(self) -> list[np.ndarray]:
         """Truths and predictions."""
-        return [array for seen in self.images for array in (seen.truth, seen.before, seen.after)]
+        return [array for row in self.rows for array in (row.truth, row.before, row.after)]
 
 
 class Key(NamedTuple):
-    """What a key is drawn from."""
+    """Inputs of a key."""
 
-    part: Part
-    place: tuple[int, int]
+    shown: TaskImages
+    corner: tuple[int, int]
     """its upper left corner, pixels"""
     tall: int
     """its height, pixels"""
@@ -86,10 +86,10 @@ class Drawing(Protocol):
 
     ROOM: int
 
-    def picture(self, array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+    def picture(self, array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
         """A truth or prediction in its colours."""
 
-    def classes(self, part: Part, block: Block) -> set[int]:
+    def classes(self, shown: TaskImages, block: Block) -> set[int]:
         """The classes that its key lists."""
 
     def draw_key(self, figure: Figure, key: Key) -> None:
@@ -105,13 +105,13 @@ def drawing(task: str) -> Drawing:
     return cast(Drawing, import_module(f".{task}", __name__))
 
 
-def draw_classes(figure: Figure, patches: list[Patch], place: tuple[int, int], tall: int) -> None:
-    """Draw a key of classes; `place` is its upper left corner in pixels."""
+def draw_classes(figure: Figure, patches: list[Patch], corner: tuple[int, int], tall: int) -> None:
+    """Draw a key of classes; `corner` is its upper left corner in pixels."""
     width, height = figure.get_size_inches() * DPI
     figure.legend(
         handles=patches,
         loc="upper left",
-        bbox_to_anchor=(place[0] / width, place[1] / height),
+        bbox_to_anchor=(corner[0] / width, corner[1] / height),
         ncols=max(1, -(-len(patches) * LINE // max(LINE, tall))),
         fontsize=8,
         handlelength=1.1,
@@ -123,15 +123,15 @@ def draw_classes(figure: Figure, patches: list[Patch], place: tuple[int, int], t
     )
 
 
-def draw_unknown(figure: Figure, place: tuple[int, int]) -> None:
-    """Draw the key of unknown pixels, which are grey; `place` is its lower left corner in pixels."""
+def draw_unknown(figure: Figure, corner: tuple[int, int]) -> None:
+    """Draw the key of unknown pixels, which are grey; `corner` is its lower left corner in pixels."""
     from matplotlib.patches import Patch
 
     width, height = figure.get_size_inches() * DPI
     figure.legend(
         handles=[Patch(facecolor="#{:02x}{:02x}{:02x}".format(*UNKNOWN), label="unknown")],
         loc="lower left",
-        bbox_to_anchor=(place[0] / width, place[1] / height),
+        bbox_to_anchor=(corner[0] / width, corner[1] / height),
         fontsize=8,
         handlelength=1.1,
         handleheight=1.1,

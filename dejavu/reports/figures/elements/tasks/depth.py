@@ -9,7 +9,7 @@ import numpy as np
 from ..colours import COLOURMAP, colour_depth, depth_limits
 from ..pictures import Block
 from ..style import DPI
-from . import LINE, Key, Part, draw_unknown
+from . import LINE, Key, TaskImages, draw_unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,19 +18,19 @@ ROOM = 170
 BAR = (16, 300)  # pixels: width, and the most height, of the scale
 
 
-def picture(array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
     """Metres (H, W) in colours."""
-    return colour_depth(array, limits(part))
+    return colour_depth(array, limits(shown))
 
 
-def classes(part: Part, block: Block) -> set[int]:
+def classes(shown: TaskImages, block: Block) -> set[int]:
     """None."""
     return set()
 
 
-def limits(part: Part) -> tuple[float, float]:
+def limits(shown: TaskImages) -> tuple[float, float]:
     """Nearest and farthest true depth, which the colours range over, whatever is predicted."""
-    return depth_limits([seen.truth for seen in part.images])
+    return depth_limits([row.truth for row in shown.rows])
 
 
 def draw_key(figure: Figure, key: Key) -> None:
@@ -39,13 +39,13 @@ def draw_key(figure: Figure, key: Key) -> None:
     from matplotlib.colors import Normalize
 
     width, height = figure.get_size_inches() * DPI
-    place, images = key.place, key.part.images
-    low, high = limits(key.part)
-    predicted = np.concatenate([array.ravel() for seen in images for array in (seen.before, seen.after)])
+    corner, rows = key.corner, key.shown.rows
+    low, high = limits(key.shown)
+    predicted = np.concatenate([array.ravel() for row in rows for array in (row.before, row.after)])
     below, above = bool((predicted < low).any()), bool((predicted > high).any())
     long = min(BAR[1], key.tall - 2 * LINE)
-    bottom = place[1] - long - 4
-    axes = figure.add_axes((place[0] / width, bottom / height, BAR[0] / width, long / height))
+    bottom = corner[1] - long - 4
+    axes = figure.add_axes((corner[0] / width, bottom / height, BAR[0] / width, long / height))
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     bar = figure.colorbar(
         ScalarMappable(Normalize(low, high), COLOURMAP), cax=axes, extend=ends[below, above], extendfrac=0.04
@@ -54,4 +54,4 @@ def draw_key(figure: Figure, key: Key) -> None:
     bar.set_label("depth (m)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     if key.unknown:
-        draw_unknown(figure, (place[0], bottom - 34))
+        draw_unknown(figure, (corner[0], bottom - 34))

@@ -9,7 +9,7 @@ import numpy as np
 from ..colours import colour_normals, sphere
 from ..pictures import Block
 from ..style import DPI, MUTED
-from . import Key, Part, draw_unknown
+from . import Key, TaskImages, draw_unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,12 +18,12 @@ ROOM = 200
 BALL = 110  # pixels
 
 
-def picture(array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
     """Unit vectors (H, W, 3) in colours."""
     return colour_normals(array)
 
 
-def classes(part: Part, block: Block) -> set[int]:
+def classes(shown: TaskImages, block: Block) -> set[int]:
     """None."""
     return set()
 
@@ -31,7 +31,7 @@ def classes(part: Part, block: Block) -> set[int]:
 def draw_key(figure: Figure, key: Key) -> None:
     """Draw a ball as the camera sees it: each colour is the direction that a surface faces."""
     width, height = figure.get_size_inches() * DPI
-    left, bottom = key.place[0] + 26, key.place[1] - BALL - 26
+    left, bottom = key.corner[0] + 26, key.corner[1] - BALL - 26
     figure.figimage(sphere(BALL), left, bottom)
     centre = left + BALL / 2, bottom + BALL / 2
     words = {
@@ -46,4 +46,4 @@ def draw_key(figure: Figure, key: Key) -> None:
         )
     figure.text(centre[0] / width, centre[1] / height, "to the\ncamera", ha="center", va="center", fontsize=7)
     if key.unknown:
-        draw_unknown(figure, (key.place[0], bottom - 50))
+        draw_unknown(figure, (key.corner[0], bottom - 50))

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import panoptic_colours
 from ..pictures import Block, class_patches, fitted
-from . import Key, Part, draw_classes
+from . import Key, TaskImages, draw_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 ROOM = 0
 
 
-def picture(array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
     """Codes (H, W) in colours, at the size that is drawn, so that lines between segments are thin."""
     return panoptic_colours.colour_segments(fitted(array), palette)
 
 
-def classes(part: Part, block: Block) -> set[int]:
+def classes(shown: TaskImages, block: Block) -> set[int]:
     """The classes of all segments."""
-    return panoptic_colours.classes_in(part.maps)
+    return panoptic_colours.classes_in(shown.maps)
 
 
 def draw_key(figure: Figure, key: Key) -> None:
     """Draw the colours of the classes."""
     patches = class_patches(key.palette, key.names, key.classes, "no segment")
-    draw_classes(figure, patches, key.place, key.tall)
+    draw_classes(figure, patches, key.corner, key.tall)

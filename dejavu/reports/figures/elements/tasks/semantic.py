@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..pictures import Block, class_patches, classes_in
-from . import Key, Part, draw_classes
+from . import Key, TaskImages, draw_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 ROOM = 0
 
 
-def picture(array: np.ndarray, part: Part, palette: np.ndarray) -> np.ndarray:
+def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
     """Classes (H, W) as they are."""
     return array
 
 
-def classes(part: Part, block: Block) -> set[int]:
+def classes(shown: TaskImages, block: Block) -> set[int]:
     """The classes of the pictures that are shown."""
     return classes_in([block])
 
@@ -28,4 +28,4 @@ def classes(part: Part, block: Block) -> set[int]:
 def draw_key(figure: Figure, key: Key) -> None:
     """Draw the colours of the classes."""
     patches = class_patches(key.palette, key.names, key.classes, "ignored")
-    draw_classes(figure, patches, key.place, key.tall)
+    draw_classes(figure, patches, key.corner, key.tall)

@@ -21,6 +21,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import DejavuError as DejavuError
     from .method import DejaVu as DejaVu
+    from .method import attention as attention
+    from .method import conditioning as conditioning
+    from .method import cycle as cycle
+    from .method import loss as losses  # noqa: F401 (the public name)
+    from .method import perceptual as perceptual
+    from .method import redaction as redaction
+    from .method import regeneration as regeneration
+    from .method import text as text
     from .method.attention import SharedAttention as SharedAttention
     from .method.cycle import CyclicConsistency as CyclicConsistency
     from .method.loss import dejavu_loss as dejavu_loss
@@ -37,6 +45,11 @@ if TYPE_CHECKING:
     from .method.regeneration import ForwardCRM as ForwardCRM
     from .method.regeneration import RecursiveCRM as RecursiveCRM
     from .method.text import TextSupervision as TextSupervision
+    from .networks import cost as cost
+    from .tasks import predictions as predictions
+    from .training.multitask import balancing as balancing
+    from .training.multitask import consistency as consistency
+    from .training.multitask import partial_labels as partial_labels
 
 __version__ = "0.2.0"  # of the distribution, too: pyproject.toml reads it here
 
@@ -64,13 +77,16 @@ _NAMES = {
 # Public module -> where it is. Users write `dejavu.redaction`, whatever the packages in here are called.
 _MODULES = {
     "attention": "method.attention",
+    "balancing": "training.multitask.balancing",
     "conditioning": "method.conditioning",
+    "consistency": "training.multitask.consistency",
     "cost": "networks.cost",
     "cycle": "method.cycle",
     "losses": "method.loss",
     "method": "method",
     "metrics": "metrics",
     "networks": "networks",
+    "partial_labels": "training.multitask.partial_labels",
     "perceptual": "method.perceptual",
     "predictions": "tasks.predictions",
     "redaction": "method.redaction",
@@ -90,7 +106,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
 
 
 class _PublicModules:

@@ -142,6 +142,8 @@ def _defines(node: ast.stmt) -> list[str]:
     """List the names that a statement defines: a function's, or the targets of an assignment."""
     if isinstance(node, ast.Assign):
         return [ast.unparse(target) for target in node.targets]
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        return [ast.unparse(node.target)]
     return [node.name] if isinstance(node, ast.FunctionDef) else []
 
 
@@ -158,33 +160,48 @@ def takes_class_names(module: str) -> bool:
 
 def is_multitask(module: str) -> bool:
     """Return whether a network's module has the line `MULTITASK = True`."""
-    return any(
-        isinstance(node, ast.Assign) and ast.unparse(node) == "MULTITASK = True"
-        for node in _tree(HERE / "networks" / f"{module}.py").body
-    )
+    return _literal(HERE / "networks" / f"{module}.py", "MULTITASK") is True
 
 
 def only_task(module: str) -> str | None:
     """Return a network's only task, from the line `TASK = "panoptic"` of its module; None without it."""
-    for node in _tree(HERE / "networks" / f"{module}.py").body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TASK":
-            return str(ast.literal_eval(node.value))
-    return None
+    task = _literal(HERE / "networks" / f"{module}.py", "TASK")
+    return None if task is None else str(task)
 
 
 def keywords(file: Path, name: str) -> dict[str, Any] | None:
     """The arguments of `NAME = Something(key=literal, ...)` at the top of a file; None where it is not there.
 
-    So facts are read from a module without running it. Raises ValueError where one is no literal.
+    So facts are read from a module without running it. Raises DejavuError where one is no literal.
     """
+    value = _assigned(file, name)
+    if not isinstance(value, ast.Call):
+        return None
+    return {str(item.arg): _evaluate(item.value, file, f"{name}'s {item.arg}") for item in value.keywords}
+
+
+def _assigned(file: Path, name: str) -> ast.expr | None:
+    """The expression that a file assigns to a name at its top; None where there is none."""
     for node in _tree(file).body:
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.value, ast.Call)
-            and ast.unparse(node.targets[0]) == name
-        ):
-            return {str(item.arg): ast.literal_eval(item.value) for item in node.value.keywords}
+        if isinstance(node, ast.Assign | ast.AnnAssign) and name in _defines(node):
+            return node.value
     return None
+
+
+def _literal(file: Path, name: str) -> Any:
+    """The literal that a file assigns to a name at its top; None where there is none."""
+    value = _assigned(file, name)
+    return None if value is None else _evaluate(value, file, name)
+
+
+def _evaluate(value: ast.expr, file: Path, what: str) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        raise DejavuError(
+            f"dejavu/{file.relative_to(HERE).as_posix()}: {what} must be written as a literal, since it is "
+            f"read without running the file, not as {ast.unparse(value)}"
+        ) from None
 
 
 def figure_kinds() -> list[str]:
@@ -198,12 +215,13 @@ def figure_needs(kind: str) -> tuple[str, ...]:
     Raises DejavuError where its file states none or other ones.
     """
     file = HERE / "reports/figures" / f"{kind}.py"
-    for node in _tree(file).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEEDS":
-            needs = ast.literal_eval(node.value)
-            if isinstance(needs, tuple) and needs and {*needs} <= {*FIGURE_FILES}:
-                return needs
-    raise DejavuError(f"{file} must hold NEEDS = (...), a tuple of some of {', '.join(FIGURE_FILES)}")
+    needs = _literal(file, "NEEDS")
+    if isinstance(needs, tuple) and needs and {*needs} <= {*FIGURE_FILES}:
+        return needs
+    raise DejavuError(
+        f"dejavu/{file.relative_to(HERE).as_posix()} must hold NEEDS = (...), a tuple of some of "
+        f"{', '.join(FIGURE_FILES)}"
+    )
 
 
 def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
@@ -218,7 +236,7 @@ def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     for key, value in given.items():
         if key not in options:
             raise ValueError(f"{where}.{key}: '{name}' has no such option, {nearest(key, options)}")
-        fault = _fault(value, _type(options[key].annotation))
+        fault = _fault(value, _type(options[key].annotation, f"{kind}: '{name}': {key}"))
         if fault:
             raise ValueError(f"{where}.{key}: {fault}, not {value!r}")
     _check_order(given, options, where)
@@ -248,11 +266,17 @@ def _default(option: Option) -> Any:
     return None if option.default is None else ast.literal_eval(option.default)
 
 
-def _type(annotation: ast.expr | None) -> Any:
-    """Evaluate an annotation; Any where there is none."""
+def _type(annotation: ast.expr | None, where: str) -> Any:
+    """Evaluate an annotation; Any where there is none. Raises DejavuError for one of other types."""
     if annotation is None:
         return Any
-    return eval(compile(ast.Expression(annotation), "annotation", "eval"), {"__builtins__": {}}, TYPES)
+    try:
+        return eval(compile(ast.Expression(annotation), "annotation", "eval"), {"__builtins__": {}}, TYPES)
+    except (NameError, TypeError):
+        raise DejavuError(
+            f"{where} is annotated as {ast.unparse(annotation)}, and an option's annotation is made of "
+            f"{', '.join(TYPES)} and None"
+        ) from None
 
 
 def _fault(value: Any, kind: Any) -> str | None:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Add `--params` and `--scale`."""
     parser.add_argument("--params", default="params.yaml", metavar="FILE", help="default: params.yaml")
-    parser.add_argument("--scale", metavar="SCALE", help="smoke, demo, open or paper; default: params.yaml's")
+    parser.add_argument("--scale", metavar="SCALE", help="default: the scale that params.yaml names")
 
 
 def add_name(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add `--params`, `--scale` and the name of a dataset, experiment or table, as `args.name`."""
     add_configuration(parser)
-    parser.add_argument("name", metavar=kind.upper())
+    parser.add_argument("name", metavar=kind.upper(), help="see `dejavu list`")
 
 
 def add_partial(parser: argparse.ArgumentParser) -> None:

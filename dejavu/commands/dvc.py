@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .common import add_configuration, read_configuration
-
-FILE = Path("dvc.yaml")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing but the configuration."""
-    add_configuration(parser)
+    """Add `--params`: the pipeline is that of all scales."""
+    parser.add_argument("--params", default="params.yaml", metavar="FILE", help="default: params.yaml")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write dvc.yaml into the working directory."""
-    params, _ = read_configuration(args)
+    """Write dvc.yaml beside the configuration."""
+    from ..config.loading import load
     from ..engines.dvc_yaml import pipeline
     from ..system.files import write_text
 
-    write_text(FILE, pipeline(params))
-    print(f"{FILE}: {len(params.tables)} tables")
+    params, file = load(args.params), Path(args.params).with_name("dvc.yaml")
+    write_text(file, pipeline(params))
+    print(f"{file}: {len(params.tables)} tables")

@@ -150,16 +150,9 @@ def test_both_engines_run_it(copy: Path, tmp_path: Path) -> None:
 
 
 def test_the_task_is_trained_and_measured(copy: Path) -> None:
-    run(
-        copy,
-        "snakemake",
-        "--cores",
-        "2",
-        "--quiet",
-        "all",
-        "results/smoke/metrics/disparity_dejavu/seed0.json",
-    )
-    result = json.loads((copy / "results/smoke/metrics/disparity_dejavu/seed0.json").read_text())
+    metrics = "results/smoke/metrics/disparity_dejavu/seed0.json"
+    run(copy, "snakemake", "--cores", "2", "--quiet", "all", "--", metrics)
+    result = json.loads((copy / metrics).read_text())
     assert 0 < result["metrics"]["disparity_error"] < 10
     curve = (copy / "results/smoke/logs/disparity_dejavu/seed0.csv").read_text()
     assert "val_disparity_error" in curve.splitlines()[0]

@@ -102,8 +102,8 @@ def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) 
     _same_size(pair, pair.label, label, raw_size)
     depth, normals = _geometry(dataset, pair, raw_size)
     more = {kind: decode(pair) for kind, decode in dataset.decode_more.items()}
-    for array in more.values():
-        _same_size(pair, pair.label, array, raw_size)
+    for kind, array in more.items():
+        _same_size(pair, f"the {kind} of {pair.image}", array, raw_size)
     new_size = fitted(raw_size, size)
     if raw_size != new_size:
         image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
@@ -122,7 +122,8 @@ def _geometry(
     """A pair's depth and normals, where the dataset has them."""
     if dataset.decode_depth is None:
         return None, None
-    assert pair.depth is not None
+    if pair.depth is None:
+        raise DejavuError(f"the dataset {dataset.title} has no depth file for its image {pair.image}")
     depth = dataset.decode_depth(pair.depth)
     _same_size(pair, pair.depth, depth, raw_size)
     if dataset.decode_normals is None:
@@ -132,7 +133,7 @@ def _geometry(
     return depth, normals
 
 
-def _same_size(pair: Pair, path: Path, array: np.ndarray, raw_size: tuple[int, int]) -> None:
+def _same_size(pair: Pair, path: Path | str, array: np.ndarray, raw_size: tuple[int, int]) -> None:
     if array.shape[:2] != raw_size:
         raise DejavuError(
             f"{path} is {array.shape[1]}x{array.shape[0]} pixels, and its image {pair.image} is "

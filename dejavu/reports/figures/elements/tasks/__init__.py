@@ -100,7 +100,7 @@ def drawing(task: str) -> Drawing:
     """The module that draws a task. Raises DejavuError where there is none."""
     if not (HERE / f"{task}.py").is_file():
         raise DejavuError(
-            f"the task {task} cannot be drawn: {HERE.name}/{task}.py is missing in {HERE.parent}"
+            f"the task {task} cannot be drawn: dejavu/reports/figures/elements/tasks/{task}.py is missing"
         )
     return cast(Drawing, import_module(f".{task}", __name__))
 

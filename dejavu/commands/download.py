@@ -14,7 +14,7 @@ from ..system.locks import locked
 from .common import add_name, job
 
 if TYPE_CHECKING:
-    from ..config import Params, Part, Source
+    from ..config import DataSource, Params, Source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def download_dataset(params: Params, name: str, scale: str) -> None:
     """
     from ..config.paths import Paths
 
-    part = params.part(name, scale)
+    part = params.data_source(name, scale)
     source = params.datasets[part.source]
     raw, manifest = Paths(scale).raw(name), Paths(scale).raw_manifest(name)
     dataset = reader(name, part.source, source)
@@ -54,7 +54,7 @@ def download_dataset(params: Params, name: str, scale: str) -> None:
     print(f"{name} at scale {scale}: {counts} from {part.source}, {content['bytes'] / 1e6:.1f} MB in {raw}")
 
 
-def origin(part: Part, source: Source) -> dict[str, Any]:
+def origin(part: DataSource, source: Source) -> dict[str, Any]:
     """Return the settings that decide which raw files there are; a manifest with others is out of date."""
     scenes = {"seed": source.seed, "size": as_plain(part.size)} if part.source == "synthetic" else None
     settings = {"source": part.source, "scenes": scenes}

@@ -17,7 +17,7 @@ from .common import add_name, job
 from .download import origin
 
 if TYPE_CHECKING:
-    from ..config import Params, Part
+    from ..config import DataSource, Params
     from ..config.paths import Paths
 
 
@@ -41,7 +41,7 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
     from ..config.paths import Paths
     from ..datasets.prepared.convert import convert
 
-    part, paths = params.part(name, scale), Paths(scale)
+    part, paths = params.data_source(name, scale), Paths(scale)
     manifest = _manifest(params, part, paths, name)
     dataset = reader(name, part.source, params.datasets[part.source])
     target = paths.prepared(name)
@@ -66,7 +66,7 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
     print(f"{name} at scale {scale}: {counts} at {in_words(part.size)} in {target}, none unreadable")
 
 
-def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, Any]:
+def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict[str, Any]:
     """The download's manifest; raises DejavuError where params.yaml has other settings now."""
     path = paths.raw_manifest(name)
     again = f"run `dejavu download {name} --scale {paths.scale}`"
@@ -82,7 +82,7 @@ def _manifest(params: Params, part: Part, paths: Paths, name: str) -> dict[str, 
     return manifest
 
 
-def _pairs(dataset: Dataset, raw: Path, split: str, part: Part, manifest: dict[str, Any]) -> list[Pair]:
+def _pairs(dataset: Dataset, raw: Path, split: str, part: DataSource, manifest: dict[str, Any]) -> list[Pair]:
     """The split's pairs, or the first ones where the scale limits their number."""
     from ..datasets.prepared.store import command
 

@@ -1,11 +1,11 @@
-"""What params.yaml holds, as frozen objects; `Params.run` resolves one experiment at one scale.
+"""The content of params.yaml as frozen objects; `Params.run` resolves one experiment at one scale.
 
 Only pydantic is imported here: every command and both engines pay for this package.
 """
 
 from __future__ import annotations
 
-from .data import Folder, KeepAspect, Part, Source
+from .data import DataSource, Folder, KeepAspect, Source
 from .experiment import Experiment
 from .method import Balance, Consistency, Cycle, Method, Perceptual, Redaction, TextSupervision
 from .params import Network, Params
@@ -33,6 +33,7 @@ __all__ = [
     "Budget",
     "Consistency",
     "Cycle",
+    "DataSource",
     "DepthScoring",
     "Experiment",
     "Folder",
@@ -46,7 +47,6 @@ __all__ = [
     "Optimizer",
     "Overrides",
     "Params",
-    "Part",
     "Perceptual",
     "Photometric",
     "Protocol",

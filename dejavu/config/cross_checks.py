@@ -1,4 +1,4 @@
-"""Names in params.yaml that point at each other: every one must have its target."""
+"""Checks of names in params.yaml that refer to another entry: every one must have its target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_file(file: ParamsFile) -> None:
     """Raise ValueError, one sentence, for the first name in `dejavu` without a target."""
-    _parts("dejavu", file.dejavu)
+    _options("dejavu", file.dejavu)
 
 
 def check(params: Params) -> None:
@@ -48,13 +48,13 @@ def _scales(params: Params) -> None:
             raise ValueError(f"datasets.{name}.folder.{wrong}")
     for key, scale in params.scales.items():
         where = f"scales.{key}"
-        for dataset, part in scale.data.items():
-            known(part.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
-            if params.datasets[part.source].folder is None:
-                known(reader_name(dataset, part.source), datasets(), f"{where}.data.{dataset}", "dataset")
-            if part.source == "synthetic" and None in (
-                part.train,
-                part.val,
+        for dataset, data in scale.data.items():
+            known(data.source, params.datasets, f"{where}.data.{dataset}.source", "dataset")
+            if params.datasets[data.source].folder is None:
+                known(reader_name(dataset, data.source), datasets(), f"{where}.data.{dataset}", "dataset")
+            if data.source == "synthetic" and None in (
+                data.train,
+                data.val,
                 params.datasets["synthetic"].seed,
             ):
                 raise ValueError(
@@ -73,9 +73,9 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
     known(row.network, params.networks, f"{where}.network", "network")
     known(row.recipe, params.recipes, f"{where}.recipe", "recipe")
     known(row.protocol, params.protocols, f"{where}.protocol", "protocol")
-    _several_tasks(params, where, row)
+    _multitask(params, where, row)
     if row.dejavu is not None:
-        _parts(f"{where}.dejavu", row.dejavu)
+        _options(f"{where}.dejavu", row.dejavu)
         _losses(where, row)
         if row.base is None:
             raise ValueError(f"{where}: a row with 'dejavu' needs 'base', the row that it is compared with")
@@ -85,39 +85,39 @@ def _experiment(params: Params, name: str, row: Experiment) -> None:
         _run(params, name, size)
 
 
-def _parts(where: str, method: Method | MethodChanges) -> None:
-    """The names and options of redactions and regenerator."""
+def _options(where: str, method: Method | MethodChanges) -> None:
+    """Check the names and options of the redactions and the regenerator."""
     for redaction in method.redactions:
         registry.check("redaction", redaction.name, redaction.options, f"{where}.redaction")
     if (crm := method.regenerator) is not None:
         registry.check("regeneration", crm.name, crm.options, f"{where}.regenerator")
 
 
-def _several_tasks(params: Params, where: str, row: Experiment) -> None:
-    """What is of use for several tasks only."""
-    several = len(row.tasks) > 1
+def _multitask(params: Params, where: str, row: Experiment) -> None:
+    """Check the list of tasks, and the keys that only a row of more than one task may have."""
+    multitask = len(row.tasks) > 1
     if len(set(row.tasks)) < len(row.tasks):
         raise ValueError(f"{where}.task: names a task twice")
     module = params.networks[row.network].module
     alone = next((task for task in row.tasks if describe(task).queries), None)
-    if several and alone:
+    if multitask and alone:
         raise ValueError(f"{where}.task: {alone} is learnt alone, and not with {' and '.join(row.tasks)}")
     if (only := registry.only_task(module)) != alone:
         able = [name for name, one in params.networks.items() if registry.only_task(one.module) == alone]
         does = f"does {only} segmentation" if only else f"does not: {', '.join(able) or 'no network'} would"
         raise ValueError(f"{where}.network: the task is {row.task}, and '{row.network}' {does}")
-    if several and not registry.is_multitask(module):
+    if multitask and not registry.is_multitask(module):
         able = [name for name, one in params.networks.items() if registry.is_multitask(one.module)]
         raise ValueError(f"{where}.network: '{row.network}' does one task; {', '.join(able)} do several")
     for key in ("balance", "consistency"):
-        if getattr(row, key) is not None and not several:
+        if getattr(row, key) is not None and not multitask:
             raise ValueError(f"{where}.{key}: is for several tasks: leave it out")
     if row.balance is not None:
         registry.check("balancing", row.balance.name, row.balance.options, f"{where}.balance")
 
 
 def _losses(where: str, row: Experiment) -> None:
-    """What DejaVu's parts need of each other and of the task."""
+    """Check that DejaVu's terms fit each other and the task."""
     method = row.dejavu
     assert method is not None
     if method.detach and method.cycle is not None:
@@ -132,12 +132,12 @@ def _losses(where: str, row: Experiment) -> None:
 
 
 def _run(params: Params, name: str, scale: str) -> None:
-    """The layers of a recipe, each right in itself, must be right together."""
+    """Check the resolved recipe: its layers, each valid alone, must be valid together."""
     try:
         run = params.run(name, scale)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = "".join(f"{part}: " for part in fault["loc"][:1])
+        key = "".join(f"{name}: " for name in fault["loc"][:1])
         reason = fault.get("ctx", {}).get("error", fault["msg"])
         raise ValueError(f"experiments.{name} at scale {scale}: {key}{reason}") from None
     _only_for_segmentation(run, f"experiments.{name}")
@@ -153,7 +153,7 @@ def _run(params: Params, name: str, scale: str) -> None:
 
 
 def _shared_by_gpus(run: Run, where: str) -> None:
-    """What several processes can share."""
+    """Check that the run can be shared by more than one process."""
     if run.train.batch_size % run.gpus:
         raise ValueError(
             f"{where}: {run.gpus} cannot share batch_size {run.train.batch_size} evenly: make that a multiple"
@@ -170,7 +170,7 @@ def _shared_by_gpus(run: Run, where: str) -> None:
 
 
 def _only_for_segmentation(run: Run, where: str) -> None:
-    """Keys that mean something for classes only."""
+    """Check that keys for classes are used for segmentation only."""
     recipe, task = run.train, " and ".join(run.tasks)
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
@@ -187,7 +187,7 @@ def _only_for_segmentation(run: Run, where: str) -> None:
 
 
 def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
-    """Baseline and DejaVu differ in nothing but the method."""
+    """Check that a baseline and its DejaVu row differ in nothing but the method."""
     assert row.base is not None
     known(row.base, params.experiments, f"{where}.base", "experiment")
     base = params.experiments[row.base]
@@ -208,14 +208,14 @@ def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
 
 
 def _sized_alike(params: Params, name: str, other: str, scale: str) -> bool:
-    """Whether two experiments are trained and measured alike at a scale, except for their seeds."""
+    """Return True if two experiments are trained and measured alike at a scale, except for their seeds."""
     runs = [params.run(one, scale) for one in (name, other)]
     ours, theirs = ((one.train, one.gpus, one.network.width, one.network.depth, one.protocol) for one in runs)
     return ours == theirs
 
 
 def _differ_in_attention(network: Network, other: Network) -> bool:
-    """Whether two networks are the same but for the attention that DejaVu-SA adds."""
+    """Return True if two networks are the same except for the attention that DejaVu-SA adds."""
     plain = [
         {key: value for key, value in one.options.items() if not key.startswith("attention")}
         for one in (network, other)

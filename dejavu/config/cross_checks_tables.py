@@ -1,4 +1,4 @@
-"""Tables in params.yaml: what their lines, metrics and figures need of the experiments that they name."""
+"""Checks of the tables in params.yaml: their rows, metrics and figures must fit their experiments."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def check(params: Params, where: str, table: Table) -> None:
 
 
 def _single(params: Params, where: str, table: Table) -> None:
-    """What delta_mtl compares with: each task alone, learnt as the table's rows of several tasks are."""
-    several = [params.experiments[name] for name in table.experiments if name in params.experiments]
-    several = [row for row in several if len(row.tasks) > 1]
+    """Check `single`: one task each, trained like the table's multi-task rows (for delta_mtl)."""
+    multitask = [params.experiments[name] for name in table.experiments if name in params.experiments]
+    multitask = [row for row in multitask if len(row.tasks) > 1]
     for task, name in table.single.items():
         at = f"{where}.single.{task}"
         known(name, params.experiments, at, "experiment")
@@ -46,14 +46,14 @@ def _single(params: Params, where: str, table: Table) -> None:
             )
         if alone.dejavu is not None:
             raise ValueError(f"{at}: '{name}' is a DejaVu row: name the plain one")
-        if several and not any(_alike(alone, row) for row in several):
+        if multitask and not any(_alike(alone, row) for row in multitask):
             raise ValueError(
                 f"{at}: '{name}' has another network or recipe than all rows of several tasks, "
-                f"'{several[0].network}' and '{several[0].recipe}' for one"
+                f"'{multitask[0].network}' and '{multitask[0].recipe}' for one"
             )
     if DELTA not in table.metrics:
         return
-    needed = dict.fromkeys(task for row in several for task in row.tasks)
+    needed = dict.fromkeys(task for row in multitask for task in row.tasks)
     for other in needed:
         if other not in table.single:
             raise ValueError(f"{where}.single.{other} is missing: {DELTA} compares with learning it alone")
@@ -66,7 +66,7 @@ def _alike(alone: Experiment, row: Experiment) -> bool:
 
 
 def not_logged(table: Table) -> str | None:
-    """What is wrong with the metrics of a table of the best epoch, which the logs have; None if nothing."""
+    """Return why the logs lack a metric of a table of the best epoch, or None if they have all."""
     for metric in table.metrics:
         if metric != DELTA and metric != main_metric(METRICS[metric].task):
             return (

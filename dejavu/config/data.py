@@ -1,4 +1,4 @@
-"""Datasets: their sources at a scale, and where raw files come from."""
+"""Datasets: their source at each scale, and the origin of their raw files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .values import Byte, Images, Name, Section, Seed, Side, Size, Text
 
 
 class KeepAspect(Section):
-    """Images of many sizes: each is brought to this short side, its long side at most so long."""
+    """Sides for images of many sizes: each is resized to `short`, and its long side is at most `long`."""
 
     short: Side
     long: Side
@@ -22,7 +22,7 @@ class KeepAspect(Section):
         return self
 
 
-class Part(Section):
+class DataSource(Section):
     """The source of a dataset's images at one scale, their size and number."""
 
     source: Name
@@ -30,7 +30,7 @@ class Part(Section):
         Annotated[Size, Tag("tuple[Size]")] | Annotated[KeepAspect, Tag("KeepAspect")],
         Discriminator(lambda value: "tuple[Size]" if isinstance(value, list | tuple) else "KeepAspect"),
     ]
-    """Height and width of every image, or how to bring images of many sizes nearer to each other."""
+    """Height and width of every image, or limits for the sides of images of many sizes."""
 
     train: Images | None = None
     val: Images | None = None
@@ -47,18 +47,18 @@ class Folder(Section):
     """A folder of the user's own that is read as a dataset; see dejavu/datasets/folder.py."""
 
     path: Text | None = None
-    """The folder, from where commands are run; None is that of the dataset's name in DEJAVU_MIRROR."""
+    """The folder, relative to the working directory. Default: the dataset's name in DEJAVU_MIRROR."""
     images: Text
-    """Where its images are, with {name} and, unless `lists` says it, {split} in it."""
+    """Path of an image, with {name} in it, and with {split} unless `lists` is given."""
     labels: Text
-    """Where the label of the image {name} is."""
+    """Path of the label of the image {name}."""
     classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=254)]
     splits: dict[Literal["train", "val", "test"], Text] = {"train": "train", "val": "val"}
-    """What stands for {split} in each split."""
+    """The text that replaces {split} in each split."""
     lists: Text | None = None
     """Text files, with {split} in their names, that list the images of each split."""
     values: tuple[Byte | tuple[Byte, ...], ...] | None = None
-    """The value, or values, of each class in label files; None is 0, 1, ..."""
+    """The value, or values, of each class in label files. Default: 0, 1, ..."""
     ignore: tuple[Byte, ...] = (255,)
     """The values that are neither trained on nor evaluated."""
     palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
@@ -68,7 +68,7 @@ class Folder(Section):
 
 
 class Source(Section):
-    """Where a dataset's raw files come from, and on what terms."""
+    """The origin of a dataset's raw files, and their licence."""
 
     licence: Text
     url: Annotated[str, Field(pattern=r"^https?://")] | None = None
@@ -76,6 +76,6 @@ class Source(Section):
     manual: Text | None = None
     seed: Seed | None = None
     cost_input: Size | None = None
-    """The size of image at which the cost of networks for this dataset is counted."""
+    """Height and width of the image at which the cost of networks for this dataset is counted."""
     folder: Folder | None = None
     """Reads this folder: no module in dejavu/datasets is needed."""

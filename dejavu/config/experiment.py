@@ -1,4 +1,4 @@
-"""An experiment: one row, which is trained and measured."""
+"""An experiment: one row that is trained and evaluated."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class _Row(Section):
     network: Name
     recipe: Name
     protocol: Name = "whole"
-    """How it is evaluated."""
+    """The protocol of the evaluation."""
     train: Overrides = Overrides()
     """Keys of the recipe that this row changes."""
     balance: Balance | None = None
-    """How the losses of the tasks are weighed. Default: their sum."""
+    """The weighting of the tasks' losses. Default: their sum."""
     consistency: Consistency | None = None
     """XTC, for multi-task rows."""
     base: Name | None = None
@@ -30,9 +30,9 @@ class ExperimentEntry(_Row):
     """An experiment as params.yaml has it."""
 
     budget: Name
-    """Which entry of `scales.<scale>.budget` applies. DVC reads it here, so it has no default."""
+    """The entry of `scales.<scale>.budget` that applies. DVC reads it here, so it has no default."""
     dejavu: MethodChanges | None = None
-    """Makes this a DejaVu row: what differs from the top-level `dejavu`, or {}."""
+    """Makes this a DejaVu row: the keys that differ from the top-level `dejavu`, or {}."""
 
 
 class Experiment(_Row):

@@ -1,4 +1,4 @@
-"""params.yaml as a person writes it, and the objects that follow from it."""
+"""params.yaml as written, and its completion into `Params`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ParamsFile(Sections):
         return value
 
     def complete(self, folder: Path) -> Params:
-        """Each row with its whole method, each table with all that it shows.
+        """Complete each row with its whole method, and each table with its rows.
 
         The paper's values are read from `folder`. Raises ValueError, one sentence.
         """

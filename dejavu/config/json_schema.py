@@ -16,18 +16,18 @@ from .recipe import Overrides, Recipe
 from .values import Section
 
 WRITTEN_IN: dict[type, type] = {MethodChanges: Method, Overrides: Recipe}
-"""where the docstrings of keys are that are optional in one class, and not in the other"""
+"""classes whose keys are optional, and the class that has these keys' docstrings"""
 
 
 class _WithoutTitles(GenerateJsonSchema):
-    """A key says its name already."""
+    """The generator without titles: a key is its own title."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def schema() -> str:
-    """The text of the schema. Descriptions are the docstrings of attributes."""
+    """Return the text of the schema. Descriptions are the docstrings of attributes."""
     value = ParamsFile.model_json_schema(schema_generator=_WithoutTitles)
     classes = {one.__name__: one for one in _subclasses(Section)}
     for name, section in (*value["$defs"].items(), (ParamsFile.__name__, value)):
@@ -44,7 +44,7 @@ def _subclasses(section: type[Section]) -> Iterator[type[Section]]:
 
 
 def _descriptions(section: type[Section]) -> dict[str, str]:
-    """The docstrings of a class's attributes by name, those of its bases among them."""
+    """Return the docstrings of a class's attributes by name, those of its bases included."""
     texts: dict[str, str] = {}
     for one in reversed(section.__mro__):
         if not issubclass(one, Section):

@@ -1,4 +1,4 @@
-"""params.yaml -> validated objects, or one sentence that says what is wrong with it.
+"""Reads params.yaml into validated objects, or reports its first error in one sentence.
 
 The whole file is checked before any job starts.
 """
@@ -22,7 +22,7 @@ PATTERNS = {
     r"^https?://": "must begin with http:// or https://",
     r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits, in lower case",
 }
-"""What the patterns of values.py and data.py require, in words."""
+"""The requirements of the patterns in values.py and data.py, in words."""
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -53,9 +53,9 @@ def load(path: str | Path = "params.yaml") -> Params:
 
 
 def one_sentence(error: ValidationError) -> str:
-    """The first fault, as 'key.path: what is wrong, what would be right'."""
+    """Return the first error as 'key.path: what is wrong, what would be right'."""
     fault = error.errors()[0]
-    # pydantic names the branch of a union in the path: those are not keys of the file.
+    # pydantic puts the branches of unions into the path: these are not keys of the file.
     keys = [str(key) for key in fault["loc"] if not _is_branch(str(key))]
     where = ".".join(keys)
     value = fault.get("input")
@@ -79,13 +79,15 @@ def one_sentence(error: ValidationError) -> str:
         except ValueError:
             hint = ""
     elif isinstance(value, str) and fault["type"] == "literal_error":
-        known = [part.strip("'") for part in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        known = [choice.strip("'") for choice in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         hint = f" ({nearest(value, known)})"
     return f"{where}: {shown} {message}{hint}"
 
 
 def _shown(value: Any) -> str:
-    """A value that is wrong, if it is short; else its type. Never spelt out: aliases can make it endless.
+    """Return a wrong value if it is short, else its type.
+
+    It is never expanded: aliases can make a value endless.
 
     >>> _shown([0, 0]), _shown(list(range(100)))
     ('[0, 0]', 'list')
@@ -97,7 +99,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_branch(key: str) -> bool:
-    """Whether pydantic means a branch of a union, such as 'constrained-float' or 'int', and no key."""
+    """Return True for a union's branch in pydantic's path ('constrained-float', 'int'), False for a key."""
     return key in ("int", "float", "str", "bool", "Redaction", "KeepAspect") or key.startswith(
         ("constrained-", "tuple[", "dict[", "function-")
     )

@@ -1,4 +1,4 @@
-"""What a row adds to its base network's training."""
+"""The method's keys in params.yaml: all that a row adds to its base network's training."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class Redaction(Named):
 
 
 class Balance(Named):
-    """How the losses of tasks are weighed: a name of dejavu/training/multitask/balancing, and its options."""
+    """The weighting of the tasks' losses: a name of dejavu/training/multitask/balancing, and its options."""
 
 
 class Consistency(Section):
-    """XTC: predictions of one task and labels of another must agree in a space that both are mapped to."""
+    """XTC: predictions of one task and labels of another must agree in a common feature space."""
 
     weight: NotNegative = 2.0
     regularisation: NotNegative = 0.5
-    """Weight of the agreement of either with the network's features."""
+    """Weight of the term that compares each of the two with the network's features."""
     lr: Positive = 0.001
-    """Learning rate of the auxiliary network's parameters of each pair of tasks; others: the recipe's."""
+    """Learning rate of the auxiliary network's FiLM parameters; its others have the recipe's rate."""
     every: Count = 30
-    """With the schedule `step`: after so many epochs that rate is multiplied by `factor`, again and again."""
+    """With the schedule `step`: every so many epochs that rate is multiplied by `factor`."""
     factor: Drop = 0.5
 
 
@@ -64,7 +64,7 @@ class Perceptual(Section):
     """A perceptual term of the DejaVu loss: distances of VGG features."""
 
     weight: NotNegative = 0.1
-    """Weight of the term beside the pixels' distance; gamma multiplies both."""
+    """Weight of this term relative to the pixels' distance; gamma multiplies both."""
     weights: Text | None = None
     """A local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`."""
 
@@ -87,18 +87,18 @@ class Cycle(Section):
     gradient: Literal["both", "regenerator", "network"] = "both"
 
 
-Several = Annotated[tuple[Redaction, ...], Field(min_length=1)]
-OneOrSeveral = Annotated[
-    Annotated[Redaction, Tag("Redaction")] | Annotated[Several, Tag("tuple[Redaction]")],
+Redactions = Annotated[tuple[Redaction, ...], Field(min_length=1)]
+OneOrMore = Annotated[
+    Annotated[Redaction, Tag("Redaction")] | Annotated[Redactions, Tag("tuple[Redaction]")],
     Discriminator(lambda value: "tuple[Redaction]" if isinstance(value, list | tuple) else "Redaction"),
 ]
 
 
 class Method(Section):
-    """What a DejaVu row adds to its base."""
+    """The method of a DejaVu row: all that it adds to its base."""
 
-    redaction: OneOrSeveral
-    """One, or several that are regenerated side by side."""
+    redaction: OneOrMore
+    """One redaction, or a list of them, each regenerated on its own."""
     regenerator: Named
     stride: Side | None = None
     """Stride of the grid that the CRM works on. Default: that of the network's prediction."""
@@ -108,17 +108,17 @@ class Method(Section):
     perceptual: Perceptual | None = None
     gamma: NotNegative
     warmup: Share = 0.0
-    """Share of all steps in which the weights of all that DejaVu adds rise linearly from zero."""
+    """Share of all steps in which the weights of DejaVu's losses rise linearly from zero."""
     detach: Flag = False
-    """The control: the same computation, with no gradient into the base network."""
+    """The control experiment: the same computation, with no gradient into the base network."""
     text: TextSupervision | None = None
     cycle: Cycle | None = None
     share_attention: Flag | None = None
-    """false: a network's attention (DejaVu-SA) does not regenerate, as it otherwise does."""
+    """false: a network's attention (DejaVu-SA) is not used for the regeneration. Default: it is."""
 
     @property
     def redactions(self) -> tuple[Redaction, ...]:
-        """All of them."""
+        """The redactions as a tuple."""
         return _listed(self.redaction)
 
 
@@ -131,11 +131,11 @@ class MethodChanges(create_model("_MethodChanges", __base__=Section, **optional(
 
     @property
     def redactions(self) -> tuple[Redaction, ...]:
-        """All of them."""
+        """The redactions as a tuple."""
         return () if self.redaction is None else _listed(self.redaction)
 
     def over(self, default: MethodChanges) -> Method:
-        """The whole method: these keys over the default's. Raises ValueError for a key that neither has."""
+        """Return the whole method: these keys replace the default's. Raises ValueError for a missing key."""
         given = {key: getattr(layer, key) for layer in (default, self) for key in layer.model_fields_set}
         given = {key: value for key, value in given.items() if value is not None}
         for key, field in Method.model_fields.items():

@@ -1,11 +1,11 @@
-"""The whole configuration, and how one experiment at one scale is resolved."""
+"""The whole configuration, and the resolution of one experiment at one scale."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import DejavuError, nearest
-from .data import Part, Source
+from .data import DataSource, Source
 from .experiment import Experiment
 from .recipe import Protocol, Recipe
 from .run import Run, RunNetwork
@@ -33,26 +33,26 @@ class Sections(Section):
 
 
 class Params(Sections):
-    """The whole configuration: experiments with their whole method, tables with all their rows show."""
+    """The whole configuration: experiments with their whole method, tables with their rows."""
 
     experiments: dict[Name, Experiment]
     tables: dict[Name, Table]
 
     def get_scale(self, scale: str | None) -> Scale:
-        """The named scale; None is params.yaml's own choice."""
+        """Return the named scale; None is the scale that params.yaml selects."""
         return self.scale if scale is None else _lookup(self.scales, scale, "scale")
 
-    def part(self, dataset: str, scale: str) -> Part:
-        """The source of `dataset` at `scale`, with the size and number of its images."""
-        parts = self.get_scale(scale).data
-        if dataset not in parts:
+    def data_source(self, dataset: str, scale: str) -> DataSource:
+        """Return the source of `dataset` at `scale`, with the size and number of its images."""
+        sources = self.get_scale(scale).data
+        if dataset not in sources:
             raise DejavuError(
-                f"dataset '{dataset}' has no part at scale '{scale}', {nearest(dataset, parts)}"
+                f"dataset '{dataset}' has no part at scale '{scale}', {nearest(dataset, sources)}"
             )
-        return parts[dataset]
+        return sources[dataset]
 
     def cost_input(self, dataset: str) -> Size:
-        """Height and width at which costs are counted for `dataset`, whatever its source at a scale."""
+        """Return the height and width at which costs are counted for `dataset`, at every scale."""
         source = self.datasets.get(dataset)
         if source is None or source.cost_input is None:
             raise DejavuError(f"datasets.{dataset}.cost_input is missing in params.yaml")
@@ -62,14 +62,14 @@ class Params(Sections):
         """Resolve one experiment: recipe <- the scale's budgets <- the row's `train`."""
         row = _lookup(self.experiments, experiment, "experiment")
         size, network = self.get_scale(scale), self.networks[row.network]
-        part = self.part(row.dataset, scale)
+        data = self.data_source(row.dataset, scale)
         recipe = self.recipes[row.recipe].model_dump(exclude_unset=True)
         budgets = size.layers(row.budget)
         for layer in (*budgets, row.train):
             recipe = layer.over(recipe)
 
         def budget(key: str, default: Any) -> Any:
-            """The last budget's value that is not null."""
+            """Return the last budget's value that is not null."""
             given = [getattr(layer, key) for layer in budgets if key in layer.model_fields_set]
             return next((value for value in reversed(given) if value is not None), default)
 
@@ -87,8 +87,8 @@ class Params(Sections):
             consistency=row.consistency,
             dataset=row.dataset,
             base=row.base,
-            data=part,
-            source=self.datasets[part.source],
+            data=data,
+            source=self.datasets[data.source],
             network=RunNetwork(
                 name=row.network,
                 module=network.module,

@@ -1,4 +1,4 @@
-"""Where everything lies, relative to the repository root: the one place that spells a path.
+"""The path of every file, relative to the repository root. No other module builds these paths.
 
 Both engines use it, with wildcards in place of names: `Paths("{scale}").weights("{experiment}", "{seed}")` is
 what Snakemake calls a pattern, and `Paths("${scale.name}").prepared("${key}")` is a path of dvc.yaml.
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORMS = ("csv", "md", "tex")
-"""a table's files"""
+"""the formats of a table's files"""
 NETWORK_COSTS = Path("runs/costs")
-"""undeclared: parameters and GMACs of networks that were counted once, by a hash of what they depend on"""
+"""a cache that no rule declares: parameters and GMACs of networks, by a hash of all that they depend on"""
 STEP_COSTS = Path("runs/plan")
-"""undeclared: memory and operations of training steps, in the same way"""
+"""a cache that no rule declares: memory and operations of training steps, by such a hash"""
 
 
 def printed_values(name: str) -> Path:
-    """The values that the paper prints in a table: beside params.yaml, of no scale."""
+    """Return the path of the paper's values for a table: beside params.yaml, the same at all scales."""
     return Path("paper") / f"{name}.csv"
 
 
@@ -46,15 +46,15 @@ class Paths:
 
     # checkpoints/ and runs/: what train makes
     def weights(self, experiment: str, seed: int | str) -> Path:
-        """The plain base network's weights: what is deployed."""
+        """Return the path of the plain base network's weights, which are deployed."""
         return self.root / "checkpoints" / self.scale / experiment / f"seed{seed}.safetensors"
 
     def regenerator(self, experiment: str, seed: int | str) -> Path:
-        """The regenerator's weights (DejaVu rows only): used by the figures, never deployed."""
+        """Return the path of the regenerator's weights (DejaVu rows only): for figures, never deployed."""
         return self.weights(experiment, seed).with_name(f"seed{seed}.regenerator.safetensors")
 
     def run(self, experiment: str, seed: int | str) -> Path:
-        """Undeclared: what a killed training needs to go on."""
+        """Return the folder that a killed training needs to resume. No rule declares it."""
         return self.root / "runs" / self.scale / experiment / f"seed{seed}"
 
     # results/
@@ -64,12 +64,12 @@ class Paths:
 
     @property
     def page(self) -> Path:
-        """All tables and figures of the scale on one page, which a browser shows with the folder."""
+        """The page with all tables and figures of the scale; a browser shows it with the folder."""
         return self.results / "README.md"
 
     @property
     def remarks(self) -> Path:
-        """Written by people: what they remark on the scale's tables."""
+        """Remarks on the scale's tables, written by people."""
         return self.results / "remarks.md"
 
     def log(self, experiment: str, seed: int | str) -> Path:
@@ -79,7 +79,7 @@ class Paths:
         return self.results / "metrics" / experiment / f"seed{seed}.json"
 
     def sidecar(self, experiment: str, seed: int | str) -> Path:
-        """Beside the metrics: what differs between identical runs."""
+        """Return the path of the values that differ between identical runs, beside the metrics."""
         return self.metrics(experiment, seed).with_suffix(".run.json")
 
     def table(self, table: str, form: str) -> Path:
@@ -89,7 +89,7 @@ class Paths:
         return self.results / "figures" / f"{table}_{kind}.png"
 
     def speed(self) -> Path:
-        """Seconds of training steps that `dejavu plan --measure` timed. No job reads or writes it."""
+        """Return the path of the step times of `dejavu plan --measure`. No job reads or writes it."""
         return self.results / "speed.json"
 
     # predictions/: what predict writes for other tools
@@ -98,7 +98,7 @@ class Paths:
 
 
 def drop_other_seeds(folder: Path, seeds: Collection[int]) -> None:
-    """Remove the files of seeds that params.yaml no longer lists, so that none lies beside the others."""
+    """Remove the files of seeds that params.yaml no longer lists."""
     for file in folder.glob("seed*"):
         number = re.match(r"seed(\d+)\.", file.name)
         if number and int(number[1]) not in seeds:

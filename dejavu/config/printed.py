@@ -1,4 +1,4 @@
-"""Rows as they are printed: paper/<table>.csv has their titles, the paper's values, and notes."""
+"""Rows as the paper prints them: paper/<table>.csv has their titles, values and notes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LARGEST = 1_000_000
 
 @dataclass(frozen=True)
 class Printed:
-    """A row as it is printed: its names, the paper's values by metric, and a sentence about them."""
+    """A row as the paper prints it: its names, its values by metric, and a sentence about them."""
 
     experiment: str = ""
-    """The experiment that fills it, where its name is not the row's."""
+    """The experiment that fills the row, where its name differs from the row's."""
     method: str = ""
     backbone: str = ""
     values: dict[str, float | int | None] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Printed:
 
 
 def read_printed(path: Path) -> dict[str, Printed]:
-    """The rows of a file by their names. Raises ValueError, one sentence that names the file."""
+    """Read the rows of a file, by their names. Raises ValueError, one sentence that names the file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             text = file.read(LARGEST + 1)
@@ -77,7 +77,7 @@ def _printed(line: dict[str, str], number: int) -> Printed:
 
 
 def _number(text: str, key: str, number: int) -> float | int:
-    """An int where the paper prints no decimals."""
+    """Return an int where the paper prints no decimals, else a float."""
     try:
         value = int(text) if text.isdecimal() else float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Recipes (how a network is trained) and protocols (how it is evaluated)."""
+"""Recipes (training of a network) and protocols (its evaluation)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Optimizer(Section):
     backbone: Positive = 1.0
     """Factor of the learning rate of the network's `backbone`."""
     head: Positive = 1.0
-    """Factor of the learning rate of all of the network but its `backbone`."""
+    """Factor of the learning rate of all other layers of the network."""
     decay_norms: Flag = True
     """false: no weight decay of norms, biases and embeddings."""
     clip: Positive | None = None
-    """Largest norm of the gradient of the whole base network, regenerator left out."""
+    """Largest norm of the gradient of the whole base network, without the regenerator."""
 
 
 class Schedule(Section):
@@ -49,13 +49,13 @@ class Schedule(Section):
     warmup: Share = 0.0
     """Share of all steps in which the learning rate rises linearly from zero (one_cycle: to its peak)."""
     every: Count | None = None
-    """step: after so many epochs the learning rate is multiplied by `factor`, again and again."""
+    """step: after so many epochs the learning rate is multiplied by `factor`, repeatedly."""
     factor: Drop = 0.5
     at: tuple[Share, ...] = ()
     """multistep: after these shares of all steps the learning rate is multiplied by `factor`."""
 
     @model_validator(mode="after")
-    def _steps_have_their_places(self) -> Schedule:
+    def _steps_are_given(self) -> Schedule:
         if (self.name == "step") != (self.every is not None):
             raise ValueError("every, a number of epochs, belongs to the schedule step: give both or neither")
         if (self.name == "multistep") != bool(self.at):
@@ -66,7 +66,7 @@ class Schedule(Section):
 
 
 class Ohem(Section):
-    """Online hard example mining: only pixels that the network is not sure of are learnt from."""
+    """Online hard example mining: only the pixels with the most uncertain predictions are in the loss."""
 
     threshold: Share = 0.7
     """Pixels whose own class has less than this probability are kept."""
@@ -75,10 +75,10 @@ class Ohem(Section):
 
 
 class Rmi(Section):
-    """Region mutual information beside the pixels' loss (Zhao et al., NeurIPS 2019)."""
+    """Region mutual information, added to the pixels' loss (Zhao et al., NeurIPS 2019)."""
 
     weight: Share = 0.5
-    """Its share; the pixels' loss has the rest."""
+    """Weight of this loss; the weight of the pixels' loss is 1 - weight."""
     radius: Side = 3
     """Side of the square of pixels that is one point."""
     pool: Side = 4
@@ -86,7 +86,7 @@ class Rmi(Section):
 
 
 class Photometric(Section):
-    """Photometric distortion: how far an image may be changed, each drawn for each image."""
+    """Photometric distortion: the largest change of each kind. Changes are drawn for each image."""
 
     brightness: Share = 0.0
     """Share of white that is added or taken away."""
@@ -101,7 +101,7 @@ class Photometric(Section):
 
 
 class Recipe(Section):
-    """How a network is trained, the same for a baseline and its DejaVu row."""
+    """The training of a network, the same for a baseline and its DejaVu row."""
 
     epochs: Epochs | None = None
     iterations: Count | None = None
@@ -114,9 +114,9 @@ class Recipe(Section):
     flip: Flag = True
     photometric: Photometric | None = None
     cat_max_ratio: Annotated[float, Strict(), Field(gt=0, le=1)] = 1.0
-    """Crops in which one class has a larger share are drawn anew, ten times at most."""
+    """Crops in which one class has a larger share are drawn again, at most ten times."""
     class_uniform: Share = 0.0
-    """Share of the images that are drawn by class, each as often, with a crop around a pixel of it."""
+    """Share of the images that are drawn by class, all classes equally often, and cropped around it."""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     class_weights: tuple[Positive, ...] | None = None
@@ -131,9 +131,9 @@ class Recipe(Section):
     coarse: tuple[Name, ...] = ()
     """The auxiliary outputs that learn the dataset's categories instead of its classes (HS3)."""
     sync_norm: Flag = False
-    """Where several GPUs share a batch, BatchNorm's statistics are those of all of it (SyncBN)."""
+    """Where GPUs share a batch, BatchNorm's statistics are those of the whole batch (SyncBN)."""
     evaluations: Count = 10
-    """How often the validation split is measured for the learning curve: evenly, the last epoch too."""
+    """Number of validations for the learning curve, evenly spaced up to the last epoch."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
@@ -152,7 +152,7 @@ class Recipe(Section):
         return self
 
     def steps(self, images: int) -> int:
-        """Steps of the whole training on so many images."""
+        """Return the number of steps of the whole training on this number of images."""
         return self.iterations or (self.epochs or 0) * (images // self.batch_size)
 
 
@@ -163,7 +163,7 @@ class Overrides(create_model("_Overrides", __base__=Section, **optional(Recipe))
     """The keys of a recipe that a budget or an experiment changes; null sets a key to its default."""
 
     def over(self, recipe: dict[str, Any]) -> dict[str, Any]:
-        """A recipe's keys with these laid over them."""
+        """Return a recipe's keys, replaced by these where they are given."""
         given = {key: value for key, value in self.model_dump(exclude_unset=True).items() if key in KEYS}
         merged = recipe | given
         if given.get("epochs"):
@@ -174,7 +174,7 @@ class Overrides(create_model("_Overrides", __base__=Section, **optional(Recipe))
 
 
 class Budget(Overrides):
-    """How long, how often and how large rows are run at a scale, and the keys of a recipe it changes."""
+    """Length, seeds and size of rows at a scale, and the keys of a recipe that it changes."""
 
     seeds: Count | None = None
     """The number of the scale's seeds that are run. Default: all."""
@@ -192,12 +192,12 @@ class DepthScoring(Section):
     """The pixels at which depth is scored, and how. Default: as on NYUD-v2, every pixel as it is."""
 
     minimum: NotNegative = 0.0
-    """Metres; only true depths above it are scored, and predictions are lifted to it."""
+    """Metres; only true depths above it are scored, and smaller predictions are set to it."""
     maximum: Positive | None = None
-    """Metres; only true depths below it are scored, and predictions are cut to it."""
+    """Metres; only true depths below it are scored, and larger predictions are set to it."""
     crop: Literal["none", "garg", "eigen"] = "none"
     median_scaling: Flag = False
-    """Each image's prediction is brought to the median of the truth."""
+    """Each image's prediction is scaled to the median of the true depth."""
 
     @model_validator(mode="after")
     def _caps_are_ordered(self) -> DepthScoring:
@@ -207,19 +207,19 @@ class DepthScoring(Section):
 
 
 class Fusion(Section):
-    """How queries become one panoptic map."""
+    """Fusion of queries into one panoptic map."""
 
     threshold: Share = 0.8
     """Queries whose class is less likely are left out."""
     overlap: Share = 0.8
-    """Queries of whose mask others have covered more than the rest of this share are left out."""
+    """Queries are left out if less than this share of their mask is still free."""
 
 
 class Protocol(Section):
-    """How trained networks are evaluated. Default: on the whole image, once."""
+    """The evaluation of trained networks. Default: on the whole image, once."""
 
     slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
-    """A window of the recipe's crop slides by this share of it; where windows overlap, the mean counts."""
+    """A window of the recipe's crop size moves by this share of it; overlapping predictions are averaged."""
     scales: Annotated[tuple[Factor, ...], Field(min_length=1)] = (1.0,)
     """The network runs at each of these sizes; probabilities are averaged."""
     flip: Flag = False
@@ -227,11 +227,11 @@ class Protocol(Section):
     multiple: Side | None = None
     """The image is resized to the next larger sides that are multiples of this ("aligned resize")."""
     fit: KeepAspect | None = None
-    """The image is first resized to this short side, or less where its long side would exceed the other."""
+    """The image is first resized to `short`, or smaller if its long side would exceed `long`."""
     depth: DepthScoring | None = None
-    """How depth is scored."""
+    """The scoring of depth."""
     panoptic: Fusion | None = None
-    """How queries become a panoptic map, in another way than Mask2Former's."""
+    """Fusion of queries into a panoptic map. Default: as in Mask2Former."""
 
     @property
     def views(self) -> list[str]:
@@ -239,5 +239,5 @@ class Protocol(Section):
         return list(self.model_dump(exclude_defaults=True, exclude={"depth", "panoptic"}))
 
     def foreign_to(self, task: str | Sequence[str]) -> list[str]:
-        """Those of `views` that a task, or a list of tasks, cannot be evaluated with."""
+        """Return those of `views` that a task, or a list of tasks, cannot be evaluated with."""
         return [] if task == "semantic" else [key for key in self.views if (key, task) != ("fit", "panoptic")]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import DejavuError
-from .data import Part, Source
+from .data import DataSource, Source
 from .method import Balance, Consistency, Method
 from .recipe import Protocol, Recipe
 from .values import Options, Section, Tasks
 
 FORMAT = 2
-"""of the files of metrics: their keys, and those of `Run.as_dict` in them"""
+"""version of the metrics files' keys, and of the keys of `Run.as_dict` in them"""
 
 
 class RunNetwork(Section):
-    """A network as one scale builds it."""
+    """A network with its size at one scale."""
 
     name: str
     module: str
@@ -33,7 +33,7 @@ class Run(Section):
     task: Tasks
     dataset: str
     base: str | None
-    data: Part
+    data: DataSource
     source: Source
     network: RunNetwork
     pretrained: bool
@@ -48,11 +48,11 @@ class Run(Section):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What is predicted, one or several."""
+        """The tasks, one or more."""
         return (self.task,) if isinstance(self.task, str) else self.task
 
     def chosen(self, seed: int | None) -> tuple[int, ...]:
-        """All seeds, or the one that `--seed` names. Raises DejavuError where that is none of them."""
+        """Return all seeds, or only the one of `--seed`. Raises DejavuError if it is not one of them."""
         if seed is None:
             return self.seeds
         if seed not in self.seeds:
@@ -63,9 +63,9 @@ class Run(Section):
         return (seed,)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: all that the run's numbers depend on.
+        """Return plain values for JSON: all that the run's numbers depend on.
 
-        The size at which costs are counted and the folder of the images are no part of that. Pretrained
+        The numbers do not depend on the size for costs or the folder of the images. Pretrained
         weights are in the network's options; both keys matter where a loss has a frozen network.
         """
         without: dict[str, Any] = {"source": {"cost_input", "folder"}}

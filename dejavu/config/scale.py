@@ -1,4 +1,4 @@
-"""A scale: which data, how large the networks, how long the trainings."""
+"""A scale: the data, the size of the networks, and the length of the trainings."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from .data import Part
+from .data import DataSource
 from .recipe import Budget
 from .values import Flag, Name, Section, Seed, Width
 
 ALL = "all"
-"""The budget that lies under every other one."""
+"""The name of the budget that applies to all experiments; others replace its values."""
 
 
 class Scale(Section):
-    """How large every experiment is run."""
+    """The data, sizes and lengths of all experiments at one scale."""
 
     name: Name
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     width: Width
     """Width of the networks, as a share of their full width."""
     depth: Width = 1.0
-    """Depth of the networks: blocks of a stage, as a share of all, at least one."""
+    """Depth of the networks: the share of each stage's blocks that is kept, at least one block."""
     pretrained: Flag = False
-    """Whether networks start from their `pretrained` weights, which exist at full size only."""
+    """true: networks start from their `pretrained` weights, which exist at full size only."""
     frozen_width: Width = 1.0
     """Width of the frozen networks in losses (CLIP, VGG). Below 1 they have random weights."""
-    data: dict[Name, Part]
-    """For each dataset: which images are used, how many, and their size."""
+    data: dict[Name, DataSource]
+    """For each dataset: the source, number and size of its images."""
     budget: dict[Name, Budget] = {}
-    """Changes of the recipes, by the `budget` of an experiment; `all` lies under each."""
+    """Changes of the recipes, by the `budget` of an experiment; `all` applies first, to every experiment."""
 
     @model_validator(mode="after")
     def _pretrained_is_full_width(self) -> Scale:

@@ -1,4 +1,4 @@
-"""Tables: as params.yaml has them, with names of rows only, and with all that a row shows."""
+"""Tables: entries of params.yaml with the names of their rows, and tables with complete rows."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Row(Section):
     paper: dict[str, Number | Annotated[int, Strict()] | None] = {}
     """The paper's values."""
     base: Name | None = None
-    """The row of this table that it is compared with."""
+    """The row of this table that this one is compared with."""
     experiment: Name | None = None
     """The experiment that fills the row; None: it is not run."""
     note: Text | None = None
-    """A sentence below the table: why a cost is not the paper's, or why the row is not run."""
+    """A sentence below the table: the reason for a cost unlike the paper's, or for a row that is not run."""
 
 
 class _Table(Section):
@@ -43,9 +43,9 @@ class _Table(Section):
     notes: tuple[Text, ...] = ()
     """Sentences below the table."""
     single: dict[Task, Name] = {}
-    """For each task the experiment that learns it alone, which delta_mtl compares with."""
+    """For each task the single-task experiment that delta_mtl compares with."""
     epoch: Literal["last", "best"] = "last"
-    """best: of the measured epochs the best one, chosen on the split that the table reports."""
+    """best: the best of the validated epochs, chosen on the split that the table reports."""
     paper: Name | None = None
     """Titles, printed values and notes of rows are in paper/<this name>.csv. Default: there are none."""
 
@@ -57,7 +57,7 @@ class Table(_Table):
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """The experiments that this table is made from: those of its rows in their order, and of `single`."""
+        """The experiments of this table: those of its rows in their order, then those of `single`."""
         named = [row.experiment for row in self.rows if row.experiment]
         return tuple(dict.fromkeys([*named, *self.single.values()]))
 
@@ -70,15 +70,15 @@ Rows = Annotated[
 
 
 class TableEntry(_Table):
-    """A table as params.yaml has it."""
+    """A table as params.yaml defines it."""
 
     rows: Rows | None = None
     """Names of experiments, or names with titles. Default: all rows of paper/<paper>.csv."""
 
     def with_rows(self, experiments: Mapping[str, Experiment], printed: Mapping[str, Printed]) -> Table:
-        """The table with all that its rows show.
+        """Return the table with complete rows.
 
-        Raises ValueError, which begins with the key, where something that a row needs does not exist.
+        Raises ValueError, which begins with the key, if something that a row needs does not exist.
         """
         if self.rows is None and self.paper is None:
             raise ValueError("rows is missing: names of experiments, or 'paper', a file that has them")
@@ -111,7 +111,7 @@ class TableEntry(_Table):
         experiments: Mapping[str, Experiment],
         printed: Printed,
     ) -> Row:
-        """One row. `filled` has for each row of the table the experiment that fills it."""
+        """Build one row. `filled` has the experiment of each row of the table."""
         experiment = filled[name]
         base = experiments[experiment].base if experiment else None
         bases = [row for row, other in filled.items() if base is not None and other == base]

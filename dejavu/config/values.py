@@ -1,4 +1,4 @@
-"""What every part of params.yaml is made of: kinds of values, and parts that refuse unknown keys."""
+"""The types of values in params.yaml, and the base of its sections, which refuse unknown keys."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from .. import tasks
 from ..errors import nearest
 
 NO_TEXT = re.compile(
-    r"[\x00-\x1f\x7f-\x9f"  # what a terminal obeys, and the ends of lines
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the order of what is printed around
+    r"[\x00-\x1f\x7f-\x9f"  # control characters of a terminal, and line ends
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # characters that reverse the order of printed text
     r"\ud800-\udfff]"  # halves of a character, which UTF-8 cannot hold
 )
 
 
 def one_line(text: str, key: str = "") -> str:
-    """The text, which goes into files, tables and terminals as it is, without the line end of YAML's `>`.
+    """Check a text for files, tables and terminals; return it without the line end of YAML's `>`.
 
-    Raises ValueError, which begins with `key`, for a character that does not belong into a line of text.
+    Raises ValueError, which begins with `key`, for a character that is not allowed in a line of text.
     """
     text = text.removesuffix("\n")
     wrong = NO_TEXT.search(text)
@@ -42,33 +42,33 @@ def one_line(text: str, key: str = "") -> str:
     return text
 
 
-# The upper limits below are no advice: beyond them is nothing but slips, which torch, C or the memory would
-# refuse later and less clearly.
+# The upper limits below only catch typing errors, which torch, C or the memory would report later and less
+# clearly.
 
-# YAML's 1e-3 is text to PyYAML and a number to others: strict types refuse what the two read differently.
+# YAML's 1e-3 is text to PyYAML and a number to others: strict types refuse such values.
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-# A C int holds twice that, and the longest published recipe has 737,500 steps.
+# A C int holds twice that number. The longest published recipe has 737,500 steps.
 Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)]
-# Times the steps of an epoch it must stay a time that Python can tell; the longest published recipe has 484.
+# Durations computed from it must fit Python's time types. The longest published recipe has 484 epochs.
 Epochs = Annotated[int, Strict(), Field(ge=1, le=1_000_000)]
-# Of one split: ImageNet's has 1.3 million, and rendered scenes are listed in memory before the first is made.
+# Images of one split: ImageNet has 1.3 million. Rendered scenes are all listed in memory first.
 Images = Annotated[int, Strict(), Field(ge=1, le=5_000_000)]
 Side = Annotated[int, Strict(), Field(ge=1, le=65_536)]  # pixels; a JPEG's end at 65,535
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Flag = Annotated[bool, Strict()]
 Byte = Annotated[int, Strict(), Field(ge=0, le=255)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
-# Below a hundredth nothing is left to scale: HRNet18's widest layers have 144 channels.
+# HRNet18's widest layers have 144 channels: below a hundredth only one would remain.
 Width = Annotated[float, Strict(), Field(ge=0.01, le=1)]
-# Of an image's sides: at a hundredth one of Cityscapes has 10 x 20 pixels.
+# Factor of an image's sides: at a hundredth an image of Cityscapes has 10 x 20 pixels.
 Factor = Annotated[float, Strict(), Field(ge=0.01, le=100)]
-# Of a learning rate, again and again: above 1 it would soon be infinite.
+# Repeated factor of a learning rate: above 1 the rate would soon be infinite.
 Drop = Annotated[float, Strict(), Field(gt=0, le=1)]
 Decay = Annotated[float, Strict(), Field(ge=0, lt=1)]
-# Three of these multiplied, as a learning rate, its factor and a weight are, must be a float32: below 3e38.
+# The product of three (a learning rate, its factor and a weight) must fit a float32: below 3e38.
 Positive = Annotated[float, Strict(), Field(gt=0, le=1e9, allow_inf_nan=False)]
 NotNegative = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
-# Names become file names: no separators, no dots in front, nothing that a shell reads.
+# Names become file names: no separators, no leading dots, no special characters of a shell.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 NO_NAME = "is no name: letters, digits, '_' and '-', at most 64, are needed"
 Name = Annotated[str, Strict(), Field(pattern=NAME)]
@@ -83,11 +83,11 @@ Tasks = Annotated[
     Annotated[Task, Tag("str")] | Annotated[tuple[Task, ...], Field(min_length=2), Tag("tuple[Task]")],
     Discriminator(lambda value: "tuple[Task]" if isinstance(value, list | tuple) else "str"),
 ]
-"""What is predicted: one task, or several of one network."""
+"""The task, or the tasks of one network."""
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, and closed to keys that it does not know."""
+    """A section of params.yaml: frozen, with no other keys than its own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -114,17 +114,17 @@ class Section(BaseModel):
 
 
 def optional(section: type[Section]) -> dict[str, Any]:
-    """The fields of a section, each of which may be left out or be null."""
+    """Return the fields of a section, each made optional: it may be left out or null."""
     return {key: (_whole(field) | None, None) for key, field in section.model_fields.items()}
 
 
 def _whole(field: FieldInfo) -> Any:
-    """A field's type with its limits, which pydantic keeps beside it."""
+    """Return a field's type with its limits, which pydantic stores separately."""
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 class WithOptions(Section):
-    """A part whose further keys are the options of what it names; `registry.check` knows which there are."""
+    """A section whose further keys are options of the named implementation; `registry.check` checks them."""
 
     @classmethod
     def _open(cls) -> bool:
@@ -142,7 +142,7 @@ class WithOptions(Section):
 
 
 def _plain(value: Any, key: str) -> Any:
-    """An option's value, whose texts are each of one line."""
+    """Return an option's value after a check that each text in it is one line."""
     if isinstance(value, str):
         return one_line(value, f"{key} ")
     if isinstance(value, dict):

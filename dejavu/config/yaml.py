@@ -1,7 +1,7 @@
-"""YAML that a person has written -> its value, or one sentence that says what is wrong with it.
+"""Reads YAML files that people write, or reports the first error in one sentence.
 
-PyYAML's safe loader, and stricter: a key is given once, and is text. What would take all memory or crash
-Python is refused.
+It uses PyYAML's safe loader, and is stricter: a key must be text and given once. Files that would take all
+memory or crash Python are refused.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ..errors import DejavuError
 LARGEST = 1_000_000
 """characters of a file; this project's params.yaml has 29 thousand"""
 DEEPEST = 100
-"""lists and mappings in each other; below a few thousand libyaml runs out of stack, and Python crashes"""
+"""levels of lists and mappings; at a few thousand libyaml runs out of stack, and Python crashes"""
 DIGITS = 4000
-"""of a whole number; Python prints none of more than 4,300"""
+"""digits of a whole number; Python prints at most 4,300"""
 BEYOND = 10**DIGITS
 TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: str | Path) -> Any:
-    """The value of a YAML file.
+    """Read the value of a YAML file.
 
     Raises DejavuError, one sentence that names the file, and FileNotFoundError where there is none.
     """
@@ -43,9 +43,9 @@ def read_yaml(path: str | Path) -> Any:
         raise DejavuError(f"{path} is not valid YAML: {reason}") from None
     except RecursionError:
         raise DejavuError(f"{path} {TOO_DEEP}") from None
-    except ValueError as error:  # from Python, of a date or a number that is none
+    except ValueError as error:  # from Python, for an invalid date or number
         raise DejavuError(f"{path} is not valid YAML: {error}") from None
-    except (AttributeError, LookupError, TypeError):  # from PyYAML, of `!!bool maybe`
+    except (AttributeError, LookupError, TypeError):  # from PyYAML, for `!!bool maybe`
         raise DejavuError(
             f"{path} is not valid YAML: it has a value that is not what its tag (!!) says"
         ) from None
@@ -85,14 +85,14 @@ def _value(text: str, kind: type[_FastLoader | _ClearLoader]) -> Any:
 
 
 def _values(node: yaml.Node | None, loader: Any, known: dict[yaml.Node, float]) -> float:
-    """The number of values when each alias and each merge is replaced by what it stands for.
+    """Count the values when each alias and each merge is replaced by its target.
 
     Raises ConstructorError for a key that is no text, or is given twice in one mapping.
     """
     if not isinstance(node, yaml.CollectionNode):
         return 1.0
     if node not in known:
-        known[node] = inf  # until it is counted: what contains itself has no end
+        known[node] = inf  # until it is counted: a node that contains itself is endless
         inner = node.value
         if isinstance(node, yaml.MappingNode):
             inner = [one for pair in node.value for one in pair]
@@ -113,15 +113,15 @@ def _check_keys(nodes: list[yaml.Node], loader: Any) -> None:
 
 
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """libyaml's, where PyYAML was built with it: every command and job pays for this."""
+    """libyaml's loader, where PyYAML was built with it: every command and job waits for it."""
 
 
 class _ClearLoader(yaml.SafeLoader):
-    """PyYAML's own, with the better messages."""
+    """PyYAML's own loader, with better messages."""
 
 
 def _whole_number(loader: Any, node: yaml.ScalarNode) -> int:
-    """A whole number; one of base 16, or of base 60 as 1:30 is, has more digits than it is long."""
+    """Read a whole number. In base 16 or 60 (1:30) it has more decimal digits than characters."""
     value = int(loader.construct_yaml_int(node)) if len(node.value) <= DIGITS else BEYOND
     if abs(value) >= BEYOND:
         raise ConstructorError(None, None, f"a number has more than {DIGITS} digits", node.start_mark)

@@ -14,14 +14,14 @@ from ..system.files import read_json
 from .step_cost import Meaning
 
 if TYPE_CHECKING:
-    from ..config import Part
+    from ..config import DataSource
 
 LIKELY = (3000, 4000)  # height and width of photographs that are not there yet
 
 
 def meaning_of(params: Params, dataset: str, scale: str) -> Meaning:
     """The meaning of the labels of the data that stand for a dataset at a scale."""
-    source = params.part(dataset, scale).source
+    source = params.data_source(dataset, scale).source
     classes = reader(dataset, source, params.datasets.get(source)).classes_of(source)
     return Meaning(list(classes.names), categories=classes.categories and list(classes.categories))
 
@@ -31,7 +31,7 @@ def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
 
     Empty where neither is known: of a folder that is not prepared.
     """
-    part = params.part(dataset, scale)
+    part = params.data_source(dataset, scale)
     report = _report(dataset, scale, part)
     if report is not None:
         return {name: int(split["count"]) for name, split in report["splits"].items()}
@@ -46,7 +46,7 @@ def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
 
 def disk(params: Params, dataset: str, scale: str) -> int | None:
     """Bytes of the prepared data; None where the number of images is not known."""
-    part, folder = params.part(dataset, scale), Paths(scale).prepared(dataset)
+    part, folder = params.data_source(dataset, scale), Paths(scale).prepared(dataset)
     if _report(dataset, scale, part) is not None:
         return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
     images = counts(params, dataset, scale)
@@ -63,13 +63,13 @@ def disk(params: Params, dataset: str, scale: str) -> int | None:
     return sum(images.values()) * each * _pixels(part)
 
 
-def _pixels(part: Part) -> int:
+def _pixels(part: DataSource) -> int:
     """Pixels of one image."""
     height, width = fitted(LIKELY, part.size)
     return height * width
 
 
-def _report(dataset: str, scale: str, part: Part) -> dict[str, Any] | None:
+def _report(dataset: str, scale: str, part: DataSource) -> dict[str, Any] | None:
     """The report of the prepared data, where they are there and of this source."""
     try:
         report = read_json(Paths(scale).report(dataset))

@@ -21,7 +21,7 @@ from helpers import copy_params
 from PIL import Image
 
 from dejavu.commands import download
-from dejavu.config import KeepAspect, Part, Source, loading
+from dejavu.config import DataSource, KeepAspect, Source, loading
 from dejavu.datasets import ade20k, camvid
 from dejavu.datasets.obtain import archive, fetch, mirror
 from dejavu.errors import DejavuError
@@ -455,7 +455,7 @@ def test_ade20k_is_fetched_verified_and_unpacked_once(
     data = ade20k_archive()
     server.files, server.faults = {"/ade.zip": data}, {"/ade.zip": ["break off"]}
     source = Source(licence="", url=server.url("/ade.zip"))
-    part: Any = Part(source="ade20k", size=KeepAspect(short=6, long=9))
+    part: Any = DataSource(source="ade20k", size=KeepAspect(short=6, long=9))
     with pytest.raises(DejavuError, match=f"sha1 .* where {ade20k.SHA1} was expected"):
         ade20k.download(tmp_path, part, source)
     assert not list(tmp_path.iterdir())
@@ -476,6 +476,6 @@ def test_a_mirror_may_have_the_archive_of_ade20k(tmp_path: Path, monkeypatch: py
     (tmp_path / "earlier").mkdir()
     raw = tmp_path / "raw"
     mirror.link(tmp_path / "earlier", raw / "images")  # of another mirror: it is not written to
-    files = ade20k.download(raw, Part(source="ade20k", size=(6, 8)), Source(licence=""))
+    files = ade20k.download(raw, DataSource(source="ade20k", size=(6, 8)), Source(licence=""))
     assert len(files) == 4 and all((raw / name).is_file() for name in files)
     assert not (raw / "images").is_symlink() and not list((tmp_path / "earlier").iterdir())

@@ -61,7 +61,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("evaluated")
     params, paths = few_rows(), Paths(SCALE, root)
-    report = write_prepared(paths.prepared("cityscapes"), params.part("cityscapes", SCALE))
+    report = write_prepared(paths.prepared("cityscapes"), params.data_source("cityscapes", SCALE))
     seeds = params.get_scale(SCALE).seeds
     for experiment in params.tables[TABLE].experiments:
         for seed in seeds:
@@ -88,7 +88,7 @@ def work(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> co
     return few_rows()
 
 
-def write_prepared(folder: Path, part: config.Part) -> dict[str, Any]:
+def write_prepared(folder: Path, part: config.DataSource) -> dict[str, Any]:
     """What `prepare` writes, of six images of noise; labels are the image's number."""
     dataset = reader("cityscapes", part.source)
     random = np.random.default_rng(0)

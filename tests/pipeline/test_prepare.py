@@ -232,7 +232,7 @@ def test_a_scale_limits_the_number_of_real_images(
     text = text.replace("batch_size: 8", "batch_size: 5").replace("gpus: 8", "gpus: 1")
     copy_params(tmp_path).write_text(text)
     params = loading.load("params.yaml")
-    height, width = params.part("cityscapes", "open").size
+    height, width = params.data_source("cityscapes", "open").size
     download.download_dataset(params, "cityscapes", "open")
     prepare.prepare_dataset(params, "cityscapes", "open")
     prepared = Paths("open").prepared("cityscapes")

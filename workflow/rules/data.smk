@@ -11,8 +11,8 @@ rule download:
     log:
         "logs/{scale}/download/{dataset}.log",
     params:
-        part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
-        source=lambda w: as_line(PARAMS.datasets[PARAMS.part(w.dataset, w.scale).source]),
+        part=lambda w: as_line(PARAMS.data_source(w.dataset, w.scale)),
+        source=lambda w: as_line(PARAMS.datasets[PARAMS.data_source(w.dataset, w.scale).source]),
     shell:
         "dejavu download {wildcards.dataset} --scale {wildcards.scale} > {log} 2>&1"
 
@@ -28,7 +28,7 @@ rule prepare:
         mem_mb=request("prepare", "mem_mb"),
         runtime=request("prepare", "runtime"),
     params:
-        part=lambda w: as_line(PARAMS.part(w.dataset, w.scale)),
-        source=lambda w: as_line(PARAMS.datasets[PARAMS.part(w.dataset, w.scale).source]),
+        part=lambda w: as_line(PARAMS.data_source(w.dataset, w.scale)),
+        source=lambda w: as_line(PARAMS.datasets[PARAMS.data_source(w.dataset, w.scale).source]),
     shell:
         "dejavu prepare {wildcards.dataset} --scale {wildcards.scale} > {log} 2>&1"

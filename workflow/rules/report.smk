@@ -19,7 +19,7 @@ rule tables:
         table=lambda w: as_line(PARAMS.tables[w.table]),
         cost_input=lambda w: PARAMS.cost_input(PARAMS.tables[w.table].dataset),
         seeds=seeds_of_rows,
-        part=lambda w: as_line(PARAMS.part(PARAMS.tables[w.table].dataset, w.scale)),
+        part=lambda w: as_line(PARAMS.data_source(PARAMS.tables[w.table].dataset, w.scale)),
     shell:
         "dejavu tables {wildcards.table} --scale {wildcards.scale} > {log} 2>&1"
 

@@ -28,7 +28,7 @@ from .ragged import Ragged, sizes_file
 from .sizes import as_plain, in_words
 
 if TYPE_CHECKING:
-    from ...config import Part
+    from ...config import DataSource
 
 __all__ = [
     "KINDS",
@@ -79,7 +79,7 @@ UNKNOWN = {task.array: IGNORE if task.unknown is None else task.unknown for task
 """The value of pixels without ground truth, by array."""
 
 
-def read_report(prepared: Path, part: Part | None = None) -> dict[str, Any]:
+def read_report(prepared: Path, part: DataSource | None = None) -> dict[str, Any]:
     """`report.json` of a prepared dataset, which must be what params.yaml's `part` asks for, if given.
 
     Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate, size,

@@ -60,7 +60,7 @@ class Curves:
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> Curves:
     """The logs of all rows that are run. Raises NothingToDraw where, with `partial`, no row has one."""
     table = params.get_table(name)
-    source = params.part(table.dataset, scale).source
+    source = params.data_source(table.dataset, scale).source
     split = reader(table.dataset, source, params.datasets.get(source)).validate
     drawn = groups(params, table, scale, partial)
     if not drawn:

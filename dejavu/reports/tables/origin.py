@@ -58,7 +58,7 @@ class Origin:
         `remarks` are sentences about the data.
         """
         table, size = params.get_table(name), params.get_scale(scale)
-        part = params.part(table.dataset, scale)
+        part = params.data_source(table.dataset, scale)
         runs = [params.run(experiment, scale) for experiment in table.experiments]
         if measured is None:
             measured = {run.experiment: run.seeds for run in runs}

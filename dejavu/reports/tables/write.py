@@ -44,7 +44,7 @@ def write_table(params: Params, name: str, scale: str, partial: bool = False) ->
             )
     chosen = of_epoch(params, name, scale, results)
     plain = [experiment for experiment in table.experiments if params.experiments[experiment].dejavu is None]
-    source = params.part(table.dataset, scale).source
+    source = params.data_source(table.dataset, scale).source
     frame = table_frame(table, chosen.results, source, scale, plain)
     seeds = {experiment: result.seeds for experiment, result in chosen.results.items()}
     remarks = dict.fromkeys(text for result in results.values() for text in result.remarks)
@@ -93,6 +93,6 @@ def of_epoch(params: Params, name: str, scale: str, results: dict[str, Result]) 
         return Best(with_delta(params, table, results), ())
     from ...datasets import reader
 
-    source = params.part(table.dataset, scale).source
+    source = params.data_source(table.dataset, scale).source
     split = reader(table.dataset, source, params.datasets.get(source)).validate
     return best(params, name, scale, results, split)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dejavu.commands import download, prepare
-from dejavu.config import KeepAspect, Part, Source
+from dejavu.config import DataSource, KeepAspect, Source
 from dejavu.datasets import ade20k
 from dejavu.datasets.prepared import store
 from dejavu.datasets.scenes import raw_files
@@ -29,10 +29,10 @@ class Asked:
     """What the two stages read of params.yaml."""
 
     def __init__(self, **part: Any) -> None:
-        self._part = Part(**part)
+        self._part = DataSource(**part)
         self.datasets = {"ade20k": Source(licence="research"), "synthetic": Source(licence="own", seed=7)}
 
-    def part(self, name: str, scale: str) -> Part:
+    def data_source(self, name: str, scale: str) -> DataSource:
         return self._part
 
 
@@ -90,7 +90,7 @@ def test_real_images_keep_their_shape_and_measured_labels_their_size(
     download.download_dataset(REAL, "ade20k", "smoke")
     assert (RAW / "images").is_symlink()
     prepare.prepare_dataset(REAL, "ade20k", "smoke")
-    report = store.read_report(PREPARED, REAL.part("", ""))
+    report = store.read_report(PREPARED, REAL.data_source("", ""))
     assert report["classes"] == list(ade20k.NAMES) and report["stands_in_for"] is None
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
     for number, pair in enumerate(ade20k.pairs(RAW, "val")):
@@ -187,7 +187,7 @@ def test_scenes_go_through_both_stages(scenes: Path, here: Path) -> None:
     contents = {path.name: path.read_bytes() for path in PREPARED.iterdir()}
     prepare.prepare_dataset(SCENES, "ade20k", "smoke")
     assert {path.name: path.read_bytes() for path in PREPARED.iterdir()} == contents
-    report = store.read_report(PREPARED, SCENES.part("", ""))
+    report = store.read_report(PREPARED, SCENES.data_source("", ""))
     assert report["size"] == {"short": 24, "long": 40} and "categories" not in report
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
     assert all(min(image.shape[:2]) == 24 or max(image.shape[:2]) == 40 for image in train.images)

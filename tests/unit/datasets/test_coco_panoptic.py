@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from dejavu.commands import download, prepare
-from dejavu.config import KeepAspect, Part, Source
+from dejavu.config import DataSource, KeepAspect, Source
 from dejavu.datasets import coco_panoptic
 from dejavu.datasets.formats import coco
 from dejavu.datasets.prepared import store
@@ -39,10 +39,10 @@ class Asked:
     """What the two stages read of params.yaml."""
 
     def __init__(self, **part: Any) -> None:
-        self._part = Part(**part)
+        self._part = DataSource(**part)
         self.datasets = {"coco_panoptic": Source(licence="cc"), "synthetic": Source(licence="own", seed=7)}
 
-    def part(self, name: str, scale: str) -> Part:
+    def data_source(self, name: str, scale: str) -> DataSource:
         return self._part
 
 
@@ -255,7 +255,7 @@ def test_a_mirror_is_linked_and_measured_segments_keep_their_size(
         download.download_dataset(REAL, "coco_panoptic", "smoke")
     assert all((RAW / name).is_symlink() for name in ("train2017", "val2017", "annotations"))
     prepare.prepare_dataset(REAL, "coco_panoptic", "smoke")
-    report = store.read_report(PREPARED, REAL.part("", ""))
+    report = store.read_report(PREPARED, REAL.data_source("", ""))
     assert report["things"].count(True) == 80 and report["targets"] == ["labels", "panoptic"]
     assert report["splits"]["val"]["panoptic"]["segments"] == {"count": 56, "crowds": 3}
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
@@ -459,7 +459,7 @@ def test_prepared_arrays_hold_the_files_and_come_out_the_same_again(here: Path) 
         prepare.prepare_dataset(SCENES, "coco_panoptic", "smoke")
         contents.append({p: p.read_bytes() for p in Path("data").rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
-    report = store.read_report(PREPARED, SCENES.part("", ""))
+    report = store.read_report(PREPARED, SCENES.data_source("", ""))
     for split, count in COUNTS.items():
         opened = store.open_split(PREPARED, split)
         assert isinstance(opened.panoptic, np.ndarray) and opened.panoptic.dtype == np.uint16
@@ -479,7 +479,7 @@ def test_scenes_of_many_sizes_keep_their_segments_where_they_are_measured(here: 
     prepare.prepare_dataset(SMALL, "coco_panoptic", "smoke")
     train, val = (store.open_split(PREPARED, split) for split in ("train", "val"))
     assert train.panoptic is not None and val.panoptic is not None
-    assert SMALL.part("", "").size == KeepAspect(short=24, long=60)
+    assert SMALL.data_source("", "").size == KeepAspect(short=24, long=60)
     for n, pair in enumerate(coco_panoptic.pairs(RAW, "train")):
         assert train.panoptic[n].shape == train.labels[n].shape == train.images[n].shape[:2]
         assert set(np.unique(train.panoptic[n])) <= set(np.unique(coco_panoptic.decode_panoptic(pair)))

@@ -246,7 +246,7 @@ def test_one_entry_is_enough_for_both_stages(
     download.download_dataset(params, "cityscapes", "smoke")
     prepare.prepare_dataset(params, "cityscapes", "smoke")
     prepared = Path("data/smoke/prepared/cityscapes")
-    report = store.read_report(prepared, params.part("cityscapes", "smoke"))
+    report = store.read_report(prepared, params.data_source("cityscapes", "smoke"))
     assert (report["source"], report["stands_in_for"], report["licence"]) == ("mine", "cityscapes", "my own")
     assert report["classes"] == list(CLASSES) and report["categories"] == ["x", "y", "y"]
     train, val = (store.open_split(prepared, split) for split in ("train", "val"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dejavu.commands import download, prepare
-from dejavu.config import KeepAspect, Part, Source
+from dejavu.config import DataSource, KeepAspect, Source
 from dejavu.datasets import kitti
 from dejavu.datasets.formats.images import read_image
 from dejavu.datasets.prepared import store
@@ -31,8 +31,8 @@ class Asked:
     def __init__(self, size: Any) -> None:
         self.size = size
 
-    def part(self, name: str, scale: str) -> Part:
-        return Part(source="kitti", size=self.size)
+    def data_source(self, name: str, scale: str) -> DataSource:
+        return DataSource(source="kitti", size=self.size)
 
 
 def add(folder: Path, number: int, image: Path, depth: Path, side: str = "l", part: str = "train") -> str:

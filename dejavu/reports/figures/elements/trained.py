@@ -39,7 +39,7 @@ def evaluated_split(params: Params, name: str, scale: str) -> tuple[dict[str, An
 
     table = params.get_table(name)
     folder = Paths(scale).prepared(table.dataset)
-    report = read_report(folder, params.part(table.dataset, scale))
+    report = read_report(folder, params.data_source(table.dataset, scale))
     return report, open_split(folder, report["evaluate"])
 
 

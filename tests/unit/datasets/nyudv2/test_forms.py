@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dejavu.commands import download, prepare
-from dejavu.config import Part, Source
+from dejavu.config import DataSource, Source
 from dejavu.datasets import nyudv2
 from dejavu.datasets.formats.normals import Camera, from_depth
 from dejavu.datasets.nyudv2_forms import classes, mtan, official
@@ -34,8 +34,8 @@ class Asked:
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
 
-    def part(self, name: str, scale: str) -> Part:
-        return Part(source="nyudv2", size=self.size, train=2, val=2)
+    def data_source(self, name: str, scale: str) -> DataSource:
+        return DataSource(source="nyudv2", size=self.size, train=2, val=2)
 
 
 def angles(found: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -375,4 +375,6 @@ def test_a_mirror_of_another_form_than_the_folder_is_refused(
 def test_what_was_put_there_by_hand_is_used(here: Path, labeled: Path) -> None:
     shutil.copy(labeled, RAW)
     asked: Any = Asked(official.SIZE)
-    assert nyudv2.download(RAW, asked.part("nyudv2", "smoke"), asked.datasets["nyudv2"]) == [official.FILE]
+    assert nyudv2.download(RAW, asked.data_source("nyudv2", "smoke"), asked.datasets["nyudv2"]) == [
+        official.FILE
+    ]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from dejavu.commands import download, prepare
-from dejavu.config import Part, Source
+from dejavu.config import DataSource, Source
 from dejavu.datasets import nyudv2
 from dejavu.datasets.formats.normals import Camera, from_depth
 from dejavu.datasets.nyudv2_forms import codes as nyudv2_codes
@@ -30,16 +30,16 @@ SHAPE = (120, 160)
 class Asked:
     """What the two stages read of params.yaml."""
 
-    def __init__(self, part: Part, seed: int = 7) -> None:
+    def __init__(self, part: DataSource, seed: int = 7) -> None:
         self._part = part
         own = Source(licence="own", seed=seed)
         self.datasets = {"nyudv2": Source(licence="research only"), "synthetic": own}
 
-    def part(self, name: str, scale: str) -> Part:
+    def data_source(self, name: str, scale: str) -> DataSource:
         return self._part
 
 
-SCENES: Any = Asked(Part(source="synthetic", size=(48, 64), train=3, val=2))
+SCENES: Any = Asked(DataSource(source="synthetic", size=(48, 64), train=3, val=2))
 PREPARED = Path("data/smoke/prepared/nyudv2")
 RAW = Path("data/smoke/raw/nyudv2")
 
@@ -221,7 +221,7 @@ def test_a_mirror_is_copied_and_prepared_and_scenes_make_way(
 ) -> None:
     some = some_of(mirror / "nyudv2", rendered / "mirror" / "nyudv2", 2)
     monkeypatch.setenv("DEJAVU_MIRROR", str(some.parent))
-    asked: Any = Asked(Part(source="nyudv2", size=(60, 80)))
+    asked: Any = Asked(DataSource(source="nyudv2", size=(60, 80)))
     download.download_dataset(asked, "nyudv2", "smoke")
     assert not list(RAW.rglob("rendered*")) and not list(RAW.rglob("normals"))
     prepare.prepare_dataset(asked, "nyudv2", "smoke")
@@ -266,7 +266,7 @@ def test_without_a_mirror_it_is_asked_for(here: Path, monkeypatch: pytest.Monkey
 
 def test_scenes_are_prepared_with_depth_and_normals(rendered: Path) -> None:
     prepare.prepare_dataset(SCENES, "nyudv2", "smoke")
-    report = store.read_report(PREPARED, SCENES.part("nyudv2", "smoke"))
+    report = store.read_report(PREPARED, SCENES.data_source("nyudv2", "smoke"))
     assert report["targets"] == ["labels", "depth", "normals"] and report["classes"][0] == "road"
     assert store.validation_split(report) == report["evaluate"] == "test"
     for split, count in (("train", 3), ("test", 2)):

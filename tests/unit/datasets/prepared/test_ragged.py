@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dejavu.config import KeepAspect, Part
+from dejavu.config import DataSource, KeepAspect
 from dejavu.datasets.prepared import store
 from dejavu.datasets.prepared.ragged import Ragged, RaggedWriter, sizes_file
 from dejavu.datasets.prepared.sizes import fitted
@@ -137,7 +137,7 @@ def prepared(folder: Path) -> Path:
 
 def test_a_split_of_many_sizes_is_opened_as_such(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
-    report = store.read_report(folder, Part(source="mine", size={"short": 3, "long": 9}))
+    report = store.read_report(folder, DataSource(source="mine", size={"short": 3, "long": 9}))
     said = report["splits"]["train"]
     assert said["images"]["shape"] == [3 * said["labels"]["shape"][0]] == [3 * 60]
     assert said["labels"]["sizes"]["min"] == [1, 1] and said["labels"]["sizes"]["max"] == [4, 4]
@@ -151,7 +151,7 @@ def test_another_size_than_asked_for_is_said_in_words(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
     for size, words in (({"short": 4, "long": 9}, "short side 4, long side at most 9"), ((3, 9), "3x9")):
         with pytest.raises(DejavuError, match=f"short side 3, long side at most 9, and .*'mine' at {words}"):
-            store.read_report(folder, Part(source="mine", size=size))
+            store.read_report(folder, DataSource(source="mine", size=size))
 
 
 @pytest.mark.parametrize("sizes", [[(3, 5)] * 5, [(3, 5)] * 4], ids=["other sum", "other count"])

@@ -1,1 +1,1 @@
-"""Snakemake, DVC and Slurm: the pipeline as they need it, and what keeps each from harming the others."""
+"""Snakemake, DVC and Slurm: dependencies of the pipeline, and locks between the engines."""

@@ -1,6 +1,6 @@
-"""What a table and its figures are made from: one answer for both engines.
+"""Dependencies of a table and its figures, for both engines.
 
-Snakemake wants each file by its name, DVC a folder for each experiment, since it cannot list seeds.
+Snakemake needs the name of each file. DVC needs a folder for each experiment, since it cannot list seeds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ..registry import figure_needs
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What something is made from, by names of params.yaml."""
+    """Inputs of a job, by names of params.yaml."""
 
     params: Params
     datasets: tuple[str, ...] = ()
-    """whose prepared arrays are read"""
+    """datasets whose prepared arrays are read"""
     weights: tuple[str, ...] = ()
-    """experiments whose weights are read, those of the regenerator too where there is one"""
+    """experiments whose weights are read, including those of a regenerator"""
     logs: tuple[str, ...] = ()
     """experiments whose learning curves are read"""
     metrics: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Dependencies:
     """names of files in paper/ that are read"""
 
     def files(self, scale: str) -> list[Path]:
-        """Every file at a scale, for each seed of each experiment."""
+        """Return every file at a scale, for each seed of each experiment."""
         paths = Paths(scale)
         regenerated = [name for name in self.weights if self.params.experiments[name].dejavu is not None]
         return [
@@ -52,7 +52,7 @@ class Dependencies:
         return [path(name, seed) for name in experiments for seed in self.params.run(name, scale).seeds]
 
     def folders(self, scale: str) -> list[Path]:
-        """The folder of each dataset and experiment, and the CSV of each table.
+        """Return the folder of each dataset and experiment, and the CSV of each table.
 
         `scale` may be a variable of DVC.
         """
@@ -68,14 +68,14 @@ class Dependencies:
 
 
 def of_table(params: Params, name: str) -> Dependencies:
-    """A table's dependencies: metrics, and logs where it reports the best epoch instead of the last."""
+    """Return the dependencies of a table: metrics, and logs if it reports the best epoch."""
     table = params.get_table(name)
     logs = table.experiments if table.epoch == "best" else ()
     return Dependencies(params, metrics=table.experiments, logs=logs, printed=_printed(table))
 
 
 def of_figures(params: Params, name: str) -> Dependencies:
-    """The dependencies of all figures of a table, which one job draws."""
+    """Return the dependencies of all figures of a table, which one job draws."""
     table = params.get_table(name)
     needs = {need for kind in table.figures for need in figure_needs(kind)}
     return Dependencies(
@@ -94,7 +94,7 @@ def _printed(table: Table) -> tuple[str, ...]:
 
 
 def figure_kinds(params: Params) -> dict[str, tuple[str, ...]]:
-    """The kinds of figures of each table that has any: figures compare a DejaVu row with its base."""
+    """Return the figure kinds of each table that has a DejaVu row with an experiment."""
     return {
         name: table.figures
         for name, table in params.tables.items()

@@ -1,10 +1,10 @@
-"""Makes DVC refuse to run where Snakemake is at work, before it removes any file.
+"""Makes DVC refuse to run while Snakemake runs in the same clone, before DVC removes any file.
 
 DVC removes a stage's outputs before it starts the command, so a refusal by the command itself
 (one_at_a_time.py) comes too late. A running DVC lists the paths that it works on in `.dvc/tmp/rwlock`, and a
 second DVC that needs one of them stops with an error. Snakemake's entry there names the whole clone. DVC
-drops entries of processes that have ended, and those of another machine, whose processes it cannot see: there
-one_at_a_time.py still refuses.
+drops entries of processes that have ended, and entries from another machine; in these cases one_at_a_time.py
+still refuses.
 
 Upstream: the file is private to DVC (treeverse/dvc#2584; dvc/rwlock.py is the same in 3.60.0 and 3.67.1, the
 newest release in 2026-12). Delete this module when pyproject.toml requires a release of DVC that runs a check
@@ -25,14 +25,14 @@ from ..system.locks import hold
 
 FILE = Path(".dvc/tmp/rwlock")
 GUARD = Path(".dvc/tmp/rwlock.lock")
-"""locked by the process that reads or writes that file"""
+"""lock of the process that reads or writes that file"""
 COMMAND = "Snakemake, which is at work in this clone"
 
 
 def announce() -> None:
-    """Enter this process as one that works on the whole clone. Does nothing where DVC is not set up."""
-    here = {"pid": os.getpid(), "cmd": COMMAND}
-    _edit(lambda write: write | {str(Path.cwd()): here})
+    """Add an entry for this process that names the whole clone. Does nothing without a DVC folder."""
+    entry = {"pid": os.getpid(), "cmd": COMMAND}
+    _edit(lambda write: write | {str(Path.cwd()): entry})
 
 
 def withdraw() -> None:
@@ -42,7 +42,7 @@ def withdraw() -> None:
 
 
 def _edit(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Change the entries of paths that are written to. A file of another form is left as it is."""
+    """Change the entries of paths with a writer. A file of another format stays unchanged."""
     if not FILE.parents[1].is_dir():
         return
     with suppress(OSError), hold(GUARD, alone=True):

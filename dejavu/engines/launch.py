@@ -1,7 +1,7 @@
 """Starts the processes of one training: on this machine, and through srun on all machines of a Slurm job.
 
 torchrun and `elastic_launch` (tried with torch 2.15) lose the exit status when a signal stops the training:
-they end with a traceback and the status 1, so nothing can tell that Slurm is to run the job again.
+they end with a traceback and the status 1, which does not show that Slurm must run the job again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Process = subprocess.Popen[bytes]
 
 
 def wants_launch(count: int) -> bool:
-    """Return whether `count` processes are needed and none has been started."""
+    """Return True if more than one process is needed and no launcher has started them."""
     return count > 1 and launched() is None
 
 
@@ -38,7 +38,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
     In a Slurm job of more than one machine each machine runs the same number of them. The output of the first
     process is shown; of the others only the errors of one that fails before it. Signals are passed on.
 
-    Raises DejavuError where machines cannot have the same number of processes.
+    Raises DejavuError if the processes cannot be shared evenly by the machines.
     """
     command = [sys.executable, "-m", "dejavu", *arguments]
     nodes, processors = _machines()
@@ -67,9 +67,9 @@ def launch(arguments: Sequence[str], count: int) -> int:
 def _machines() -> tuple[int, int]:
     """Return the number of machines of this Slurm job and of processors on each; (1, 1) outside a job.
 
-    squeue gives them, because Snakemake's plugin leaves nothing but the job's number in the environment.
+    squeue gives them, because Snakemake's plugin leaves only the job's number in the environment.
 
-    Raises DejavuError where squeue does not answer.
+    Raises DejavuError if squeue does not answer.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if NODES in os.environ or job is None:

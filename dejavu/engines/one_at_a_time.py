@@ -1,4 +1,4 @@
-"""One engine at a time in a clone: Snakemake or DVC, and one of it."""
+"""Locks that allow one engine at a time in a clone: one Snakemake or one DVC."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..system.locks import HeldLock, hold, is_held
 from . import dvc_guard
 
 SNAKEMAKE = Path(".snakemake/dejavu.lock")
-"""held by the Snakemake that runs jobs here"""
+"""lock of the Snakemake that runs jobs here"""
 DVC = Path(".dvc/tmp/dejavu.lock")
-"""held by every job that DVC runs here"""
+"""lock of every job that DVC runs here"""
 DVC_ITSELF = Path(".dvc/tmp/lock")
-"""held by DVC between its jobs"""
+"""lock of DVC itself between its jobs"""
 _AT_WORK = "is at work in this clone: wait for its end, since each engine removes what it is about to make"
 
 
 def lock_for_snakemake() -> HeldLock:
     """Keep DVC and every other Snakemake out of this clone until the returned lock is closed.
 
-    Raises DejavuError where one is at work here. Each engine first takes its own lock and then looks at the
-    other's, so that of two that start together at least one stops.
+    Raises DejavuError if an engine already runs here. Each engine first takes its own lock and then checks
+    the other's, so at least one of two engines that start together stops.
     """
     try:
         lock = hold(SNAKEMAKE, alone=True)
@@ -43,7 +43,7 @@ def lock_for_snakemake() -> HeldLock:
 def job_of_dvc() -> Iterator[None]:
     """Keep Snakemake out of this clone while a job of DVC runs. Outside DVC this does nothing.
 
-    Raises DejavuError where Snakemake is at work here.
+    Raises DejavuError if Snakemake runs here.
     """
     if "DVC_STAGE" not in os.environ or not DVC.parents[1].is_dir():
         yield

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 
-def keep_asking(executor: Any) -> None:
-    """Have the plugin's executor poll again each job that its check neither reported nor yielded."""
+def keep_polling(executor: Any) -> None:
+    """Make the plugin's executor poll again each job that its check neither reported nor yielded."""
     check = executor.check_active_jobs
     reported: set[int] = set()
 

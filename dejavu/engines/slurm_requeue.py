@@ -1,4 +1,4 @@
-"""Has Slurm run a job again whose training stopped at SIGUSR1: the next run continues from the saved step.
+"""Requeues a Slurm job whose training stopped at SIGUSR1: the next run continues from the saved step.
 
 `sbatch --signal=USR1@300` sends SIGUSR1 five minutes before a job's time is over. SIGTERM comes from
 `scancel`, after which the job must not run again.
@@ -16,9 +16,10 @@ SECONDS = 60  # to wait for Slurm's answer; the job has some minutes left
 
 
 def requeue(number: int) -> str | None:
-    """Have Slurm run this job again where signal `number` is SIGUSR1; return the result in one sentence.
+    """Requeue this job if signal `number` is SIGUSR1; return the result in one sentence.
 
-    None for another signal, outside a Slurm job, and in every process but one of a training on several.
+    Returns None for another signal and outside a Slurm job. In a training with more than one process only one
+    process requeues the job; the others return None.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if number != signal.SIGUSR1 or job is None or not _is_responsible():
@@ -40,7 +41,7 @@ def requeue(number: int) -> str | None:
 def _is_responsible() -> bool:
     """Return whether this process requeues the job for all processes of the training.
 
-    It is their launcher, that of the first machine where there are several, or rank 0 of those that srun
+    This is the launcher, on the first machine if there is more than one, or rank 0 of the processes that srun
     started.
     """
     own = launched()

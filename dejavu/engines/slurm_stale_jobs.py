@@ -1,7 +1,7 @@
 """Slurm jobs that a killed Snakemake left behind.
 
-No process waits for them any more, yet they go on, or start later, and remove and write files of the next
-run. No training is lost when they are cancelled: it saves its step when Slurm stops it (system/signals.py).
+No process waits for them any more, but they continue, or start later, and remove and write files of the next
+run. A cancelled training loses no work: it saves its step when Slurm stops it (system/signals.py).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def cancel(lock: HeldLock, seconds: float = 180.0) -> None:
     """Cancel jobs that Snakemake once sent from this folder, and wait until they are gone.
 
     `lock` must be the one of `lock_for_snakemake`: as long as this process alone holds it, no other Snakemake
-    waits for such a job. Where that is not sure, nothing is cancelled.
+    waits for such a job. If this is not certain, nothing is cancelled.
 
-    Raises DejavuError where Slurm does not answer, or jobs are still there after so many seconds.
+    Raises DejavuError if Slurm does not answer, or if jobs still exist after `seconds`.
     """
     jobs = _find()
     if not jobs:

@@ -17,10 +17,10 @@ from ..tasks.segments import CROWD, VOID, Segment
 
 
 class Files(Protocol):
-    """A writer of one task's arrays."""
+    """Writer of the arrays of one task."""
 
     def put(self, name: str, array: np.ndarray) -> None:
-        """Write an image's array."""
+        """Write the array of one image."""
 
     def close(self) -> None:
         """Write the file that lists all images, if there is one."""
@@ -44,7 +44,7 @@ class Pngs:
 class PanopticFiles:
     """`<folder>/<name>.png` and `<folder>.json` in COCO's panoptic format, of codes (tasks/segments.py).
 
-    A segment's id is its code plus one; `names` are those of all images, see `image_ids`.
+    The id of a segment is its code plus one. `names` are the names of all images, see `image_ids`.
     """
 
     def __init__(self, folder: Path, categories: Sequence[Category], names: Sequence[str]) -> None:
@@ -56,8 +56,8 @@ class PanopticFiles:
         codes = np.asarray(array).astype(np.int64)
         ids = np.where(codes == VOID, 0, codes + 1)
         write_ids(self.folder / f"{name}.png", ids)
-        found = np.unique(codes[codes != VOID]).tolist()
-        segments = {code + 1: Segment(code >> 8, code & 255 == CROWD) for code in found}
+        present = np.unique(codes[codes != VOID]).tolist()
+        segments = {code + 1: Segment(code >> 8, code & 255 == CROWD) for code in present}
         image = self.ids[name]
         self.entries[image] = Entry(image, f"{name}.png", segments)
         self.sizes[image] = extents(ids)
@@ -69,15 +69,15 @@ class PanopticFiles:
 
 
 def image_ids(names: Sequence[str]) -> dict[str, int | str]:
-    """Return the id of each image: the number at the end of its name, as COCO's are; else the name.
+    """Return the id of each image: the number at the end of its name, as in COCO; otherwise the name.
 
     >>> image_ids(["000000000139", "000000000285"])
     {'000000000139': 139, '000000000285': 285}
     >>> image_ids(["aachen_000019", "bremen_000019"])
     {'aachen_000019': 'aachen_000019', 'bremen_000019': 'bremen_000019'}
     """
-    found = [re.search(r"[0-9]+$", name) for name in names]
-    numbers = [int(number[0]) for number in found if number is not None]
+    endings = [re.search(r"[0-9]+$", name) for name in names]
+    numbers = [int(ending[0]) for ending in endings if ending is not None]
     if len(set(numbers)) == len(names):
         return dict(zip(names, numbers, strict=True))
     return {name: name for name in names}

@@ -1,9 +1,9 @@
 """Queries -> one panoptic map: Mask2Former's inference, with every step on all queries at once.
 
 Cheng et al., CVPR 2022, and MaskFormer before it: a query counts if its class is likely enough and is not
-"no object". Each pixel goes to the query whose mask times class probability is largest there, if that mask
-covers it. A query that others have covered too much of is dropped, and what it has is void; queries of the
-same stuff are one segment.
+"no object". Each pixel goes to the query with the largest product of mask and class probability at this
+pixel, if its mask covers the pixel. A query is dropped if other queries cover too much of its mask; its
+pixels are void then. Queries of the same stuff class are one segment.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def fuse(
     """The panoptic map of one image, uint16 codes (H, W) of tasks/segments.py.
 
     Args:
-        queries: of one image, (1, Q, K + 1) and (1, Q, h, w).
-        shown: height and width of the image as the network saw it. Masks are enlarged to that first, then
-            to `size`, as in the public code.
-        size: H and W.
-        things: of each of the K classes, whether it is of things. Segments of a thing class are numbered in
-            the order of their queries.
-        fusion: thresholds.
+        queries: class logits (1, Q, K + 1) and mask logits (1, Q, h, w) of one image.
+        shown: height and width of the network's input. Masks are enlarged to this size first, then to
+            `size`, as in the public code.
+        size: height H and width W of the map.
+        things: for each of the K classes True if it is a thing class. Segments of a thing class are numbered
+            in the order of their queries.
+        fusion: thresholds of the configuration.
 
-    Raises DejavuError where `things` are not as many as the classes.
+    Raises DejavuError if `things` and the prediction differ in the number of classes.
     """
     classes, masks = queries.classes[0].float(), queries.masks[0]
     if len(things) != classes.shape[1] - 1:
@@ -56,17 +56,17 @@ def fuse(
     inside = covered.gather(0, owner[None])[0]
     areas = owner.flatten().bincount(minlength=len(labels))
     remain = (areas / covered.sum((1, 2)).clamp(min=1)) >= fusion.overlap
-    there = owner[inside].bincount(minlength=len(labels)) > 0
-    codes = torch.from_numpy(_codes(labels.cpu().numpy(), (remain & there).cpu().numpy(), things))
-    found = codes.to(owner.device)[owner].where(inside, VOID)
-    return found.cpu().numpy().astype(np.uint16)
+    visible = owner[inside].bincount(minlength=len(labels)) > 0
+    codes = torch.from_numpy(_codes(labels.cpu().numpy(), (remain & visible).cpu().numpy(), things))
+    fused = codes.to(owner.device)[owner].where(inside, VOID)
+    return fused.cpu().numpy().astype(np.uint16)
 
 
 def _enlarged(masks: Tensor, shown: Size, size: Size) -> Tensor:
-    """Mask logits (Q, h, w) at the size of the image (Q, H, W)."""
-    for wanted in (shown, size):
-        if masks.shape[1:] != wanted:
-            masks = F.interpolate(masks[None], size=wanted, mode="bilinear", align_corners=False)[0]
+    """Resize mask logits (Q, h, w) to the size of the image, (Q, H, W)."""
+    for target in (shown, size):
+        if masks.shape[1:] != target:
+            masks = F.interpolate(masks[None], size=target, mode="bilinear", align_corners=False)[0]
     return masks
 
 
@@ -78,6 +78,6 @@ def _codes(labels: np.ndarray, remain: np.ndarray, things: Sequence[bool]) -> np
             continue
         number = int(counts[label]) if things[label] else 0
         counts[label] += 1
-        if number < MOST:  # more things of a class than there are codes: the rest is void
+        if number < MOST:  # further things of a class have no code: they are void
             codes[query] = label * 256 + number
     return codes

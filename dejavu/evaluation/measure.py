@@ -1,4 +1,4 @@
-"""Exported weights -> predictions -> metrics, and what the deployed network costs."""
+"""Exported weights -> predictions -> metrics, and the cost of the deployed network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def measuring_roots(run: Run) -> list[str]:
 def measure(run: Run, seed: int, report: dict[str, Any], split: Split) -> dict[str, Any]:
     """Return the metrics (`compute` of `metrics.collect`) of one seed's exported weights on a split.
 
-    Raises Stopped after a signal, where a training measures its own weights.
+    Raises Stopped after a signal if a training measures its own weights.
     """
     truths, by_task = truth(run, split), len(run.tasks) > 1
     scoring = run.protocol.depth
@@ -66,9 +66,9 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
     classes = report["classes"]
     weights = Paths(run.scale).weights(run.experiment, seed)
     network = load_network(run, channels(run.task, len(classes)), weights, classes)
-    hidden = any(describe(task).has_classes for task in run.tasks)  # an argmax shows no NaN
-    for name, values in network.state_dict().items() if hidden else ():
-        # load_network refuses what it predicts, if that is not finite; this names the tensor.
+    hides_nan = any(describe(task).has_classes for task in run.tasks)  # an argmax does not show NaN
+    for name, values in network.state_dict().items() if hides_nan else ():
+        # load_network refuses predictions that are not finite; this check also names the tensor.
         if not torch.isfinite(values).all():
             raise DejavuError(f"{weights} holds what is no number, in '{name}': delete it and train again")
     network = network.to(memory_format=torch.channels_last).to(gpus.device())
@@ -88,7 +88,7 @@ def predicted(run: Run, seed: int, report: dict[str, Any], split: Split) -> Iter
 def truth(run: Run, split: Split) -> dict[str, Array]:
     """Return the array of a split that each of a run's tasks is measured against.
 
-    Raises DejavuError where the prepared dataset has none.
+    Raises DejavuError if the prepared dataset has no such array.
     """
     from ..tasks import describe
 
@@ -107,8 +107,8 @@ def truth(run: Run, split: Split) -> dict[str, Array]:
 def cost(params: Params, run: Run) -> dict[str, Any]:
     """Return the cost of the full-size network at its dataset's `cost_input`.
 
-    The classes are those of the dataset itself, whatever stands in for it. Rows share networks, so each cost
-    is kept in runs/costs.
+    The classes are those of the dataset itself, not of a substitute dataset. Rows share networks, so each
+    cost is stored in runs/costs.
     """
     from .. import datasets
     from ..tasks import channels

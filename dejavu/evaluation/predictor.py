@@ -22,19 +22,19 @@ WHOLE = Protocol()
 
 
 class Predictor:
-    """A network, and how it is applied to images.
+    """A network and the protocol that applies it to images.
 
     Args:
-        network: its mode is left as it is: give it in evaluation mode.
-        task: one task; or more, which are predicted from the whole image.
-        protocol: how an image is shown, and how the network's outputs are put together.
-        crop: the window of sliding protocols, height and width.
-        align_corners: how the network's maps are enlarged.
-        batch_size: how many whole images of one size, or windows, are shown at once.
-        device: where the network is; None is that of its parameters.
-        things: for each class of a panoptic network whether it is of things.
+        network: a module in evaluation mode; the predictor does not change its mode.
+        task: one task, or a sequence of tasks, which are predicted from the whole image.
+        protocol: scales and windows of the input, and how the outputs are combined.
+        crop: height and width of the window of a sliding protocol.
+        align_corners: option of the bilinear interpolation of the network's maps.
+        batch_size: number of whole images of one size, or of windows, in one forward pass.
+        device: device of the network; None for the device of its parameters.
+        things: for each class of a panoptic network True if it is a thing class.
 
-    Raises DejavuError where the protocol is not made for the task or lacks its crop.
+    Raises DejavuError if the protocol does not fit the task, or if the crop is missing.
     """
 
     def __init__(
@@ -57,20 +57,20 @@ class Predictor:
     def predict(
         self, images: np.ndarray | Sequence[np.ndarray], sizes: Sequence[Size] | np.ndarray | None = None
     ) -> Iterator[Any]:
-        """Yield predictions, in order, of images (N, H, W, 3) uint8, or of N of (H, W, 3) of many sizes.
+        """Yield predictions in order, for images (N, H, W, 3) uint8, or N images (H, W, 3) of other sizes.
 
         Class maps (H, W) uint8, panoptic codes (H, W) uint16 (tasks/segments.py), depth (H, W) float32 in
-        metres, or normals (H, W, 3) float32 of unit length; for more than one task a mapping of these by
-        their names. Each is of the image's size, or of the height and width that `sizes` (N, 2) has for it,
-        where labels have others. Images of one size are shown in batches if the protocol has a single view.
+        metres, or normals (H, W, 3) float32 of unit length. With more tasks: a mapping from task
+        to array. Each array has the size of its image, or the height and width in `sizes` (N, 2), for labels
+        of another size. Images of one size are predicted in batches if the protocol has a single view.
         """
         together = self.batch_size if isinstance(images, np.ndarray) and not self.protocol.views else 1
         for start in range(0, len(images), together):
             numbers = range(start, min(start + together, len(images)))
             batch = torch.from_numpy(np.array([images[number] for number in numbers])).to(self.device)
             own = (batch.shape[1], batch.shape[2])
-            wanted = [own if sizes is None else _size(sizes[number]) for number in numbers]
-            yield from self._predictions(normalise(batch), wanted)
+            targets = [own if sizes is None else _size(sizes[number]) for number in numbers]
+            yield from self._predictions(normalise(batch), targets)
 
     def _predictions(self, batch: Tensor, sizes: Sequence[Size]) -> Sequence[Any]:
         """Return the prediction for each of images (N, 3, H, W), at its size in `sizes`."""
@@ -96,7 +96,7 @@ class Predictor:
         finish, own = load(task).finish, (images.shape[2], images.shape[3])
         if all(size == own for size in sizes):
             return list(finish(maps, own, self.align_corners).cpu().numpy())
-        return [  # by the image's size, as in mmseg
+        return [  # first to the image's size, as in mmseg
             finish(interpolate(full, own, self.align_corners), size, self.align_corners)[0].cpu().numpy()
             for size, full in zip(sizes, maps.split(1), strict=True)
         ]
@@ -114,5 +114,5 @@ class Predictor:
 
 
 def _size(row: Sequence[int] | np.ndarray) -> Size:
-    """Height and width, of a tuple or of a row of an array."""
+    """Return height and width from a tuple or a row of an array."""
     return int(row[0]), int(row[1])

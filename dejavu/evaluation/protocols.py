@@ -1,8 +1,8 @@
-"""Evaluation protocols: at which scales an image is shown, and how the outputs are put together.
+"""Evaluation protocols: the scales of the input image, and how the outputs are combined.
 
-Over scales and the mirrored image probabilities are averaged, each brought to the image's size first, as in
-mmseg's `aug_test` and `SegTTAModel`; over windows logits are (sliding.py). HRNet's own code differs: it
-averages the logits of an image and its mirror image and sums their exponentials over scales.
+Probabilities are averaged over scales and the mirrored image, after a resize to the image's size, as in
+mmseg's `aug_test` and `SegTTAModel`. Logits are averaged over windows (sliding.py). HRNet's own code differs:
+it averages the logits of an image and its mirror image and sums their exponentials over scales.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from ..config import Protocol
 from ..datasets.prepared.sizes import fitted
 from ..errors import DejavuError
-from .sliding import Ask, Size, interpolate, slide
+from .sliding import Forward, Size, interpolate, slide
 
 
 def check(protocol: Protocol, task: str | Sequence[str], crop: Size | None) -> None:
-    """Raise DejavuError where a task cannot be evaluated by a protocol, or sliding lacks its window."""
+    """Raise DejavuError if a protocol cannot evaluate a task, or if a sliding protocol has no window size."""
     foreign = protocol.foreign_to(task)
     if foreign:
         raise DejavuError(
@@ -32,35 +32,35 @@ def check(protocol: Protocol, task: str | Sequence[str], crop: Size | None) -> N
 
 
 def show(
-    ask: Ask,
+    forward: Forward,
     images: Tensor,
     protocol: Protocol,
     crop: Size | None = None,
     align_corners: bool = False,
     batch_size: int = 8,
 ) -> Tensor:
-    """images (N, 3, H, W) -> logits (N, K, h, w), or the mean of probabilities (N, K, H, W).
+    """Map images (N, 3, H, W) to logits (N, K, h, w), or to mean probabilities (N, K, H, W).
 
-    N is 1 if a window slides. Images are resized without `align_corners`, as image libraries do it.
+    N must be 1 for a sliding window. Images are resized without `align_corners`, as in image libraries.
     """
 
-    def look(images: Tensor) -> Tensor:
+    def predict(images: Tensor) -> Tensor:
         if protocol.slide is None:
-            return ask(images)
+            return forward(images)
         assert crop is not None
-        return slide(ask, images, crop, protocol.slide, align_corners, batch_size)
+        return slide(forward, images, crop, protocol.slide, align_corners, batch_size)
 
     size = (images.shape[2], images.shape[3])
     mirrors = (False, True) if protocol.flip else (False,)
     views = [(scale, mirrored) for scale in protocol.scales for mirrored in mirrors]
     base = fitted_size(size, protocol)
     if views == [(1.0, False)]:
-        return look(interpolate(images, sides(base, 1.0, protocol.multiple)))
+        return predict(interpolate(images, sides(base, 1.0, protocol.multiple)))
     total: Tensor | None = None
     for scale, mirrored in views:
-        seen = interpolate(images, sides(base, scale, protocol.multiple))
-        logits = look(seen.flip(-1)).flip(-1) if mirrored else look(seen)
-        logits = interpolate(logits, (seen.shape[2], seen.shape[3]), align_corners)
+        view = interpolate(images, sides(base, scale, protocol.multiple))
+        logits = predict(view.flip(-1)).flip(-1) if mirrored else predict(view)
+        logits = interpolate(logits, (view.shape[2], view.shape[3]), align_corners)
         probabilities = interpolate(logits, size, align_corners).softmax(1)
         total = probabilities if total is None else total.add_(probabilities)
     assert total is not None
@@ -68,12 +68,12 @@ def show(
 
 
 def fitted_size(size: Size, protocol: Protocol) -> Size:
-    """Height and width at which an image is shown at scale 1."""
+    """Return height and width of the input image at scale 1."""
     return size if protocol.fit is None else fitted(size, protocol.fit)
 
 
 def sides(size: Size, scale: float, multiple: int | None) -> Size:
-    """Height and width of an image at a scale, in whole pixels, or the next multiples of `multiple`.
+    """Return height and width at a scale, in whole pixels, or rounded up to multiples of `multiple`.
 
     >>> sides((512, 683), 1.0, None), sides((512, 683), 0.5, None), sides((512, 683), 1.0, 32)
     ((512, 683), (256, 342), (512, 704))

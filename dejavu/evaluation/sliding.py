@@ -10,33 +10,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Size = tuple[int, int]
-Ask = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 """Images (N, 3, H, W) -> logits (N, K, h, w)."""
 
 
 def slide(
-    ask: Ask, image: Tensor, crop: Size, share: float, align_corners: bool = False, batch_size: int = 8
+    forward: Forward,
+    image: Tensor,
+    crop: Size,
+    share: float,
+    align_corners: bool = False,
+    batch_size: int = 8,
 ) -> Tensor:
-    """Mean logits (1, K, H, W) of windows of the size `crop` that slide over image (1, 3, H, W).
+    """Return mean logits (1, K, H, W) of windows of size `crop` that slide over the image (1, 3, H, W).
 
-    Logits are averaged, not probabilities, as in mmseg's `slide_inference`; as there, the window is as small
-    as the image where that is smaller than `crop`: nothing is padded. `batch_size` windows are shown at once.
+    Logits are averaged, not probabilities, as in mmseg's `slide_inference`. A side of the image that is
+    shorter than `crop` limits the window, without padding. One forward pass takes `batch_size` windows.
     """
     size = (image.shape[2], image.shape[3])
     window = (min(crop[0], size[0]), min(crop[1], size[1]))
     rows, columns = (starts(size[axis], crop[axis], stride(crop[axis], share)) for axis in (0, 1))
-    places = [
+    windows = [
         (slice(top, top + window[0]), slice(left, left + window[1])) for top in rows for left in columns
     ]
     total: Tensor | None = None
     count = image.new_zeros(1, 1, *size)
-    for first in range(0, len(places), batch_size):
-        some = places[first : first + batch_size]
-        answers = ask(torch.cat([image[:, :, row, column] for row, column in some]))
+    for first in range(0, len(windows), batch_size):
+        chunk = windows[first : first + batch_size]
+        logits = forward(torch.cat([image[:, :, row, column] for row, column in chunk]))
         if total is None:
-            total = answers.new_zeros(1, answers.shape[1], *size)
-        for answer, (row, column) in zip(answers.split(1), some, strict=True):
-            enlarged = interpolate(answer, window, align_corners)  # one at a time: they are large
+            total = logits.new_zeros(1, logits.shape[1], *size)
+        for maps, (row, column) in zip(logits.split(1), chunk, strict=True):
+            enlarged = interpolate(maps, window, align_corners)  # one at a time, to save memory
             total[:, :, row, column] += enlarged
             count[:, :, row, column] += 1
     assert total is not None
@@ -44,7 +49,7 @@ def slide(
 
 
 def stride(side: int, share: float) -> int:
-    """By how many pixels a window slides: rounded down, to mmseg's published 341 and 426.
+    """Return the stride of a window in pixels, rounded down as in mmseg (341 and 426 pixels).
 
     >>> stride(512, 0.6667), stride(640, 0.6667), stride(512, 1.0), stride(1, 0.1)
     (341, 426, 512, 1)
@@ -53,7 +58,7 @@ def stride(side: int, share: float) -> int:
 
 
 def starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows begin along a side: every pixel is in one, and the last ends with the side.
+    """Return the first pixel of each window along a side; the last window ends with the side.
 
     >>> starts(683, 512, 341), starts(1024, 512, 341), starts(300, 512, 341)
     ([0, 171], [0, 341, 512], [0])
@@ -63,7 +68,7 @@ def starts(length: int, window: int, stride: int) -> list[int]:
 
 
 def interpolate(maps: Tensor, size: Size, align_corners: bool = False) -> Tensor:
-    """maps (N, C, h, w) at another size, bilinearly; themselves where they have it."""
+    """Resize maps (N, C, h, w) bilinearly; return them unchanged if they already have the size."""
     if maps.shape[-2:] == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)

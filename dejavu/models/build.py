@@ -1,4 +1,4 @@
-"""A run's base network, and the same in its DejaVu wrapper, with the weights that the run starts from."""
+"""Base network of a run, and its DejaVu wrapper, with the initial weights of the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..config import Method, Run
 
 BUILT = {"redaction", "perceptual", "text", "cycle", "share_attention"}
-"""Keys of `dejavu` in params.yaml that are not handed to `DejaVu` as they are."""
+"""Keys of `dejavu` in params.yaml that `DejaVu` does not receive unchanged."""
 
 
 def build_network(
@@ -31,7 +31,7 @@ def build_network(
 
     `num_channels`: output channels of one task, or of each task by its name (`tasks.channels`).
 
-    `pretrained=False` leaves pretrained weights aside: others will be loaded over them.
+    `pretrained=False` loads no pretrained weights; use it if other weights are loaded afterwards.
     """
     network = run.network
     options = {key: value for key, value in network.options.items() if pretrained or key != "pretrained"}

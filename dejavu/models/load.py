@@ -1,4 +1,4 @@
-"""Trained weights -> predictions. DejaVu leaves no trace here: the network is the plain base network."""
+"""Trained weights -> predictions. The loaded network is the plain base network, without DejaVu."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_network(
     """Load exported weights strictly into the plain base network, in evaluation mode.
 
     `classes`: names of the classes, which some segmentation networks read. Raises DejavuError for a file that
-    does not fit; the network raises it where its prediction is not finite.
+    does not fit. The network raises it if its prediction is not finite.
     """
     network = build_network(run, num_channels, pretrained=False, classes=classes)
     command = f"dejavu train {run.experiment} --scale {run.scale}"
@@ -39,17 +39,17 @@ def load_network(
 def _finite(tasks: Sequence[str], weights: Path, command: str) -> Callable[[nn.Module, Any, Any], None]:
     """Return a hook that refuses predictions that are not finite: an argmax would hide NaN."""
 
-    def look(network: nn.Module, images: Any, prediction: Any) -> None:
+    def check_finite(network: nn.Module, images: Any, prediction: Any) -> None:
         for task, output in read_all(tasks, prediction).items():
             for values in tensors({task: output}):
-                # The sum costs the least, and is finite only if all are; that of finite ones may overflow.
+                # The sum is cheap, and finite only if all values are. A sum of finite values may overflow.
                 if not values.sum().isfinite() and not values.isfinite().all():
                     raise DejavuError(
                         f"{weights} holds weights whose {task} prediction is not finite: delete it and run "
                         f"`{command}`, or lower train.optimizer.lr in params.yaml if that has made it"
                     )
 
-    return look
+    return check_finite
 
 
 def load_method(run: Run, classes: Sequence[str], weights: Path, regenerator: Path) -> DejaVu:
@@ -65,7 +65,7 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would block
         raise DejavuError(f"{path} is not a file: delete it and run `{command}`")
     try:
         state = load_file(path)
@@ -85,7 +85,7 @@ def load_strictly(module: nn.Module, path: Path, command: str) -> None:
 
 
 def _check_types(module: nn.Module, state: Mapping[str, Tensor], path: Path, command: str) -> None:
-    """Raise DejavuError where a tensor is of another type than the module's: loading would convert it."""
+    """Raise DejavuError if a tensor has another type than the module's: loading would convert it."""
     own = module.state_dict()
     for name, values in state.items():
         if name in own and values.dtype != own[name].dtype:

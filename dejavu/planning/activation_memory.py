@@ -1,4 +1,4 @@
-"""What autograd keeps for the backward pass, counted on the meta device."""
+"""Memory that autograd keeps for the backward pass, counted on the meta device."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class ActivationCounter:
 
     def __init__(self, own: Sequence[Tensor]) -> None:
         self._own = {_storage_id(tensor) for tensor in own}
-        self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other gets its address
+        self._kept: dict[int, torch.UntypedStorage] = {}  # references, so that no address is used twice
 
     def continued(self, own: Sequence[Tensor]) -> ActivationCounter:
-        """A further counter that begins with the storages of this one."""
+        """Return another counter that begins with the storages of this one."""
         counter = ActivationCounter(own)
         counter._kept |= self._kept
         return counter
 
     @property
     def bytes(self) -> int:
-        """Bytes of all storages that were kept."""
+        """Bytes of all counted storages."""
         return sum(storage.nbytes() for storage in self._kept.values())
 
     def add(self, tensor: Tensor) -> Tensor:
-        """Count a tensor's storage, unless it is known."""
+        """Count a tensor's storage once, and return the tensor."""
         key = _storage_id(tensor)
         if key not in self._own:
             self._kept[key] = tensor.untyped_storage()
@@ -42,7 +42,7 @@ class ActivationCounter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what is saved in this context: attention as one fused kernel, norms without computation."""
+        """Count saved tensors in this context: attention as one fused kernel, norms without computation."""
         with ExitStack() as stack:
             stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self.add, lambda tensor: tensor))
             stack.enter_context(
@@ -54,7 +54,7 @@ class ActivationCounter:
             yield
 
     def _fused(self, attend: Any) -> Any:
-        """Attention that keeps what a fused kernel keeps, and no map."""
+        """Return attention that keeps the tensors of a fused kernel, without the attention map."""
 
         def fused(query: Tensor, key: Tensor, value: Tensor, *arguments: Any, **options: Any) -> Tensor:
             with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
@@ -83,7 +83,7 @@ class Uninitialised(TorchFunctionMode):
 class _Norm(torch.autograd.Function):
     """A norm that keeps its input, as real ones do, and computes nothing.
 
-    Norms are no part of what is counted, and torch's take most of the time of a step on the meta device.
+    Operations of norms are not counted, and torch's norms take most of a step's time on the meta device.
     """
 
     @staticmethod
@@ -100,7 +100,7 @@ class _Norm(torch.autograd.Function):
 
 
 def _norm(real: Any) -> Any:
-    """Replacement of a function of torch.nn.functional, whose parameters may be positional or named."""
+    """Return a replacement of a norm of torch.nn.functional; parameters may be positional or named."""
 
     def norm(images: Tensor, *arguments: Any, **options: Any) -> Tensor:
         if not images.is_meta:
@@ -113,7 +113,7 @@ def _norm(real: Any) -> Any:
 
 
 def _autocast(real: Any) -> Any:
-    """torch.autocast does not know the meta device, where there is nothing to be cast."""
+    """Return a replacement of torch.autocast, which does not support the meta device."""
 
     def autocast(device_type: str, *arguments: Any, **options: Any) -> Any:
         return nullcontext() if device_type == "meta" else real(device_type, *arguments, **options)
@@ -122,16 +122,16 @@ def _autocast(real: Any) -> Any:
 
 
 def tensors_of(module: nn.Module) -> list[Tensor]:
-    """A module's parameters and buffers, each storage once."""
+    """Return a module's parameters and buffers, each storage once."""
     tensors = {_storage_id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return list(tensors.values())
 
 
 def size_of(tensor: Tensor) -> int:
-    """Bytes of a tensor's storage."""
+    """Return the bytes of a tensor's storage."""
     return tensor.untyped_storage().nbytes()
 
 
 def _storage_id(tensor: Tensor) -> int:
-    """A number that differs between storages; on the meta device none has an address."""
+    """Return a number that differs between storages, which have no address on the meta device."""
     return tensor.untyped_storage()._cdata

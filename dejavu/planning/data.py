@@ -16,20 +16,20 @@ from .step_cost import Meaning
 if TYPE_CHECKING:
     from ..config import DataSource
 
-LIKELY = (3000, 4000)  # height and width of photographs that are not there yet
+LIKELY = (3000, 4000)  # assumed height and width of photographs before the download
 
 
 def meaning_of(params: Params, dataset: str, scale: str) -> Meaning:
-    """The meaning of the labels of the data that stand for a dataset at a scale."""
+    """Return the meaning of the labels of the data used for a dataset at a scale."""
     source = params.data_source(dataset, scale).source
     classes = reader(dataset, source, params.datasets.get(source)).classes_of(source)
     return Meaning(list(classes.names), categories=classes.categories and list(classes.categories))
 
 
 def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
-    """The number of images of each split: of the prepared data if they are there, else as published.
+    """Return the number of images of each split, from the prepared data or else as published.
 
-    Empty where neither is known: of a folder that is not prepared.
+    The result is empty if neither is known, as for an image folder before its preparation.
     """
     part = params.data_source(dataset, scale)
     report = _report(dataset, scale, part)
@@ -45,7 +45,7 @@ def counts(params: Params, dataset: str, scale: str) -> dict[str, int]:
 
 
 def disk(params: Params, dataset: str, scale: str) -> int | None:
-    """Bytes of the prepared data; None where the number of images is not known."""
+    """Return the bytes of the prepared data; None if the number of images is not known."""
     part, folder = params.data_source(dataset, scale), Paths(scale).prepared(dataset)
     if _report(dataset, scale, part) is not None:
         return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
@@ -64,13 +64,13 @@ def disk(params: Params, dataset: str, scale: str) -> int | None:
 
 
 def _pixels(part: DataSource) -> int:
-    """Pixels of one image."""
+    """Return the number of pixels of one prepared image."""
     height, width = fitted(LIKELY, part.size)
     return height * width
 
 
 def _report(dataset: str, scale: str, part: DataSource) -> dict[str, Any] | None:
-    """The report of the prepared data, where they are there and of this source."""
+    """Return the report of the prepared data of this source; None if there is none."""
     try:
         report = read_json(Paths(scale).report(dataset))
         return report if report["source"] == part.source and report["splits"] else None

@@ -1,4 +1,4 @@
-"""Plans of the rows of params.yaml at a scale: operations, memory, disk and hours of each."""
+"""Plans of the rows of params.yaml at a scale: operations, memory, disk and hours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .speed import Speed
 if TYPE_CHECKING:
     from .step_cost import Meaning, Step, Work
 
-# Keys of a recipe that the cost of a step depends on.
+# Keys of a recipe that change the cost of a step.
 PER_STEP = (
     *("batch_size", "crop", "class_weights", "align_corners", "ohem", "rmi", "auxiliary", "coarse"),
     "labelled",
@@ -31,23 +31,23 @@ PER_STEP = (
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of a step, and where they come from."""
+    """Seconds of a step, and their source."""
 
     seconds: float
     kind: str
     """measured, similar, probe or given"""
     of: str
-    """the row that was timed; '' of a given rate"""
+    """the timed row; '' for a given rate"""
     device: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return {"kind": self.kind, "row": self.of, "device": self.device, "step": self.seconds}
 
 
 @dataclass(frozen=True)
 class RowPlan:
-    """One experiment: all its seeds."""
+    """Plan of one experiment with all its seeds."""
 
     run: Run
     work: Work
@@ -60,7 +60,7 @@ class RowPlan:
 
     @property
     def images(self) -> int | None:
-        """Images that one seed is trained on, repetitions counted."""
+        """Training images of one seed, repetitions included."""
         return None if self.steps is None else self.steps * self.run.train.batch_size
 
     @property
@@ -70,19 +70,19 @@ class RowPlan:
 
     @property
     def hours(self) -> float | None:
-        """Hours of all seeds, one after the other."""
+        """Hours of all seeds, trained one after the other."""
         if self.steps is None or self.step_time is None:
             return None
         return self.steps * self.seeds * self.step_time.seconds / 3600
 
     @property
     def memory(self) -> int:
-        """Bytes of one GPU: those that share a batch keep the activations of their share each."""
+        """Bytes of memory of one GPU, which keeps the activations of its share of the batch."""
         return self.work.memory - self._on_other_gpus
 
     @property
     def memory_half(self) -> int:
-        """The same where all that is saved has two bytes."""
+        """Bytes of memory of one GPU if all saved activations have two bytes per value."""
         return self.work.memory_half - self._on_other_gpus // 2
 
     @property
@@ -91,13 +91,13 @@ class RowPlan:
 
     @property
     def disk(self) -> int:
-        """Bytes of the weights of all seeds, published and kept in runs/, and of one checkpoint to resume."""
+        """Bytes of the weights of all seeds, published and in runs/, and of one checkpoint to resume."""
         resume = self.work.weights + self.work.state
         return 2 * self.seeds * self.work.weights + resume
 
     @property
     def gmacs(self) -> float:
-        """The base network's forward pass over one image of the crop, with what only training needs."""
+        """GMACs of the base network's forward pass in training, for one image of the crop's size."""
         return self.work.forward / 2 / self.work.batch / 1e9
 
     @property
@@ -106,7 +106,7 @@ class RowPlan:
         return self.work.flops / (3 * self.work.forward)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; sizes in bytes."""
+        """Return the values for JSON; sizes in bytes."""
         recipe = self.run.train
         return {
             "experiment": self.run.experiment,
@@ -142,25 +142,25 @@ class Planner:
         self._meanings: dict[str, Meaning] = {}
 
     def meaning(self, run: Run) -> Meaning:
-        """The meaning of the labels of a run's data."""
+        """Return the meaning of the labels of a run's data."""
         if run.dataset not in self._meanings:
             self._meanings[run.dataset] = data.meaning_of(self.params, run.dataset, self.scale)
         return self._meanings[run.dataset]
 
     def key(self, run: Run) -> str:
-        """A hash of everything that the cost of a run's step depends on."""
+        """Return a hash of all settings that change the cost of a run's step."""
         recipe = run.train.model_dump(mode="json", include=set(PER_STEP))
         optimizer = [run.train.optimizer.name, run.train.optimizer.momentum > 0]
         network = run.network.model_dump(mode="json")
         network["options"].pop("pretrained", None)
         method = run.dejavu.model_dump(mode="json", exclude={"gamma", "warmup"}) if run.dejavu else None
-        several = [run.balance and run.balance.name, run.consistency is not None]
+        multitask = [run.balance and run.balance.name, run.consistency is not None]
         classes = len(self.meaning(run).classes)
-        parts = [recipe, optimizer, network, method, run.task, several, classes, run.frozen_width]
-        return json_hash(parts)[:16]
+        settings = [recipe, optimizer, network, method, run.task, multitask, classes, run.frozen_width]
+        return json_hash(settings)[:16]
 
     def work(self, run: Run) -> Work:
-        """One step of a run."""
+        """Return the cost of one step of a run."""
         key = self.key(run)
         if key not in self._counted:
             try:
@@ -174,7 +174,7 @@ class Planner:
         return self._counted[key]
 
     def _count(self, run: Run) -> Work:
-        """Rows that differ in the method only share the step of their network."""
+        """Count a step of a run; rows that differ only in the method share the step of their network."""
         from .step_cost import Step, plain
 
         without = plain(run)
@@ -185,14 +185,14 @@ class Planner:
         return step.work if run.dejavu is None else step.with_method(run)
 
     def steps(self, run: Run) -> int | None:
-        """Steps of one seed; None where the number of images is not known."""
+        """Return the steps of one seed; None if the number of images is not known."""
         if run.train.iterations:
             return run.train.iterations
         images = data.counts(self.params, run.dataset, self.scale).get("train")
         return None if images is None else run.train.steps(images)
 
     def row(self, experiment: str, speeds: Speeds | None) -> RowPlan:
-        """The plan of one experiment."""
+        """Return the plan of one experiment."""
         run = self.params.run(experiment, self.scale)
         work = self.work(run)
         step_time = None if speeds is None else speeds.of(self.key(run), run, work)
@@ -204,7 +204,7 @@ def _file(key: str) -> Path:
 
 
 def _kept(key: str) -> Work | None:
-    """The result of an earlier count by the same code; None where there is none."""
+    """Return the result of an earlier count by the same code; None if there is none."""
     from .step_cost import Work
 
     try:
@@ -216,7 +216,7 @@ def _kept(key: str) -> Work | None:
 
 @cache
 def _code() -> str:
-    """A hash of the code that trains, and of that which counts."""
+    """Return a hash of the code for training and for counting."""
     networks = [f"networks.{module}" for module in registry.modules("networks")]
     tasks = [f"tasks.{task}" for task in names()]
     return code_hash(["training.loop", "config", "planning.step_cost", "planning.plan", *networks, *tasks])
@@ -224,14 +224,14 @@ def _code() -> str:
 
 @dataclass(frozen=True)
 class Speeds:
-    """How fast steps are: measurements of one device, or a rate that was given by hand."""
+    """Speed of steps: measurements on one device, or a given rate."""
 
     device: str
     measured: Sequence[Speed] = ()
     rate: float | None = None
 
     def of(self, key: str, run: Run, work: Work) -> StepTime:
-        """A row's own measurement, else the rate of the most similar row."""
+        """Return the row's own measurement, or else the rate of the most similar row."""
         if self.rate is not None:
             return StepTime(work.flops / self.rate, "given", "", self.device)
         for speed in self.measured:
@@ -245,20 +245,20 @@ class Speeds:
 
     @property
     def gpu(self) -> bool:
-        """Whether the device is a GPU: only there training is in bfloat16."""
+        """True if the device is a GPU: only a GPU trains in bfloat16."""
         return any(speed.precision == "bfloat16" for speed in self.measured)
 
 
 def _distance(speed: Speed, run: Run, work: Work) -> tuple[bool, float]:
-    """Rows of the same network module are nearest, then those whose images cost about as much."""
+    """Return a sort key: rows of the same network module first, then rows of similar cost per image."""
     ratio = (speed.flops / speed.batch) / (work.flops / work.batch)
     return speed.module != run.network.module, abs(math.log(ratio))
 
 
 def choose(measured: Iterable[Speed], here: str) -> Speeds | None:
-    """The measurements of the device to plan for: a GPU's, else those of the one at hand.
+    """Return the measurements of the device to plan for: of a GPU, or else of the current device.
 
-    None where nothing was measured.
+    None if nothing was measured.
     """
     by_device: dict[str, list[Speed]] = {}
     for speed in measured:

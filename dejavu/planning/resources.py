@@ -1,8 +1,8 @@
-"""What each job requests from a cluster: memory, time, processors and GPUs, by stage and row.
+"""Resource requests of cluster jobs: memory, time, processors and GPUs, by stage and row.
 
 `dejavu plan --resources` counts the rows of the scales that are trained on GPUs into slurm/resources.csv;
-slurm/cluster.yaml says what the cluster allows. Rows that are not in the file, all of the small scales among
-them, request a default. Nothing here imports torch.
+slurm/cluster.yaml sets the limits of the cluster. Rows that are not in the file, such as all rows of the
+small scales, request a default. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from ..system.files import read_text
 COUNTED = Path("slurm/resources.csv")
 CLUSTER = Path("slurm/cluster.yaml")
 
-# MB of main memory and minutes that a job takes whatever it works on; what a row takes comes on top.
+# Main memory (MB) and minutes that every job takes; the needs of a row are added.
 # Trainings at smoke scale peaked at 770 to 1040 MB, preparations at 90.
-HOST_MB = 2500  # Python, torch and its allocator, the data that are being read
-HOST_MB_GPU = 16000  # of each process with a GPU: CUDA's libraries and pinned batches too
+HOST_MB = 2500  # Python, torch and its allocator, the input data
+HOST_MB_GPU = 16000  # for each process with a GPU: includes CUDA's libraries and pinned batches
 START = 10  # minutes
-PUBLISH = 5  # minutes of an evaluation that finds all metrics measured by the training
-MEASURE = {"open": 30, "paper": 240}  # minutes of one that measures again
+PUBLISH = 5  # minutes of an evaluation after a training that measured all metrics
+MEASURE = {"open": 30, "paper": 240}  # minutes of an evaluation that measures again
 PREPARE = 20  # minutes
-READ = 10e6  # bytes of prepared data that are made in a second; real images are decoded and made smaller
+READ = 10e6  # bytes of prepared data per second; real images are decoded and resized
 
 
 class Cluster(Section):
-    """slurm/cluster.yaml; each key's comment is there."""
+    """Content of slurm/cluster.yaml, where comments explain the keys."""
 
     max_runtime: Count = 1440
     safety: Positive = 2.0
@@ -49,18 +49,18 @@ class Cluster(Section):
 
 
 class Row(Section):
-    """What the training of all seeds of an experiment takes."""
+    """Needs of the training of all seeds of an experiment."""
 
     minutes: NotNegative
-    """of one process, as planned"""
+    """planned minutes of one process"""
     model_mb: NotNegative
-    """weights, gradients and what the optimizer keeps"""
+    """MB of weights, gradients and optimizer state"""
     batch_mb: NotNegative
-    """what the forward pass keeps of a batch, in float32"""
+    """MB of the activations of a batch that the forward pass keeps, in float32"""
 
 
 class Preparation(Section):
-    """What the preparation of a dataset takes beside its start."""
+    """Needs of the preparation of a dataset, without its start."""
 
     minutes: NotNegative
 
@@ -76,14 +76,14 @@ Slurm fit the job in between others; a training that needs more time is saved an
 
 @dataclass(frozen=True)
 class Counted:
-    """slurm/resources.csv."""
+    """Content of slurm/resources.csv."""
 
     trainings: Mapping[tuple[str, str], Row]
     """by scale and experiment"""
     preparations: Mapping[tuple[str, str], Preparation]
     """by scale and dataset"""
     rates: Mapping[str, str]
-    """where the minutes of each scale come from: a device, or a rate that was assumed"""
+    """source of the minutes of each scale: a device, or an assumed rate"""
 
 
 NOTHING = Counted({}, {}, {})
@@ -92,37 +92,37 @@ COLUMNS = ("scale", "stage", "names", *Row.model_fields, "rate")
 
 @dataclass(frozen=True)
 class JobResources:
-    """What one job requests, by the names that Snakemake and its Slurm plugin know."""
+    """Request of one job, by the names of Snakemake and its Slurm plugin."""
 
     mem_mb: int
     runtime: int
     """minutes"""
     gpu: int = 0
     gpu_mem_mb: int = 0
-    """of each GPU, at least: for users who choose a kind of GPU by it; Slurm does not receive it"""
+    """minimum MB of each GPU, for users who choose a GPU type; Slurm does not receive it"""
     cpus_per_task: int = 1
     nodes: int | None = None
-    """machines, where one has too few GPUs; memory is that of each"""
+    """machines, if one has too few GPUs; `mem_mb` is then the memory of each"""
     tasks: int | None = None
     tasks_per_gpu: int | None = None
     mpi: str | None = None
-    """tells the plugin that the command starts its own processes on all machines (engines/launch.py)"""
+    """setting of the plugin: the command starts its own processes on all machines (engines/launch.py)"""
 
 
 class ResourceTable:
-    """The resources that each job requests."""
+    """Resource requests of all jobs."""
 
     def __init__(self, cluster: Cluster | None = None, counted: Counted = NOTHING) -> None:
         self.cluster, self.counted = cluster or Cluster(), counted
 
     def prepare(self, dataset: str, scale: str) -> JobResources:
-        """Resources to prepare a dataset: the larger it is, the longer."""
+        """Return the resources to prepare a dataset; a larger one gets more time."""
         counted = self.counted.preparations.get((scale, dataset))
         minutes = 0.0 if counted is None else counted.minutes
         return JobResources(2 * HOST_MB, self._capped(PREPARE + self.cluster.safety * minutes))
 
     def train(self, run: Run) -> JobResources:
-        """Resources to train all seeds of a row on as many GPUs as params.yaml sets, and to evaluate them."""
+        """Return the resources to train and evaluate all seeds of a row on its GPUs of params.yaml."""
         default = SMALL if run.scale in self.cluster.cpu_scales else UNCOUNTED
         row = self.counted.trainings.get((run.scale, run.experiment), default)
         gpus = self._gpus(run)
@@ -134,13 +134,13 @@ class ResourceTable:
             mem_mb=math.ceil(gpus // nodes * (HOST_MB_GPU + row.model_mb) or host),
             runtime=math.ceil(max(1, min(room, planned))),
             gpu=gpus,
-            # In bfloat16 the most of what is kept has two bytes.
+            # In bfloat16 most activations have two bytes per value.
             gpu_mem_mb=math.ceil(row.model_mb + row.batch_mb / 2 / gpus) if gpus else 0,
             cpus_per_task=max(1, gpus * self.cluster.cpus_per_gpu),
         )
         if nodes == 1:
             return resources
-        # On one machine the command is one task; on several the plugin wants a task for each GPU.
+        # On one machine the command is one task; on more machines the plugin needs a task for each GPU.
         return replace(
             resources,
             nodes=nodes,
@@ -151,7 +151,7 @@ class ResourceTable:
         )
 
     def evaluate(self, run: Run) -> JobResources:
-        """Resources to measure all seeds of a row again, on one GPU where it was trained on any."""
+        """Return the resources to measure all seeds of a row again, on one GPU if the row needs GPUs."""
         gpu = min(1, self._gpus(run))
         minutes = MEASURE.get(run.scale, PUBLISH)
         return JobResources(HOST_MB_GPU if gpu else HOST_MB, self._capped(minutes), gpu)
@@ -160,7 +160,7 @@ class ResourceTable:
         return run.gpus if run.gpus > 1 or run.scale not in self.cluster.cpu_scales else 0
 
     def _nodes(self, gpus: int) -> int:
-        """The smallest number of machines that share so many GPUs evenly."""
+        """Return the smallest number of machines that share the GPUs evenly."""
         most = self.cluster.gpus_per_node
         return next(nodes for nodes in range(1, gpus + 2) if gpus % nodes == 0 and gpus // nodes <= most)
 
@@ -169,7 +169,7 @@ class ResourceTable:
 
 
 def read(root: Path = Path()) -> ResourceTable:
-    """The resource table of a working directory.
+    """Read the resource table of a working directory.
 
     Raises DejavuError, one sentence that names the file and the key, for a file of another form.
     """
@@ -222,7 +222,7 @@ def _counted(path: Path) -> Counted:
 
 
 def csv_text(counted: Counted) -> str:
-    """The text of slurm/resources.csv: rows of a scale that take the same share a line."""
+    """Return the text of slurm/resources.csv: rows of a scale with the same needs share a line."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)

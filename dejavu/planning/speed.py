@@ -1,4 +1,4 @@
-"""Measured seconds of steps on a device, kept in results/<scale>/speed.json."""
+"""Measured seconds of steps on a device, stored in results/<scale>/speed.json."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from ..training.batches import Batch
     from .step_cost import Meaning
 
-CPU_BATCH = 2  # of a step that is timed on a processor, where a whole batch may take minutes
-STEPS, SECONDS = 5, 10.0  # timed at most so many steps, and no further one after so long
-SHARE = 0.6  # of the machine's memory that a timed step may take
-PROBE = 3e10  # operations of an image of the probe, at most: a few seconds on one core
+CPU_BATCH = 2  # batch size of a timed step on a CPU, where a whole batch may take minutes
+STEPS, SECONDS = 5, 10.0  # limits of a measurement: number of steps, and seconds
+SHARE = 0.6  # largest share of the machine's memory for a timed step
+PROBE = 3e10  # largest number of operations per image in a probe: a few seconds on one core
 
 
 @dataclass(frozen=True)
 class Speed:
     """Steps of one row, timed on one device.
 
-    `seconds`: of a step of `batch` images of the size of `crop`, the median; `flops`: what such a step
-    computes. `key` says what was timed: network, losses, optimiser and crop.
+    `seconds`: median time of a step of `batch` images of size `crop`; `flops`: operations of such a step.
+    `key` identifies the timed setting: network, losses, optimizer and crop.
     """
 
     experiment: str
@@ -48,14 +48,14 @@ class Speed:
 
     @property
     def rate(self) -> float:
-        """Operations in a second."""
+        """Operations per second."""
         return self.flops / self.seconds
 
 
 def read_speeds(scale: str) -> list[Speed]:
-    """The measurements at a scale, of any device; none where there is no file.
+    """Read the measurements at a scale, on any device; an empty list if there is no file.
 
-    Raises DejavuError for a file of another form.
+    Raises DejavuError for a file of another format.
     """
     path = Paths(scale).speed()
     if not path.exists():
@@ -70,7 +70,7 @@ def read_speeds(scale: str) -> list[Speed]:
 
 
 def keep(scale: str, measured: Speed) -> None:
-    """Write a measurement, which replaces an earlier one of the same row on the same device."""
+    """Write a measurement; it replaces an earlier one of the same row on the same device."""
     kept = [
         speed
         for speed in read_speeds(scale)
@@ -81,7 +81,7 @@ def keep(scale: str, measured: Speed) -> None:
 
 
 def device_name() -> str:
-    """The name of the device that a training would run on here."""
+    """Return the name of the device that a training would use on this machine."""
     import torch
 
     from ..system.provenance import cpu_name
@@ -93,10 +93,10 @@ def device_name() -> str:
 
 
 def time_row(run: Run, meaning: Meaning, key: str, batch: int | None = None) -> Speed:
-    """Time real training steps of a run, with random images in its crop's size, on the device at hand.
+    """Time real training steps of a run on the current device, with random images of its crop's size.
 
-    On a GPU the whole batch, halved until it fits; on a processor a small one. Reading and augmenting
-    images are left out: they go on beside.
+    A GPU takes the whole batch, halved until it fits; a CPU takes a small batch. Reading and augmenting
+    images are not timed: they run in parallel.
     """
     import torch
 
@@ -108,7 +108,7 @@ def time_row(run: Run, meaning: Meaning, key: str, batch: int | None = None) -> 
         smaller = run.model_copy(update={"train": run.train.model_copy(update={"batch_size": batch})})
         work = count(smaller, meaning)
         try:
-            # A system without memory ends the process without a message; a GPU raises an error.
+            # Without free memory the system ends the process without a message; a GPU raises an error.
             if not gpu and work.memory > SHARE * main_memory():
                 raise MemoryError
             seconds = _timed(smaller, meaning)
@@ -139,12 +139,12 @@ def time_row(run: Run, meaning: Meaning, key: str, batch: int | None = None) -> 
 
 
 def main_memory() -> int:
-    """Bytes that the machine has."""
+    """Return the bytes of main memory of the machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _timed(run: Run, meaning: Meaning) -> list[float]:
-    """Seconds of some steps, behind one in which memory is taken and kernels are chosen."""
+    """Return the seconds of each timed step, after a first step that allocates memory and selects kernels."""
     import torch
 
     from ..compute.device import choose_device
@@ -174,7 +174,7 @@ def _timed(run: Run, meaning: Meaning) -> list[float]:
 
 
 def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch.device) -> Batch:
-    """Random images of the run's recipe, and what its tasks learn from them."""
+    """Return a batch of random images of the run's recipe, with random targets of its tasks."""
     import torch
 
     from ..tasks import load
@@ -188,9 +188,9 @@ def random_batch(run: Run, classes: int, numbers: torch.Generator, device: torch
 
 
 def probe(runs: Sequence[tuple[Run, Meaning, int]]) -> Speed:
-    """A few seconds of steps of the cheapest run in a smaller crop, where nothing was measured.
+    """Time a few seconds of steps of the cheapest run in a smaller crop, if nothing was measured.
 
-    `runs`: each with what its labels mean and the operations of an image.
+    `runs`: each run with the meaning of its labels and the operations per image.
     """
     run, meaning, flops = min(runs, key=lambda row: row[2])
     height, width = run.train.crop
@@ -201,5 +201,5 @@ def probe(runs: Sequence[tuple[Run, Meaning, int]]) -> Speed:
 
 
 def as_dict(speed: Speed) -> dict[str, Any]:
-    """A measurement with its rate, for JSON."""
+    """Return a measurement with its rate, for JSON."""
     return asdict(speed) | {"steps_per_second": 1 / speed.seconds, "flops_per_second": speed.rate}

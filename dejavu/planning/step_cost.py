@@ -1,7 +1,7 @@
 """One step of a training, counted without computing anything: operations and memory.
 
-The real objective (network, losses and what DejaVu adds) runs forward and backward on the meta device at
-the recipe's batch and crop, so that the costs of a backward pass or a CRM are counted, not assumed.
+The real objective (network, losses and the terms of DejaVu) runs forward and backward on the meta device
+with the recipe's batch and crop, so that the costs of a backward pass or a CRM are counted, not assumed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from ..training.objective import Objective
 
 FLOAT = 4  # bytes
-STATES = {"sgd": 1, "adam": 2, "adamw": 2}  # values that an optimiser keeps of each parameter
+STATES = {"sgd": 1, "adam": 2, "adamw": 2}  # values that an optimizer keeps for each parameter
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """Meaning of a dataset's labels: its classes, and each one's category if the dataset has categories."""
+    """Meaning of a dataset's labels: its classes, and the category of each class if there are categories."""
 
     classes: Sequence[str]
     ignore_index: int = 255
@@ -41,13 +41,13 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Work:
-    """One step of a batch.
+    """Cost of one step of a batch.
 
-    `flops`: of convolutions and matrix products, forward and backward, a multiply-accumulate as two.
-    `forward`: those of the base network's forward pass. `parameters`: number that learn; `deployed`: those of
-    the base network. Bytes are of float32: `weights` with all buffers, `state` of the optimizer, and `saved`,
-    what the forward pass keeps for the backward pass. `loss`: whether the task's loss is counted. `copies`:
-    how many gradients of the base network are held at once; MGDA compares those of all tasks.
+    `flops`: operations of convolutions and matrix products, forward and backward; a multiply-accumulate
+    counts as two. `forward`: operations of the base network's forward pass. `parameters`: number of trainable
+    parameters; `deployed`: parameters of the base network. Bytes in float32: `weights` with all buffers,
+    `state` of the optimizer, and `saved` activations for the backward pass. `loss`: True if the task's loss
+    is counted. `copies`: gradients of the base network in memory at once; MGDA compares those of all tasks.
     """
 
     batch: int
@@ -63,35 +63,35 @@ class Work:
 
     @property
     def memory(self) -> int:
-        """Bytes of weights, gradients, optimiser and saved activations, in float32."""
+        """Bytes of weights, gradients, optimizer state and saved activations, in float32."""
         gradients = self.parameters + (self.copies - 1) * self.deployed
         return self.weights + FLOAT * gradients + self.state + self.saved
 
     @property
     def memory_half(self) -> int:
-        """The same where all that is saved has two bytes: the least that bfloat16 autocast can come to."""
+        """Bytes with saved activations of two bytes per value: the minimum under bfloat16 autocast."""
         return self.memory - self.saved // 2
 
 
 def count(run: Run, meaning: Meaning) -> Work:
-    """Count a step of the run's training, at its recipe's batch and crop, with its scale's network.
+    """Count a step of the run's training, with its recipe's batch and crop and its scale's network.
 
-    Attention counts as a fused kernel for memory, which keeps queries, keys, values and output and no map.
+    For memory, attention counts as a fused kernel, which keeps queries, keys, values and output, but no map.
     """
     step = Step(plain(run), meaning)
     return step.work if run.dejavu is None else step.with_method(run)
 
 
 def plain(run: Run) -> Run:
-    """The same run without DejaVu."""
+    """Return the run without DejaVu."""
     return run.model_copy(update={"dejavu": None})
 
 
 class Step:
-    """A step of a plain network, counted, to which the cost of a method can be added.
+    """Counted step of a plain network, to which the cost of a method can be added.
 
-    Rows that differ in the method only share it: the regeneration loss has a graph of its own, which begins
-    at the prediction, so that operations add up, and what is kept is kept once.
+    Rows that differ only in the method share it: the regeneration loss has its own graph, which begins at the
+    prediction, so operations add up, and each saved tensor counts once.
     """
 
     def __init__(self, run: Run, meaning: Meaning) -> None:
@@ -111,8 +111,8 @@ class Step:
         hook.remove()
         forward, prediction = calls[0]
         if run.consistency is not None:
-            forward //= 2  # of XTC's two views, one
-        # Of XTC's two views, DejaVu regenerates the first.
+            forward //= 2  # XTC has two views; count one
+        # DejaVu regenerates the first of XTC's two views.
         prediction = tree_map_only(Tensor, lambda maps: maps[: recipe.batch_size], prediction)
         self.prediction = tree_map_only(Tensor, _leaf, prediction)
         parameters = _learning(self.objective)
@@ -135,10 +135,10 @@ class Step:
         return STATES[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else 0
 
     def _learn(self) -> bool:
-        """A forward and a backward pass, as training has them; whether with the task's real loss.
+        """Run a forward and a backward pass as in training; return True if the task's real loss was used.
 
-        A loss that looks at values (Mask2Former's matching) has none to look at: in its place every
-        prediction is averaged, which costs next to nothing and has the same backward pass.
+        A loss that needs values (Mask2Former's matching) cannot run on the meta device. The mean of every
+        prediction replaces it, which costs almost nothing and has the same backward pass.
         """
         objective = self.objective
         if not hasattr(objective.network, "criterion"):
@@ -154,14 +154,14 @@ class Step:
         return False
 
     def with_method(self, run: Run) -> Work:
-        """The step of the same network in a run's DejaVu."""
+        """Return the cost of a step of the same network with the DejaVu method of `run`."""
         from ..models.build import build_method
         from ..training.objective import Objective
 
         with torch.device("meta"), Uninitialised():
             method = build_method(_bare(run), self.objective.network, self.meaning.classes).train()
             objective = Objective(method, self.objective.criterion, consistency=self.objective.consistency)
-        if method.text is not None:  # prompts are read off labels, of which there are no values here
+        if method.text is not None:  # prompts depend on label values, which do not exist here
             words = " and ".join(self.meaning.classes[:5])
             method.text.prompts = lambda labels, *_: [words] * len(labels)  # type: ignore[method-assign]
         own = tensors_of(objective)
@@ -180,9 +180,9 @@ class Step:
         )
 
     def _further_backward(self) -> int:
-        """Operations of a further backward pass through the network, for the method's loss alone.
+        """Return the operations of an extra backward pass through the network, for the method's loss alone.
 
-        Zero where it is added to the tasks' losses, or to XTC's, whose pass is counted.
+        Zero if the loss is added to the losses of the tasks or of XTC, whose pass is already counted.
         """
         objective = self.objective
         if not isinstance(objective.balancer, MGDA) or objective.consistency is not None:
@@ -197,21 +197,21 @@ class Step:
 
 
 def _leaf(tensor: Tensor) -> Tensor:
-    """The same values as the beginning of a graph."""
+    """Return the tensor as the beginning of a new graph."""
     return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 def _learning(module: nn.Module) -> int:
-    """How many parameters learn."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 class Operations(TorchDispatchMode):
-    """Counts by the formulas of torch's FlopCounterMode, without decomposing operations.
+    """Counts operations by the formulas of torch's FlopCounterMode, without decomposition.
 
-    Tensors have no values here: code that reads one gets 1 (so a check for finite values passes), and a copy
-    to the CPU holds ones. The gradients of a convolution cost what it costs itself, each; torch's
-    formula forgets the groups of the weights'.
+    Tensors have no values here: code that reads a value gets 1 (so a check for finite values passes), and a
+    copy to the CPU holds ones. Each gradient of a convolution costs as much as the convolution; torch's
+    formula ignores the groups in the gradient of the weights.
     """
 
     def __init__(self) -> None:
@@ -238,23 +238,23 @@ class Operations(TorchDispatchMode):
 
 
 def _leaves(tensor: Tensor, to: dict[str, Any]) -> bool:
-    """Whether a copy leaves the meta device."""
+    """Return True if a copy leaves the meta device."""
     device = to.get("device")
     return tensor.is_meta and device is not None and torch.device(device).type != "meta"
 
 
 def _convolution(out: Tensor, images: Tensor, weight: Tensor, transposed: bool) -> int:
-    """Operations of a convolution: each weight once at every pixel of the output (input, if transposed)."""
+    """Return the operations of a convolution: each weight at every output pixel (input, if transposed)."""
     grid = images if transposed else out
     return 2 * weight.numel() * grid[0, 0].numel() * len(grid)
 
 
 def build(run: Run, meaning: Meaning) -> Objective:
-    """The run's objective with random weights: none are loaded or downloaded."""
+    """Build the run's objective with random weights, without a download."""
     from ..training.batches import Data
     from ..training.objective import build_objective
 
-    # Only the meaning of labels is needed of the data here, not the images.
+    # Only the meaning of the labels is needed here, not the images.
     data = Data(
         tasks=run.tasks,
         train=None,  # type: ignore[arg-type]
@@ -267,14 +267,14 @@ def build(run: Run, meaning: Meaning) -> Objective:
 
 
 def _bare(run: Run) -> Run:
-    """The run without pretrained weights."""
+    """Return the run without pretrained weights."""
     options = {key: value for key, value in run.network.options.items() if key != "pretrained"}
     network = run.network.model_copy(update={"options": options})
     return run.model_copy(update={"pretrained": False, "network": network})
 
 
 def empty_batch(run: Run) -> Batch:
-    """A batch of the run's recipe, of zeros."""
+    """Return a batch of zeros of the run's recipe."""
     count, crop = run.train.batch_size, run.train.crop
 
     def target(task: str) -> Tensor:
@@ -286,13 +286,13 @@ def empty_batch(run: Run) -> Batch:
 
 
 def batch_of(run: Run, images: Tensor, targets: dict[str, Tensor]) -> Batch:
-    """These images and targets as the run's training has them: XTC twice."""
+    """Return a batch of images and targets as in the run's training; XTC has two views."""
     from ..training.batches import Batch
 
-    wanted = targets if len(targets) > 1 else targets[run.tasks[0]]
-    second = (images, wanted) if run.consistency is not None else None
+    target = targets if len(targets) > 1 else targets[run.tasks[0]]
+    second = (images, target) if run.consistency is not None else None
     known = None
-    if run.train.labelled != "full":  # one label of each image, in turn; on the CPU, since it is looked at
+    if run.train.labelled != "full":  # one label for each image, in turn; read on the CPU
         every = torch.eye(len(run.tasks), dtype=torch.bool, device="cpu")
         known = every.repeat(len(images), 1)[: len(images)]
-    return Batch(images, wanted, second, known)
+    return Batch(images, target, second, known)

@@ -1,4 +1,4 @@
-"""A plan in words and as JSON: a table of rows for each table of params.yaml, and what its columns mean."""
+"""Plan as text and as JSON: rows for each table of params.yaml, and the meaning of the columns."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ HEADS = (
     *("row", "seeds", "steps", "images", "GMACs", "PFLOP", "params (M)", "memory (GB)", "disk (GB)"),
     *("hours", "hours from"),
 )
-WIDTH = 118  # of the lines below the table
+WIDTH = 118  # characters of a line below the table
 
 
 def groups(params: Params, rows: dict[str, RowPlan]) -> list[tuple[str, list[RowPlan]]]:
     """Return the planned rows of each table under its name, and those in no table."""
     named, listed = [], set()
     for name, table in params.tables.items():
-        there = [rows[experiment] for experiment in table.experiments if experiment in rows]
-        if there:
-            named.append((name, there))
+        planned = [rows[experiment] for experiment in table.experiments if experiment in rows]
+        if planned:
+            named.append((name, planned))
             listed |= set(table.experiments)
     rest = [row for name, row in rows.items() if name not in listed]
     return [*named, *([("experiments of no table", rest)] if rest else [])]
 
 
 def disks(planner: Planner, rows: Sequence[RowPlan]) -> dict[str, int | None]:
-    """Bytes of the prepared data of each dataset that the rows need."""
+    """Return the bytes of the prepared data of each dataset of the rows."""
     datasets = dict.fromkeys(row.run.dataset for row in rows)
     return {name: data.disk(planner.params, name, planner.scale) for name in datasets}
 
 
 def as_dict(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> dict[str, Any]:
-    """The whole plan for JSON; sizes in bytes, hours of all seeds."""
+    """Return the whole plan for JSON; sizes in bytes, hours of all seeds."""
     return {
         "scale": planner.scale,
         "device": speeds.device,
         "measurements": [speed_as_dict(speed) for speed in speeds.measured],
         "rows": [row.as_dict() for row in rows.values()],
-        "tables": {name: _sums(there) for name, there in groups(planner.params, rows)},
+        "tables": {name: _sums(planned) for name, planned in groups(planner.params, rows)},
         "prepared_data": disks(planner, list(rows.values())),
         "total": _sums(list(rows.values())),
     }
@@ -64,13 +64,13 @@ def _sums(rows: Sequence[RowPlan]) -> dict[str, Any]:
 
 
 def text(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> str:
-    """A table of rows for each table of params.yaml, sums, and what the columns mean."""
+    """Return the rows of each table of params.yaml, sums, and the meaning of the columns."""
     tables = groups(planner.params, rows)
     cells: list[list[str]] = [list(HEADS)]
-    for name, there in tables:
+    for name, planned in tables:
         cells.append([f"{name}:", *[""] * (len(HEADS) - 1)])
-        cells += [_line(row) for row in there]
-        cells.append(_sum_line("  sum", there))
+        cells += [_line(row) for row in planned]
+        cells.append(_sum_line("  sum", planned))
     every = list(rows.values())
     cells.append(_sum_line("total", every))
     shown = aligned(cells).splitlines()
@@ -79,7 +79,7 @@ def text(planner: Planner, rows: dict[str, RowPlan], speeds: Speeds) -> str:
     for dataset, size in disks(planner, every).items():
         known = "not known before it is prepared" if size is None else f"{_giga(size)} GB"
         lines.append(f"Prepared data of {dataset}: {known}, once for all rows.")
-    shared = sum(len(there) for _, there in tables) > len(every)
+    shared = sum(len(planned) for _, planned in tables) > len(every)
     lines += [textwrap.fill(line, WIDTH) for line in _legend(every, speeds, shared)]
     return "\n".join(lines)
 
@@ -111,7 +111,7 @@ def _sum_line(name: str, rows: Sequence[RowPlan]) -> list[str]:
 
 
 def _hours_from(row: RowPlan) -> str:
-    """Describe where a row's hours come from."""
+    """Describe the source of a row's hours."""
     assert row.step_time is not None
     timed = row.step_time.of
     kinds = {
@@ -131,7 +131,7 @@ def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
         "PFLOP: 1e15 operations of all steps of all seeds, forward and backward, counted with losses, CRM "
         "and all that DejaVu or XTC adds, and with the backward passes that GradNorm and MGDA have of their "
         "own.",
-        "Memory: weights, gradients, optimiser and what the forward pass keeps, at the recipe's batch and "
+        "Memory: weights, gradients, optimizer and what the forward pass keeps, at the recipe's batch and "
         "crop, in float32 / if all that is kept had two bytes, the least under bfloat16. Workspace is on "
         "top.",
         "Disk: weights of all seeds, twice (published, and in runs/), and a checkpoint to resume from.",
@@ -160,7 +160,7 @@ def _legend(rows: Sequence[RowPlan], speeds: Speeds, shared: bool) -> list[str]:
 
 
 def _giga(size: float) -> str:
-    """Bytes in 1e9.
+    """Return bytes in units of 1e9.
 
     >>> _giga(123456789), _giga(45.6e9)
     ('0.12', '46')
@@ -169,7 +169,7 @@ def _giga(size: float) -> str:
 
 
 def _short(value: float) -> str:
-    """A number at the digits worth printing.
+    """Return a number with two significant digits, or a whole number from 10 on.
 
     >>> _short(0.0341), _short(5.61), _short(1234.5), _short(0)
     ('0.034', '5.6', '1,234', '0')

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from snakemake_executor_plugin_slurm import Executor
 
-from dejavu.engines.slurm_polling import keep_asking
+from dejavu.engines.slurm_polling import keep_polling
 
 
 class Plugin:
@@ -44,7 +44,7 @@ def check(plugin: Plugin, jobs: list[str]) -> list[str]:
 def test_a_job_is_reported_or_asked_about_again() -> None:
     jobs = ["ends", "fails", "is forgotten", "runs"]
     plugin = Plugin()
-    keep_asking(plugin)
+    keep_polling(plugin)
     plugin.silent = True
     assert check(plugin, jobs) == jobs and plugin.told == []
     plugin.silent = False

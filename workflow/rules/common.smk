@@ -42,7 +42,7 @@ def start():
         LOCKS.append(one_at_a_time.lock_for_snakemake())
         if on_slurm:
             slurm_stale_jobs.cancel(LOCKS[0])
-            slurm_polling.keep_asking(workflow.scheduler._executor)
+            slurm_polling.keep_polling(workflow.scheduler._executor)
     except DejavuError as error:
         if on_slurm:
             # At its exit the plugin would remove empty log folders, also those of the other run's waiting jobs.

@@ -1,6 +1,7 @@
-"""Segmentation with a network of one's own: no package is needed but torch and numpy.
+"""Segmentation with a self-written network: only torch and numpy are needed.
 
-Two convolutions at a quarter of the image's size. `pixels="redacted"` compares only what was removed.
+The network has two convolutions at a quarter of the image's size. `pixels="redacted"` compares only the
+removed pixels.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Semantic segmentation and depth at once with a Unet of segmentation_models_pytorch.
 
-The network's channels are parted in the loop and DejaVu is told by task. Two redactions stand side by side:
-one removes random blocks, for segmentation, and one high frequencies, for depth. Depth is in tens of metres,
-so that the default `depth_range` of (0, 10) fits.
+The loop splits the network's channels by task and passes a mapping to DejaVu. Two redactions are combined:
+one removes random blocks, for segmentation, and one removes high frequencies, for depth. Depth is in units of
+10 metres, so that the default `depth_range` of (0, 10) fits.
 """
 
 import sys

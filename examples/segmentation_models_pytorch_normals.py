@@ -1,7 +1,7 @@
 """Surface normals with an FPN of segmentation_models_pytorch, whose prediction is a tensor (N, 3, H, W).
 
-Only low frequencies of the image are left. The predicted vectors may have any length: DejaVu makes unit
-vectors of them. The regenerated image is compared by squared error.
+The redaction keeps only low frequencies of the image. The predicted vectors may have any length: DejaVu makes
+unit vectors of them. The regenerated image is compared by squared error.
 """
 
 import sys

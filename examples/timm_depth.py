@@ -1,7 +1,7 @@
-"""Depth with a backbone of timm and a head of one's own, whose prediction is a tensor (N, 1, h, w) in metres.
+"""Depth with a backbone of timm and a self-written head, whose prediction is a tensor (N, 1, h, w) in metres.
 
 A band of middle frequencies is removed: in the paper's band study the middle one served depth best.
-`depth_range` says which depths the regenerator sees as 0 and 1.
+`depth_range` sets the depths in metres that the regenerator reads as 0 and 1.
 """
 
 import sys

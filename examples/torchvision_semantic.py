@@ -1,7 +1,7 @@
 """Semantic segmentation with a torchvision network, whose prediction is a mapping with the key "out".
 
-DejaVu as it comes: random blocks are removed and CRM-F regenerates them. Two lines differ from the loop
-without it: the wrapper, and the regeneration loss.
+With the defaults of DejaVu random blocks are removed, and CRM-F regenerates them. Two lines differ from a
+loop without DejaVu: the wrapper, and the regeneration loss.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """Panoptic masks with transformers' MaskFormer, which predicts classes and masks of queries.
 
-DejaVu makes one mask a class of them. Its loss counts only the removed pixels. MaskFormer's own loss needs
-the true masks, so the network itself is called: `model(image)` is no more than `model.network(image)`.
+DejaVu combines the queries to one mask for each class. Its loss counts only the removed pixels. MaskFormer's
+own loss needs the true masks, so the loop calls the network itself: `model(image)` equals
+`model.network(image)`.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""`dejavu COMMAND ...`: which commands there are, and how one of them is run and ends.
+"""`dejavu COMMAND ...`: the list of commands, their start, and their exit status.
 
-Only the file of the command that was typed is imported, and its `run` makes every import that costs time.
+Only the file of the given command is imported; its `run` makes every slow import.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ COMMANDS = {
     "show": "print an experiment's resolved configuration",
     "score": "score predictions in files against ground truth",
 }
-"""Each file of this package that is a command, with its line in `dejavu --help`."""
+"""Commands of this package, one file each, with their lines in `dejavu --help`."""
 MOST_THREADS = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0; 2 for bad input; 75 where another process of the training has gone; 128 + its number for a signal.
+    The status is 0 for success, 2 for bad input, 75 if another process of the training has ended, and 128
+    plus the number of a signal.
     """
     _streams()
     warnings.formatwarning = lambda message, *_, **__: f"dejavu: {message}\n"
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _print_error(str(error), 128 + error.number)
         return _requeued(status) if error.again else status
     except BrokenPipeError:
-        # The reader (`| head`) has gone, and Python must not write at exit.
+        # The reader (`| head`) has closed the pipe, and Python must not write at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int | None:
-    """Run the command. Raises DejavuError where a package of the pipeline is missing."""
+    """Run the command. Raises DejavuError if a package of the pipeline is missing."""
     clone = ", and run it in a clone of the repository, which has params.yaml"
     with extras.extra("pipeline", "this command", clone if hasattr(args, "params") else ""):
         status: int | None = args.run(args)
@@ -88,7 +89,7 @@ def _run(args: argparse.Namespace) -> int | None:
 
 
 def _requeued(status: int) -> int:
-    """Return the status; where it is that of an early signal from Slurm, have the job run again."""
+    """Return the status; after an early signal from Slurm, requeue the job."""
     if status > 128:
         from ..engines.slurm_requeue import requeue
 
@@ -106,22 +107,22 @@ def _print_error(sentence: str, status: int) -> int:
 
 
 def _streams() -> None:
-    """Let no output fail: of a name that the terminal cannot show, or with a closed stream."""
+    """Prevent failing output: escape characters that the terminal lacks, and replace closed streams."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started this
+        if stream is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _threads() -> None:
-    """Set one thread for a job, which sleeps when it waits, before torch reads the environment.
+    """Set one OpenMP thread, with passive waiting, before torch reads the environment.
 
-    Results are the same to the bit at a fixed number of threads only, and two jobs of one thread are faster
-    than one of two on small networks. DEJAVU_THREADS sets another number.
+    Results are bitwise equal only for a fixed number of threads, and on small networks two jobs of one thread
+    are faster than one job of two threads. DEJAVU_THREADS sets another number.
 
-    Raises DejavuError where that is no number of threads: OpenMP would choose its own.
+    Raises DejavuError if it is not a number of threads: OpenMP would choose its own.
     """
     threads = os.environ.get("DEJAVU_THREADS", "1")
     if not (re.fullmatch("0{0,9}[1-9][0-9]{0,3}", threads) and int(threads) <= MOST_THREADS):
@@ -136,14 +137,14 @@ def _threads() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports a wrong command line in one sentence, without the usage in front of it."""
+    """A parser that reports a wrong command line in one sentence, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         raise DejavuError(f"{message} (see `{self.prog} --help`)")
 
 
 def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of a command line: all commands by name, and the arguments of the one in the line."""
+    """Return the parser of a command line: all commands, and the arguments of the given command."""
     parser = _Parser(prog="dejavu", description="DejaVu (CVPR 2023), reproduced: train, measure, compare.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)

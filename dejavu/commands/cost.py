@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
 def print_costs(params: Params, names: Sequence[str], scale: str, as_json: bool = False) -> None:
     """Count and print the costs of named rows, experiments or networks, or of all rows with an experiment.
 
-    Raises DejavuError for an unknown name, and at the end where a network could not be counted.
+    Raises DejavuError for an unknown name, and at the end if a network could not be counted.
     """
     from ..reports.costs import count, text
 

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def download_dataset(params: Params, name: str, scale: str) -> None:
-    """Obtain dataset `name` (or what stands in for it at `scale`) and write the manifest, last.
+    """Obtain dataset `name` (or its substitute at `scale`) and write the manifest, last.
 
     The manifest depends on the files alone: a repeated download writes the same bytes.
     """
@@ -41,7 +41,7 @@ def download_dataset(params: Params, name: str, scale: str) -> None:
     dataset = reader(name, part.source, source)
     with locked(raw.with_name(f".{name}.lock")):
         raw.mkdir(parents=True, exist_ok=True)
-        manifest.unlink(missing_ok=True)  # it must not describe a folder that is about to change
+        manifest.unlink(missing_ok=True)  # it must not describe a folder that changes now
         with naming(raw):
             files = dataset.download(raw, part, source)
         content = describe(dataset, raw, files) | {
@@ -55,7 +55,7 @@ def download_dataset(params: Params, name: str, scale: str) -> None:
 
 
 def origin(part: DataSource, source: Source) -> dict[str, Any]:
-    """Return the settings that decide which raw files there are; a manifest with others is out of date."""
+    """Return the settings that determine the raw files; a manifest with other settings is out of date."""
     scenes = {"seed": source.seed, "size": as_plain(part.size)} if part.source == "synthetic" else None
     settings = {"source": part.source, "scenes": scenes}
     folder = folder_settings(source)
@@ -63,10 +63,10 @@ def origin(part: DataSource, source: Source) -> dict[str, Any]:
 
 
 def describe(dataset: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
-    """Counts, bytes and one checksum over all `files` below `raw`.
+    """Return counts, bytes and one checksum over all `files` below `raw`.
 
-    Files in a linked folder (a data set of many GB that lies elsewhere) count by their size, all
-    others by their content.
+    For files in a linked folder (a large data set outside the clone) the checksum uses the size, for all
+    other files the content.
     """
     linked = {entry.name for entry in raw.iterdir() if entry.is_symlink()}
     digest, size = hashlib.sha256(), 0

@@ -1,8 +1,8 @@
 """`dejavu evaluate EXPERIMENT`: the exported weights of every seed -> one metrics file each.
 
-The experiment's `protocol` says how the network is applied to images. A training measures its exported
-weights at its end, while everything is loaded, and keeps the result in its working folder. This command
-publishes that result as long as weights, data, configuration and code are the same.
+The experiment's `protocol` sets how the network is applied to images. A training measures its exported
+weights at its end, while everything is loaded, and stores the result in its working folder. This command
+publishes that result if weights, data, configuration and code are the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the experiment's name, and what to do instead of publishing what is known."""
+    """Add the experiment's name, `--again` and `--protocol`."""
     add_name(parser, "experiment")
     parser.add_argument(
         "--again", action="store_true", help="measure anew what the training measured at its end"
@@ -43,26 +43,26 @@ def run(args: argparse.Namespace) -> None:
 def try_protocol(params: Params, name: str, scale: str, protocol: str) -> None:
     """Measure all seeds of an experiment by another of params.yaml's protocols, and print metrics as JSON.
 
-    Raises DejavuError where weights or data are missing, damaged or do not fit.
+    Raises DejavuError if weights or data are missing, damaged or do not fit.
     """
     from ..training.measured import measured, training_of
 
     run, report = _prepared(params, name, scale)
     for seed in run.seeds:
-        training_of(run, seed, report)  # that these weights are the configuration's
+        training_of(run, seed, report)  # checks that the weights belong to the configuration
     tried = run.model_copy(update={"protocol": params.get_protocol(protocol)})
     by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
     print(json.dumps({"experiment": name, "protocol": protocol, "seeds": by_seed}, indent=1))
 
 
 def evaluate_experiment(params: Params, name: str, scale: str, again: bool = False) -> None:
-    """Measure all seeds of an experiment and write their metrics, with a sidecar of what may differ.
+    """Measure all seeds of an experiment and write their metrics, with a sidecar of data that may differ.
 
-    The metrics file of a seed is the same bytes whenever the same weights and data are measured on the
-    same machine with the same number of threads. Files of seeds that params.yaml no longer lists are removed.
-    `again`: measure anew what the training has measured already.
+    The metrics file of a seed has the same bytes for the same weights, data, machine and number of threads.
+    Files of seeds that params.yaml no longer lists are removed. `again`: measure even if the training has
+    stored metrics.
 
-    Raises DejavuError where weights or data are missing, damaged or do not fit.
+    Raises DejavuError if weights or data are missing, damaged or do not fit.
     """
     from ..config.paths import Paths, drop_other_seeds
     from ..metrics import main_metric
@@ -100,7 +100,7 @@ def _prepared(params: Params, name: str, scale: str) -> tuple[Run, dict[str, Any
 
 
 def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
-    """Return what all seeds' metrics files have in common."""
+    """Return the common content of the metrics files of all seeds."""
     from ..config import FORMAT
     from ..datasets import stands_in_for
 
@@ -114,7 +114,7 @@ def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
         "count": report["splits"][report["evaluate"]]["count"],
         "config": run.as_dict(),
     }
-    # What a reader of the table must know of the data.
+    # Remarks on the data for readers of the table.
     return about | ({"remarks": report["remarks"]} if report.get("remarks") else {})
 
 

@@ -28,9 +28,9 @@ def run(args: argparse.Namespace) -> None:
 def draw_figures(params: Params, name: str, scale: str, partial: bool = False) -> None:
     """Draw the figures of a table.
 
-    Raises DejavuError where the table lists none, no DejaVu row is run with its base, or what a figure is
-    drawn from is missing. With `partial`, rows that are not there yet are left out, and a figure of which
-    nothing is there is not drawn.
+    Raises DejavuError if the table lists no figure, if no DejaVu row is run with its base, or if an input of
+    a figure is missing. With `partial`, rows without results are left out, and a figure without any row is
+    not drawn.
     """
     from ..config.paths import Paths
     from ..reports.figures import NothingToDraw, load_kind

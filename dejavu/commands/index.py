@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page, and fill the file where one is named."""
+    """Write the page, and the short table in the file of `--readme`."""
     from ..config.paths import Paths
     from ..reports.results_page import results_page
     from ..reports.short_table import fill, short_table

@@ -1,4 +1,4 @@
-"""`dejavu list`: the names that params.yaml has for experiments, networks, datasets and tables."""
+"""`dejavu list`: the experiments, networks, datasets and tables of params.yaml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing but the configuration."""
+    """Add the options of the configuration."""
     add_configuration(parser)
 
 
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def listing(params: Params, scale: str) -> str:
-    """Scales, experiments, networks, datasets and tables, a line each."""
+    """Return scales, experiments, networks, datasets and tables, one line each."""
     chosen = params.get_scale(scale)
     sections = [("scales", [(name, _scale(params, name, chosen.name)) for name in params.scales])]
     sections.append(("experiments", [(name, _experiment(params, name)) for name in params.experiments]))

@@ -1,4 +1,4 @@
-"""`dejavu plan [ROW ...]`: steps, work, memory, disk and hours of trainings, before anyone spends them."""
+"""`dejavu plan [ROW ...]`: steps, operations, memory, disk and hours of trainings before they start."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from ..planning.plan import Planner, RowPlan, Speeds
     from ..planning.resources import Row
 
-GPU_TFLOPS = 40.0  # of a GPU of recent years in bfloat16, where nothing was measured
-STEP_SECONDS = 0.05  # of each step beside its operations: small networks wait for their thousands of kernels
+GPU_TFLOPS = 40.0  # assumed rate of a recent GPU in bfloat16, if nothing was measured
+STEP_SECONDS = 0.05  # overhead of each step: the start of thousands of small kernels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the rows to plan, and from what speed."""
+    """Add the rows to plan, and the options for the speed."""
     add_configuration(parser)
     parser.add_argument(
         "--measure",
@@ -47,7 +47,7 @@ def _rate(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command. Raises DejavuError where `--resources` comes with what it has no use for."""
+    """Run the command. Raises DejavuError if `--resources` has other options or rows."""
     params, scale = read_configuration(args)
     if not args.resources:
         print_plan(params, args.names, scale, args.measure, args.tflops, args.json)
@@ -67,11 +67,11 @@ def print_plan(
     tflops: float | None = None,
     as_json: bool = False,
 ) -> None:
-    """Print what rows, experiments or networks, or all rows of all tables, will take at a scale.
+    """Print the costs of rows, experiments or networks, or of all rows of all tables, at a scale.
 
     Args:
-        measure: time real steps of each first, on the device at hand, and keep that in
-            results/<scale>/speed.json, from which later plans are made.
+        measure: first time real steps of each row on the current device, and store the times in
+            results/<scale>/speed.json for later plans.
         tflops: a rate to plan with instead of measurements, in 1e12 operations a second.
     """
     from ..planning.plan import Planner
@@ -92,10 +92,10 @@ def print_plan(
 
 
 def count_resources(params: Params, tflops: float | None = None) -> None:
-    """Count every row of the scales on GPUs into slurm/resources.csv, which says what cluster jobs request.
+    """Count every row of the scales on GPUs into slurm/resources.csv, the requests of cluster jobs.
 
-    Hours are those that were measured at the scale (`--measure`), else the rate that is given, else a
-    cautious one. Scales on processors are left out: all their jobs request the same.
+    Hours come from measurements at the scale (`--measure`), or else from the given rate, or else from a
+    cautious rate. Scales on CPUs are left out: all their jobs request the same.
     """
     from ..planning.plan import Planner
     from ..planning.resources import COUNTED, READ, Counted, Preparation, csv_text, read
@@ -158,7 +158,7 @@ def _three_digits(value: float) -> float:
 
 
 def _countable(planner: Planner, experiments: Sequence[str]) -> tuple[list[str], list[DejavuError]]:
-    """Return each experiment once, and the errors of those that cannot be counted. Raises where none can."""
+    """Return each experiment once, and the errors of those that cannot be counted. Raises if none can be."""
     countable, faults = [], []
     for experiment in dict.fromkeys(experiments):
         try:
@@ -197,7 +197,7 @@ def _measure(planner: Planner, experiments: Sequence[str]) -> None:
 
 
 def _speeds(planner: Planner, experiments: Sequence[str], tflops: float | None) -> Speeds:
-    """Return the given rate, else the measured speeds, else a probe of the device at hand."""
+    """Return the given rate, or else measured speeds, or else a probe of the current device."""
     from ..planning import speed
     from ..planning.plan import Speeds, choose
 

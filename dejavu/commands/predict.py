@@ -1,8 +1,8 @@
 """`dejavu predict EXPERIMENT`: predictions of trained networks for the evaluated split, as files.
 
-Beside the predictions of each seed the ground truth is written in the same form and size, so that an
-official evaluation, or `dejavu score`, can be run on the folder. Nothing in the pipeline reads these files,
-and files of images that are no longer in the split are left alone.
+The ground truth is written beside the predictions of each seed in the same format and size, so that an
+official evaluation, or `dejavu score`, can read the folder. Nothing in the pipeline reads these files. Files
+of images that are no longer in the split stay unchanged.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def write_predictions(
 ) -> None:
     """Write predictions of all trained seeds (or the one given) and the truth into `out`.
 
-    `out` is `predictions/<scale>/<experiment>` if not given. With more than one task, each has a folder of
-    its own. Raises DejavuError where weights or data are missing or do not fit.
+    `out` is `predictions/<scale>/<experiment>` if not given. With more than one task, each has its own
+    folder. Raises DejavuError if weights or data are missing or do not fit.
     """
     from ..config.paths import Paths
 
@@ -64,14 +64,14 @@ def write_predictions(
         weights = Paths(scale).weights(name, chosen)
         if not weights.is_file():
             raise DejavuError(f"{weights} is missing: run `dejavu train {name} --scale {scale}`")
-        training_of(run, chosen, report)  # that these weights are the configuration's
+        training_of(run, chosen, report)  # checks that the weights belong to the configuration
     split = open_split(Paths(scale).prepared(run.dataset), report["evaluate"])
     out = Paths(scale).predictions(name) if out is None else out
     truths = truth(run, split)
     _write(params, run, report, out, "truth", split.names, _rows(run, truths, len(split.names)))
     for chosen in seeds:
-        answers = _answers(run, chosen, report, split)
-        _write(params, run, report, out, f"seed{chosen}", split.names, answers)
+        predictions = _predictions(run, chosen, report, split)
+        _write(params, run, report, out, f"seed{chosen}", split.names, predictions)
     for task in run.tasks:
         folder = _folder(run, task, out)
         check = score.command(task, folder / "truth", folder / f"seed{seeds[0]}", len(report["classes"]))
@@ -83,7 +83,7 @@ def _rows(run: Run, truths: dict[str, Any], count: int) -> Any:
     return ({task: truths[task][number] for task in run.tasks} for number in range(count))
 
 
-def _answers(run: Run, seed: int, report: dict[str, Any], split: Split) -> Any:
+def _predictions(run: Run, seed: int, report: dict[str, Any], split: Split) -> Any:
     """Return each image's prediction by task."""
     from ..evaluation.measure import predicted
 
@@ -92,10 +92,10 @@ def _answers(run: Run, seed: int, report: dict[str, Any], split: Split) -> Any:
 
 
 def _write(
-    params: Params, run: Run, report: dict[str, Any], out: Path, what: str, names: Sequence[str], rows: Any
+    params: Params, run: Run, report: dict[str, Any], out: Path, target: str, names: Sequence[str], rows: Any
 ) -> None:
     writers = {
-        task: _files(params, run, report, _folder(run, task, out) / what, task, names) for task in run.tasks
+        task: _files(params, run, report, _folder(run, task, out) / target, task, names) for task in run.tasks
     }
     for name, row in zip(names, rows, strict=True):
         for task, writer in writers.items():
@@ -115,7 +115,7 @@ def _files(
 
 
 def _categories(params: Params, run: Run, report: dict[str, Any]) -> Sequence[Any]:
-    """The dataset's own categories, with the ids that its official files have."""
+    """Return the dataset's own categories, with the ids of its official files."""
     from .. import datasets
     from ..datasets.formats.coco import Category
 

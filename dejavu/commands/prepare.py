@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
 def prepare_dataset(params: Params, name: str, scale: str) -> None:
     """Check and convert dataset `name` at `scale`; `report.json` is written last.
 
-    Raises DejavuError that names the first file that cannot be used and how many there are; all of
-    them go to stderr. Then nothing is written, and an earlier result stays.
+    Raises DejavuError with the first unusable file and the number of such files; stderr lists all of them.
+    Then nothing is written, and an earlier result stays.
     """
     from ..config.paths import Paths
     from ..datasets.prepared.convert import convert
@@ -56,7 +56,7 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
             meaning = _meaning(dataset, part.source, paths.raw(name))
             with naming(unfinished):
                 splits = convert(dataset, pairs, part.size, unfinished, meaning["classes"])
-            paths.report(name).unlink(missing_ok=True)  # while the arrays change it would lie
+            paths.report(name).unlink(missing_ok=True)  # it would be wrong while the arrays change
             _publish(unfinished, target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -67,7 +67,7 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
 
 
 def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict[str, Any]:
-    """The download's manifest; raises DejavuError where params.yaml has other settings now."""
+    """Read the manifest of the download. Raises DejavuError if params.yaml now has other settings."""
     path = paths.raw_manifest(name)
     again = f"run `dejavu download {name} --scale {paths.scale}`"
     manifest = read_json(path, again)
@@ -83,7 +83,7 @@ def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict
 
 
 def _pairs(dataset: Dataset, raw: Path, split: str, part: DataSource, manifest: dict[str, Any]) -> list[Pair]:
-    """The split's pairs, or the first ones where the scale limits their number."""
+    """Return the pairs of the split, or the first ones if the scale limits their number."""
     from ..datasets.prepared.store import command
 
     pairs = dataset.pairs(raw, split)
@@ -102,7 +102,7 @@ def _pairs(dataset: Dataset, raw: Path, split: str, part: DataSource, manifest: 
 
 
 def _meaning(dataset: Dataset, source: str, raw: Path) -> dict[str, Any]:
-    """Return the meaning of the arrays. Keys that only some datasets need are left out by the others."""
+    """Return the meaning of the arrays. Keys that only some datasets need are optional."""
     classes = dataset.classes_of(source)
     content: dict[str, Any] = {
         "task": dataset.task,
@@ -126,7 +126,7 @@ def _meaning(dataset: Dataset, source: str, raw: Path) -> dict[str, Any]:
 
 
 def _publish(unfinished: Path, target: Path) -> None:
-    """Move the finished files into place, and drop those of an earlier run that are not among them."""
+    """Move the finished files to the target, and remove other files of an earlier run."""
     target.mkdir(parents=True, exist_ok=True)
     new = {path.name for path in unfinished.iterdir()}
     for path in target.iterdir():

@@ -1,4 +1,4 @@
-"""`dejavu train EXPERIMENT`: every seed of a row, resumed where it was killed."""
+"""`dejavu train EXPERIMENT`: train every seed of a row; a killed training resumes from its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the experiment's name, a seed, and what a user may want beside the result."""
+    """Add the experiment's name, a seed, and options that do not change the result."""
     add_name(parser, "experiment")
     parser.add_argument("--seed", type=int, help="train this seed only; default: all of the scale's")
     parser.add_argument(
@@ -46,9 +46,9 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    """Run the command, in more than one process where the experiment has `gpus`.
+    """Run the command, in more than one process if the experiment sets `gpus`.
 
-    Returns the exit status of those; None where this process trained by itself.
+    Returns the exit status of these processes; None if this process trained alone.
     """
     with job(args) as (params, scale):
         if (gpus := params.run(args.name, scale).gpus) > 1:
@@ -71,9 +71,9 @@ def train_experiment(
     """Train the experiment's seeds (or the one given) and publish their weights and logs.
 
     A seed that was finished earlier by the same configuration, data and code is published again without
-    training; a seed that was killed goes on from its checkpoint.
+    training; a killed seed resumes from its checkpoint.
 
-    Raises Stopped after a signal (system/signals.py), at whatever point it came.
+    Raises Stopped after a signal (system/signals.py), at any point.
     """
     from ..config.paths import Paths, drop_other_seeds
 
@@ -114,7 +114,7 @@ def _train(
     checkpoint_seconds: float,
     tensorboard: bool,
 ) -> bool:
-    """Train and publish seeds, in all processes that train together. Returns whether any was not finished."""
+    """Train and publish seeds, in all processes of a training. Returns True if any seed was unfinished."""
     from ..compute import processes
     from ..config.paths import Paths
     from ..training.batches import read_data
@@ -129,7 +129,7 @@ def _train(
         if signal is not None:
             raise Stopped(signal, f"before it trained seed {seed}")
         folder = run_folder(run, seed, report)
-        # A process of a killed engine may still train here: it would write the same files.
+        # A process of a killed engine may still train here and write the same files.
         with locked(folder.path / ".lock") if is_main else nullcontext():
             finished = processes.from_main(is_main and folder.finished())
             further |= not finished
@@ -155,7 +155,7 @@ def replay(log: Path, watch: Callable[[dict[str, Any]], None]) -> None:
 
 @contextmanager
 def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A receiver of log lines that draws them in TensorBoard, or does nothing without a folder."""
+    """Provide a function that draws log lines in TensorBoard, or does nothing without a folder."""
     if folder is None:
         yield lambda line: None
         return
@@ -173,7 +173,7 @@ def watcher(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _publish(folder: RunFolder, paths: Paths, seed: int, run: Run) -> None:
-    """Copy the files of a finished run to where the engines look for them."""
+    """Copy the files of a finished run to the paths that the engines expect."""
     files = {folder.weights: paths.weights, folder.log: paths.log}
     if run.dejavu is not None:
         files[folder.regenerator] = paths.regenerator

@@ -20,7 +20,7 @@ FIGURE = str(PATHS.figure("{table}", "{kind}"))
 
 
 def load(overrides):
-    """params.yaml, and the name of the scale that `all` is made at."""
+    """Return params.yaml, and the name of the scale of the rule `all`."""
     for key in overrides:
         if key != "scale":
             raise DejavuError(f"--config {key}: only scale=NAME is set there, everything else in params.yaml")
@@ -36,7 +36,7 @@ except DejavuError as error:
 
 
 def start():
-    """Before the first job: one engine at a time in a clone, and no job of an earlier run on the cluster."""
+    """Lock the clone for one engine, and cancel jobs of an earlier run, before the first job."""
     on_slurm = workflow.executor_plugin.name == "slurm"
     try:
         LOCKS.append(one_at_a_time.lock_for_snakemake())
@@ -51,7 +51,7 @@ def start():
 
 
 def finish():
-    """After the last job. Where Snakemake is killed, the operating system releases the lock."""
+    """Release the lock after the last job. If Snakemake is killed, the operating system releases it."""
     LOCKS.pop().close()
 
 
@@ -62,19 +62,19 @@ FIGURES = dependencies.figure_kinds(PARAMS)
 
 
 def one_of(names):
-    """A wildcard's constraint: these names and no others."""
+    """Return the constraint of a wildcard: these names only."""
     return "|".join(names)
 
 
 def prepared(wildcards):
-    """The prepared dataset of an experiment."""
+    """Return the report of the prepared dataset of an experiment."""
     return REPORT.format(scale=wildcards.scale, dataset=PARAMS.experiments[wildcards.experiment].dataset)
 
 
 def by_seeds(experiments, scale):
-    """Experiments that are run with the same seeds at a scale: the end of their rules' name, seeds, experiments.
+    """Yield groups of experiments with the same seeds: the end of their rules' name, seeds, experiments.
 
-    A rule has a fixed number of outputs, so experiments with fewer seeds than the scale have rules of their own.
+    A rule has a fixed number of outputs, so experiments with fewer seeds than the scale have separate rules.
     """
     groups = {}
     for experiment in experiments:
@@ -84,26 +84,26 @@ def by_seeds(experiments, scale):
 
 
 def seeds_of_rows(wildcards):
-    """The seeds of each experiment of a table."""
+    """Return the seeds of each experiment of a table, as JSON."""
     rows = PARAMS.tables[wildcards.table].experiments
     return json.dumps({row: PARAMS.run(row, wildcards.scale).seeds for row in rows})
 
 
 def table_inputs(wildcards):
-    """The files that a table is made from."""
+    """Return the input files of a table."""
     return list(map(str, dependencies.of_table(PARAMS, wildcards.table).files(wildcards.scale)))
 
 
 def figure_inputs(wildcards):
-    """The files that the figures of a table are drawn from."""
+    """Return the input files of the figures of a table."""
     return list(map(str, dependencies.of_figures(PARAMS, wildcards.table).files(wildcards.scale)))
 
 
 def row(experiment, scale, without=frozenset()):
-    """Everything that a run depends on, except its data's licence and address: the rule `download` watches these."""
+    """Return all settings of a run, except licence and address of its data, which the rule `download` watches."""
     return as_line(PARAMS.run(experiment, scale), without={"source", *without})
 
 
 def as_line(section, without=frozenset()):
-    """Configuration as JSON: a job whose line changes is run again, and Snakemake shows the change."""
+    """Return a section as JSON: a job is run again if this line changes, and Snakemake shows the change."""
     return json.dumps(section.model_dump(mode="json", exclude=set(without)), sort_keys=True)

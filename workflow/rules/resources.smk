@@ -1,6 +1,6 @@
-# What a job requests from a cluster. On one machine Snakemake counts cores only, and none of this has an effect.
+# Resource requests of cluster jobs. On one machine Snakemake counts only cores, and the requests have no effect.
 #
-# In:  slurm/resources.csv (what each row takes, by `dejavu plan --resources`), slurm/cluster.yaml (what is allowed)
+# In:  slurm/resources.csv (needs of each row, by `dejavu plan --resources`), slurm/cluster.yaml (limits)
 from dejavu.planning import resources
 
 try:
@@ -10,7 +10,7 @@ except DejavuError as error:
 
 
 def request(stage, resource):
-    """A function that Snakemake calls for a job's `resource`, such as mem_mb; a second attempt gets more memory."""
+    """Return a function that Snakemake calls for `resource`, such as mem_mb; a second attempt gets more memory."""
 
     def of_job(wildcards, attempt):
         if stage == "prepare":
@@ -24,7 +24,7 @@ def request(stage, resource):
 
 
 def group_of(scale):
-    """The group whose jobs a cluster runs as one: a row's training and the evaluation that publishes its metrics.
+    """Return the group whose jobs a cluster runs as one: a row's training and its evaluation.
 
     Each scale has its own group, so that a profile can put the rows of a small scale into one job.
     """

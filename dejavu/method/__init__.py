@@ -3,7 +3,7 @@
 `wrapper.py` joins the steps (`DejaVu`): `redaction/` destroys structure, `conditioning.py` makes a condition
 of the network's prediction, `regeneration.py` (the CRM) restores the image from both, `loss.py` compares it
 with the original. Extensions: `attention.py` (DejaVu-SA), `text.py` (DejaVu-TS), `cycle.py` (DejaVu-CL) and
-`perceptual.py`. Nothing in here reads files of configuration or knows a base network.
+`perceptual.py`. No module here reads a configuration file or imports a base network.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class SharedAttention(nn.Module):
     Args:
         channels: C of the features.
         dim: d of queries and keys, per head.
-        value_dim: of values, per head; None is `dim`.
+        value_dim: dimension of values, per head; None is `dim`.
         heads: number of attention maps.
         width: channels of the reduced features, of which queries, keys and values are made.
         stride: side of an attention cell in pixels of the image, a multiple of `feature_stride`.
@@ -88,7 +88,7 @@ class SharedAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Shared]:
-        """Refine features (N, C, h, w), any h and w: returns the refined ones and their attention."""
+        """Refine features (N, C, h, w), any h and w: return the refined ones and their attention."""
         pooled = F.avg_pool2d(features, self.pool, ceil_mode=True) if self.pool > 1 else features
         reduced = self.reduce(pooled)  # (N, width, h', w')
         shared = Shared(
@@ -100,7 +100,7 @@ class SharedAttention(nn.Module):
         return features + self._enlarge(self.out(context), features), shared
 
     def _enlarge(self, maps: Tensor, features: Tensor) -> Tensor:
-        """(N, C, h', w') to (N, C, h, w), each cell where it was averaged, the border's cut ones too."""
+        """Resize (N, C, h', w') to (N, C, h, w), each cell at its averaged features, cut at the border."""
         if self.pool == 1:
             return maps
         size = maps.shape[-2] * self.pool, maps.shape[-1] * self.pool
@@ -116,10 +116,10 @@ class SharedRegeneration(nn.Module):
     not to its values, its output projection or its classifier.
 
     Args:
-        channels: of the condition that it adds; a multiple of `heads`.
+        channels: channels of the condition that it adds; a multiple of `heads`.
         stride: side of an attention cell in pixels of the image.
-        heads: of the attention.
-        image_channels: of the image; 3 for RGB.
+        heads: number of attention maps.
+        image_channels: channels of the image; 3 for RGB.
 
     Raises:
         DejavuError: an argument below 1, or channels that the heads do not divide.
@@ -153,7 +153,7 @@ class SharedRegeneration(nn.Module):
         self._check(redacted, shared)
         height, width = redacted.shape[-2:]
         rows, columns = shared.size
-        # With the border, as the network pads: what its padded cells looked at.
+        # Padded like the network's input, so that the padded cells have the same content.
         below, right = rows * self.stride - height, columns * self.stride - width
         if below or right:
             redacted = F.pad(redacted, (0, right, 0, below), mode="replicate")
@@ -181,20 +181,20 @@ class SharedRegeneration(nn.Module):
 
 
 def attend(shared: Shared, value: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(d)) V: values (N, heads, T, v) to (N, heads, T, v), any v."""
+    """Compute softmax(Q K^T / sqrt(d)) V: values (N, heads, T, v) to (N, heads, T, v), any v."""
     dim, value_dim = shared.query.shape[-1], value.shape[-1]
-    # The fused kernels want one dimension: zeros add nothing to a product, and the scale is d's own.
+    # The fused kernels need equal dimensions: added zeros change no product, and the scale stays that of d.
     query, key, value = (_widen(one, max(dim, value_dim)) for one in (shared.query, shared.key, value))
     return F.scaled_dot_product_attention(query, key, value, scale=dim**-0.5)[..., :value_dim]
 
 
 def to_tokens(maps: Tensor, heads: int) -> Tensor:
-    """(N, heads d, h, w) to (N, heads, h w, d), contiguous, which the fused kernels want."""
+    """Reshape (N, heads d, h, w) to (N, heads, h w, d), contiguous, as the fused kernels need it."""
     return maps.unflatten(1, (heads, -1)).flatten(3).transpose(2, 3).contiguous()
 
 
 def to_maps(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, heads, h w, d) to (N, heads d, h, w)."""
+    """Reshape (N, heads, h w, d) to (N, heads d, h, w)."""
     return tokens.transpose(2, 3).flatten(1, 2).unflatten(2, size)
 
 

@@ -1,4 +1,4 @@
-"""Building the arguments of `DejaVu`, which may be names, mappings with options, or built objects."""
+"""Build the arguments of `DejaVu`, which may be names, mappings with options, or built objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .redaction import Redaction
 from .regeneration import CRM
 
 DEFAULT_STRIDE = 4
-SHARED_CHANNELS = 16  # that each head of a shared attention adds to the condition
+SHARED_CHANNELS = 16  # channels that each head of a shared attention adds to the condition
 Choice = str | Mapping[str, Any]
 """A name, or a mapping {name: ..., its options}."""
 
@@ -38,7 +38,7 @@ def build_redactions(
 
 
 def _conditions(value: Any, tasks: Sequence[str]) -> tuple[str, ...]:
-    """The tasks that condition a redaction's regeneration."""
+    """Return the tasks that condition a redaction's regeneration."""
     given = value.get("tasks") if isinstance(value, Mapping) else None
     if given is None:
         return tuple(tasks)
@@ -95,13 +95,13 @@ def _named(key: str, value: Choice) -> tuple[str, dict[str, Any]]:
 
 
 def stride_of(network: nn.Module) -> int:
-    """The network's own `stride`, where it has one above 1; else `DEFAULT_STRIDE`."""
+    """Return the network's own `stride` if it has one above 1, else `DEFAULT_STRIDE`."""
     stride = getattr(network, "stride", None)
     return stride if isinstance(stride, int) and stride > 1 else DEFAULT_STRIDE
 
 
 def device_and_dtype(network: nn.Module) -> dict[str, Any]:
-    """Device and number type of a network's first parameter, for the modules that are joined with it."""
+    """Return device and dtype of a network's first parameter, for the modules that are added to it."""
     for parameter in network.parameters():
         if parameter.is_floating_point():
             return {"device": parameter.device, "dtype": parameter.dtype}

@@ -30,7 +30,7 @@ class CyclicConsistency:
     """The cycle's loss, with a choice of which modules its gradient reaches.
 
     Args:
-        target: what the prediction of the regenerated image is compared with. "labels": the ground truth, by
+        target: the reference for the prediction of the regenerated image. "labels": the ground truth, by
             the task's own loss. "prediction": the network's prediction of the image itself, without
             gradient; by KL divergence (semantic), L1 (depth, and per-class masks of a panoptic prediction)
             or 1 - cosine (normals), each the mean over pixels.
@@ -74,10 +74,10 @@ class CyclicConsistency:
         Args:
             network: the base network, in training or evaluation mode, which decides on BatchNorm and dropout.
             regenerated: the last regenerated images, (N, 3, H, W), with their graph.
-            prediction: what the network returned for the real images, for target="prediction".
+            prediction: the network's output for the real images, for target="prediction".
             labels: the ground truth, in the form that the criterion takes.
             criterion: the task's loss, (prediction, labels) -> scalar. Its prediction is the task's tensor
-                out of what the network returns, or `Queries` of a panoptic network; with a list of tasks it
+                of the network's output, or `Queries` of a panoptic network; with a list of tasks it
                 is a mapping from task to these.
             task: a task of `dejavu.tasks`, or a list of tasks.
 
@@ -132,7 +132,7 @@ def _scalar(loss: Any) -> Tensor:
 
 
 def _disagreement(task: str, predicted: Prediction, expected: Prediction) -> Tensor:
-    """The distance of a prediction from the expected one, which gets no gradient."""
+    """Compute the distance of a prediction from the expected one, which gets no gradient."""
     if isinstance(predicted, Queries) and isinstance(expected, Queries):
         # Per class: a query may stand for another object in the other image.
         grid = (expected.masks.shape[-2], expected.masks.shape[-1])

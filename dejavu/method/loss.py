@@ -33,7 +33,7 @@ def dejavu_loss(
         regenerated: every step's image, each (N, C, H, W); CRM-F has one step.
         image: the original, (N, C, H, W).
         kind: "l1" or "mse".
-        mask: what was removed, 1 is removed: compare that only. None compares everything.
+        mask: 1 is removed: only removed pixels are compared. None compares everything.
         part: (images, mask) -> what the mask removes of the images, a linear function: for pixels the
             default, for frequencies the `part` of the spectral redaction.
         share: share of the pixels that were removed: the mean is taken over these. None takes the mask's

@@ -1,4 +1,4 @@
-"""A perceptual distance of images: that of their features in a frozen VGG16.
+"""A perceptual distance of images: the distance of their features in a frozen VGG16.
 
 Johnson et al. 2016 compare features of VGG16; LPIPS (Zhang et al. 2018) compares their directions, layer by
 layer. Here it is the second without its learned weights, or the first.
@@ -25,7 +25,7 @@ EPSILON = 1e-6  # of squared lengths: a feature near 0 has no direction, and wou
 
 
 class Perceptual:
-    """weight * the mean distance over layers of the features of two images in a frozen VGG16.
+    """The mean distance over layers of two images' features in a frozen VGG16, times `weight`.
 
     The trunk belongs to no module that holds this: neither to its parameters nor to its state or cost. It is
     shared by all objects with the same weights, width, depth and seed, and follows the images' device.
@@ -33,12 +33,12 @@ class Perceptual:
     Args:
         weights: "DEFAULT" for torchvision's ImageNet weights, which are downloaded, or a .safetensors, .pt,
             .pth or .bin file of torchvision's VGG16 or of its features. None draws them at random.
-        width: of the channels of VGG16; below 1 for small scales.
+        width: share of the channels of VGG16; below 1 for small scales.
         layers: activations that are compared, "relu1_1" to "relu5_3"; later ones are not computed.
         normalise: compare directions, features of unit length over channels (LPIPS): a layer's distance is
             then within 0 and 2. False compares the features themselves (Johnson), squared.
-        weight: of the term.
-        seed: of random weights; the global random state is left alone.
+        weight: weight of the term.
+        seed: seed of random weights; the global random state is left alone.
 
     Raises:
         DejavuError: an argument that cannot be right; weights that are missing, unreadable or do not fit.
@@ -105,7 +105,7 @@ class Perceptual:
         return losses
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The activations of `layers`, each (N, C, H/s, W/s)."""
+        """Compute the activations of `layers`, each (N, C, H/s, W/s)."""
         trunk = self.trunk.on(images.device)
         halvings = sum(isinstance(layer, nn.MaxPool2d) for layer in trunk.children())
         if min(images.shape[-2:]) < 2**halvings:
@@ -113,7 +113,7 @@ class Perceptual:
                 f"images must be at least {2**halvings} pixels high and wide for {', '.join(self.layers)}, "
                 f"not {tuple(images.shape[-2:])}"
             )
-        # The trunk is channels-last, which convolutions of few channels are twice as fast in on CPU.
+        # The trunk is channels-last: on CPU convolutions of few channels are twice as fast in it.
         outputs, x = {}, images.float().contiguous(memory_format=torch.channels_last)
         for index, layer in enumerate(trunk.children()):
             x = layer(x)
@@ -128,12 +128,12 @@ class Perceptual:
 
 
 def _direction(features: Tensor) -> Tensor:
-    """Features (N, C, h, w) at unit length over channels; those near 0 stay short."""
+    """Scale features (N, C, h, w) to unit length over channels; those near 0 stay short."""
     return features * (features.square().sum(1, keepdim=True) + EPSILON).rsqrt()
 
 
 def activations() -> dict[str, int]:
-    """The index of each of VGG16's activations, by name, in torchvision's `features`."""
+    """Return the index of each of VGG16's activations, by name, in torchvision's `features`."""
     indices, index, block, convolution = {}, 0, 1, 0
     for entry in VGG16:
         if entry == "M":
@@ -146,7 +146,7 @@ def activations() -> dict[str, int]:
 
 
 def load(weights: str | None, width: float, depth: int, seed: int) -> Frozen:
-    """The first `depth` layers of VGG16, the same object for the same arguments.
+    """Load the first `depth` layers of VGG16, the same object for the same arguments.
 
     Raises DejavuError for weights that are missing, cannot be read or do not fit.
     """
@@ -180,7 +180,7 @@ def _load(weights: str | None, width: float, depth: int, seed: int, _: object) -
 
 
 def _draw(trunk: nn.Module, seed: int) -> None:
-    """Random weights that keep the activations' size from layer to layer (He et al. 2015)."""
+    """Draw random weights that keep the activations' size from layer to layer (He et al. 2015)."""
     with seeded(seed):
         for layer in trunk.children():
             if isinstance(layer, nn.Conv2d):

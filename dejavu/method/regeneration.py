@@ -35,7 +35,7 @@ class CRM(nn.Module, ABC):
     Args:
         condition_channels: C of the condition.
         stride: s, of the grid that the CRM works on.
-        image_channels: of the image; 3 for RGB.
+        image_channels: channels of the image; 3 for RGB.
         width: channels between the convolutions.
         depth: number of convolutions.
         norm: "batch", "group" (one group) or "none".
@@ -89,11 +89,11 @@ class CRM(nn.Module, ABC):
         return [F.pixel_shuffle(step, self.stride)[..., :height, :width] for step in steps]  # (N, 3, H, W)
 
     def grid(self, images: Tensor) -> tuple[int, int]:
-        """Height and width of the grid that images (N, 3, H, W) are folded to."""
+        """Return height and width of the grid that images (N, 3, H, W) are folded to."""
         return -(-images.shape[-2] // self.stride), -(-images.shape[-1] // self.stride)
 
     def step(self, folded: Tensor, condition: Tensor) -> Tensor:
-        """Once through the convolutions: (N, 3 s^2, h, w) and (N, C, h, w) to (N, 3 s^2, h, w)."""
+        """Apply the convolutions once: (N, 3 s^2, h, w) and (N, C, h, w) to (N, 3 s^2, h, w)."""
         return self.layers(torch.cat([folded, condition], 1))
 
     @abstractmethod
@@ -102,14 +102,14 @@ class CRM(nn.Module, ABC):
 
 
 class ForwardCRM(CRM):
-    """CRM-F: once through. I_G = f(I_R, C)."""
+    """CRM-F: one pass. I_G = f(I_R, C)."""
 
     def regenerate(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
         return [self.step(redacted, condition)]
 
 
 class RecursiveCRM(CRM):
-    """CRM-R: the regenerated image goes in again, the same weights each time.
+    """CRM-R: the regenerated image is the next input, with the same weights each time.
 
     G_0 = I_R and G_t = G_{t-1} + f(G_{t-1}, C), t = 1..recursions. The slides show an elementwise
     addition at each step and leave open what is added; as a residual it starts from the kept pixels.

@@ -14,7 +14,7 @@ from .frozen.network import check_numbers, check_rgb, check_triple, describe
 
 
 class TextSupervision:
-    """weight * mean(1 - cos(E_I(I_G), E_T(text))), with the two encoders of a frozen CLIP.
+    """The loss weight * mean(1 - cos(E_I(I_G), E_T(text))), with the two encoders of a frozen CLIP.
 
     The CLIP belongs to no module that holds this: neither to its parameters nor to its state or cost. It is
     shared by all objects with the same model, weights, width and seed, and follows the images' device.

@@ -1,4 +1,4 @@
-"""DejaVu: a base network that is also trained to predict what redaction removed.
+"""DejaVu: a base network that is also trained to predict the removed content.
 
     C   = h(I)                                    the base network's prediction
     I_R = redact(I)                               structure destroyed, context kept
@@ -51,12 +51,12 @@ class Regenerated(NamedTuple):
     condition: Tensor  # (N, C, H/s, W/s), the CRM's condition
     mask: Tensor  # over pixels or frequencies, 1 is removed
     steps: list[Tensor]  # each (N, 3, H, W), the final images last
-    part: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask removes of the images
+    removed_by: Callable[[Tensor, Tensor], Tensor]  # (images, mask) -> what the mask removes of the images
     share: Tensor | None  # share of the pixels that were removed; None where the loss does not need it
 
 
 class DejaVu(nn.Module):
-    """Joins any dense prediction network with redaction, regeneration and the DejaVu loss.
+    """Any dense prediction network with redaction, regeneration and the DejaVu loss.
 
     Args:
         network: the base network, images (N, 3, H, W) to a dense prediction of any size. It is not
@@ -91,7 +91,7 @@ class DejaVu(nn.Module):
         seed: of the CRM's initial weights. The global random state is left alone, so that a baseline and
             its DejaVu run draw the same random numbers.
 
-    The CRM learns, too: give the optimiser `model.parameters()`, and deploy `model.network`.
+    The CRM learns, too: give the optimizer `model.parameters()`, and deploy `model.network`.
 
     Raises:
         DejavuError: an argument, images or a prediction that cannot be right.
@@ -166,14 +166,14 @@ class DejaVu(nn.Module):
 
     @property
     def training_only(self) -> nn.ModuleDict:
-        """Modules that learn beside the base network and are gone at inference."""
+        """Modules that are trained with the base network and removed at inference."""
         modules: dict[str, nn.Module] = {"regenerator": self.regenerator}
         if self.shared is not None:
             modules["shared"] = self.shared
         return nn.ModuleDict(modules)
 
     def forward(self, images: Tensor, *arguments: Any, **options: Any) -> Any:
-        """The base network's prediction, to the bit and at its cost, in training and in evaluation."""
+        """Return the base network's prediction, to the bit and at its cost, in training and in evaluation."""
         return self.network(images, *arguments, **options)
 
     def regeneration_loss(
@@ -220,7 +220,7 @@ class DejaVu(nn.Module):
     def regenerate(
         self, images: Tensor, prediction: Any, generator: torch.Generator | None = None, redaction: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Redact and regenerate: the redacted and the final regenerated images, each (N, 3, H, W).
+        """Return the redacted and the final regenerated images, each (N, 3, H, W).
 
         redaction: index of the redaction, in a list of them.
         """
@@ -248,22 +248,22 @@ class DejaVu(nn.Module):
                 attended = to_grid(self.shared(redacted, attention), self.regenerator.grid(images))
                 own = torch.cat([own, attended], 1)
             steps = self.regenerator(redacted, own)
-            part = getattr(redaction, "part", removed_pixels)
+            removed_by = getattr(redaction, "part", removed_pixels)
             spatial = not isinstance(redaction, SpectralRedaction)
             share = across(mask.float().mean(), 0.0) if spatial and self.pixels == "redacted" else None
-            results.append(Regenerated(redacted, own, mask, steps, part, share))
+            results.append(Regenerated(redacted, own, mask, steps, removed_by, share))
         return results
 
     def _distance(self, images: Tensor, one: Regenerated) -> Tensor:
         """Compare one redaction's regenerated images with the originals: a scalar, without gamma."""
         mask = one.mask if self.pixels == "redacted" else None
-        loss = dejavu_loss(one.steps, images, self.loss, mask, one.part, one.share)
+        loss = dejavu_loss(one.steps, images, self.loss, mask, one.removed_by, one.share)
         if self.perceptual is not None:
             loss = loss + _mean(self.perceptual.per_step(one.steps, images))
         return loss
 
     def _cycle_input(self, one: Regenerated) -> Tensor:
-        """The regenerated images that DejaVu-CL shows the base network, (N, 3, H, W)."""
+        """Return the regenerated images that DejaVu-CL gives to the base network, (N, 3, H, W)."""
         assert self.cycle is not None
         if self.cycle.gradient != "regenerator":
             return one.steps[-1]
@@ -296,7 +296,7 @@ class DejaVu(nn.Module):
         return attention.detach() if self.detach else attention
 
     def _warmup_factor(self, progress: float | None) -> float:
-        """The factor of the warm-up by now, 0 to 1."""
+        """Return the current factor of the warm-up, 0 to 1."""
         if progress is None:
             if self.warmup:
                 raise DejavuError(

@@ -1,4 +1,4 @@
-"""The batches of a run: which images, in which order, and their crops. A pair has the same batches."""
+"""The batches of a run: its images, their order and their crops. A pair has the same batches."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Data:
 
     @property
     def num_classes(self) -> int:
-        """K of the dataset."""
+        """The number of the dataset's classes, K."""
         return len(self.classes)
 
     def targets(self, split: Split) -> dict[str, Array]:
@@ -74,7 +74,7 @@ def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("s
 
 
 class Raw(NamedTuple):
-    """A batch off the disk. Images and targets are one tensor, or a list where their sizes differ."""
+    """A batch from the disk. Images and targets are one tensor, or a list where their sizes differ."""
 
     images: Tensor | list[Tensor]  # uint8 (N, H, W, 3), or each (H, W, 3)
     targets: dict[str, Tensor | list[Tensor]]  # of each task (N, H, W), or normals (N, 3, H, W), or without N
@@ -168,18 +168,18 @@ class Batches:
         recipe = self.recipe
         images = _moved(raw.images, device)
         targets = {task: _moved(target, device) for task, target in raw.targets.items()}
-        if recipe.photometric is not None:  # of random numbers of its own: the crops stay the same without it
+        if recipe.photometric is not None:  # with its own random numbers: the crops do not depend on it
             images = distort(images, recipe.photometric, generator(self.seed, "photometric", step))
         classes = raw.classes if recipe.class_uniform else None
-        seen, found = self._cut(normalise(images), targets, generator(self.seed, "augment", step), classes)
+        view, truths = self._cut(normalise(images), targets, generator(self.seed, "augment", step), classes)
         known = None if raw.available is None else torch.from_numpy(raw.available).to(device)
         if known is not None:
-            found = hide(found, known)
+            truths = hide(truths, known)
         second = None
-        if self.twice:  # as in MTPSL's code, it is cut out of the first view
-            again, truths = self._cut(seen, found, generator(self.seed, "second view", step))
-            second = again, self._plain(truths)
-        return Batch(seen, self._plain(found), second, known)
+        if self.twice:  # as in MTPSL's code, a crop of the first view
+            again, again_truths = self._cut(view, truths, generator(self.seed, "second view", step))
+            second = again, self._plain(again_truths)
+        return Batch(view, self._plain(truths), second, known)
 
     def _cut(
         self,
@@ -188,9 +188,9 @@ class Batches:
         numbers: torch.Generator,
         classes: np.ndarray | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scaled, cropped and mirrored, by the recipe."""
+        """Scale, crop and mirror images and targets as the recipe requires."""
         recipe = self.recipe
-        only = self.tasks[0] if len(self.tasks) == 1 else None  # labels alone may be looked at for the crop
+        only = self.tasks[0] if len(self.tasks) == 1 else None  # a single task's crops may depend on labels
         crops, cropped = augment(
             images,
             targets if only is None else targets[only],
@@ -218,12 +218,12 @@ def _taken(array: Array, chosen: np.ndarray) -> Tensor | list[Tensor]:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """torch does little with uint16, which panoptic codes are."""
+    """Return the array as a tensor; uint16 becomes int32, since torch supports few operations on it."""
     return torch.from_numpy(array.astype(np.int32) if array.dtype == np.uint16 else array)
 
 
 def _target(task: str, stored: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-    """Targets as the task has them in training, of one size or each of its own."""
+    """Return targets in the task's form for training, of one size or each of its own."""
     read = load(task).from_array
     return [read(one) for one in stored] if isinstance(stored, list) else read(stored)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # torch is imported where it is used: evaluation may have not
     from ..config import Run
 
 
-# What a checkpoint holds beside its marks.
+# The content of a checkpoint besides its marks.
 STATE = {"step", "seconds", "model", "optimizer", "scheduler", "log", "sums"}
 
 
@@ -38,7 +38,7 @@ class RunFolder:
 
     Args:
         path: the folder.
-        fingerprint: of what the training is to do (`request_hash`).
+        fingerprint: a hash of the requested training (`request_hash`).
         code: a hash of the code that trains (`code_hash`).
     """
 
@@ -117,7 +117,7 @@ class RunFolder:
         """Write the checkpoint, whole or not at all."""
         import torch
 
-        content = io.BytesIO()  # torch reports a full disk as a RuntimeError, the file system as what it is
+        content = io.BytesIO()  # torch reports a full disk as a RuntimeError, the file system as an OSError
         torch.save(state | {"fingerprint": self.fingerprint, "code": self.code}, content)
         with atomic(self.checkpoint) as temporary:
             temporary.write_bytes(content.getbuffer())
@@ -164,7 +164,7 @@ class RunFolder:
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     from safetensors.torch import save
 
-    # Contiguous, since channels-last strides are no part of the format.
+    # Contiguous, since the format has no channels-last strides.
     content = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -191,17 +191,17 @@ def request_hash(
     """Return a hash of everything that a training depends on, but its code.
 
     Args:
-        config: `Run.as_dict()`. The other seeds, where the data came from, and how the network is evaluated
+        config: `Run.as_dict()`. The other seeds, the origin of the data, and the evaluation of the network
             are left out of the hash: they change nothing in this training.
         splits: those of the data's report, with the checksums of its arrays.
-        meaning: what else of the report the training reads: names of classes, categories.
+        meaning: the other values of the report that the training reads: names of classes, categories.
     """
     requested = {key: value for key, value in config.items() if key not in ("seeds", "source", "protocol")}
     return json_hash([requested, seed, checksums(splits), *([meaning] if meaning else [])])
 
 
 def _meaning(run: Run, report: dict[str, Any]) -> dict[str, Any]:
-    """Return what a training reads of the meaning of the data, beside the numbers in labels."""
+    """Return the meaning of the labels that a training reads: names of classes, categories."""
     read = {}
     if run.train.coarse:
         read["categories"] = report.get("categories")

@@ -1,4 +1,4 @@
-"""The log of a training: one line an epoch, in its file and for whoever watches."""
+"""The log of a training: one line an epoch, in its file and for the caller's `watch`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = ("step", "epoch", "lr", "loss")  # then the losses that it is the sum 
 
 
 def columns(objective: Objective) -> list[str]:
-    """All columns of the log: losses, the tasks' weights where a balancer sets them, validation metrics."""
+    """List the log's columns: losses, the tasks' weights where a balancer sets them, validation metrics."""
     weights = [] if objective.balancer is None else [f"weight_{task}" for task in objective.tasks]
     losses = [f"loss_{term}" for term in objective.terms]
     return [*COLUMNS, *losses, *weights, *(f"val_{main_metric(task)}" for task in objective.tasks)]
@@ -30,7 +30,7 @@ def columns(objective: Objective) -> list[str]:
 def epoch_line(
     run: Run, objective: Objective, means: dict[str, float], step: int, epoch: int, lr: float
 ) -> Line:
-    """The line of an epoch of which `step` was the last, without its validation.
+    """Return the line of the epoch that ended with `step`, without its validation.
 
     Args:
         means: the mean over the epoch's steps of each of `objective.terms`.

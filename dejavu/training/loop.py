@@ -62,7 +62,7 @@ def train(
 
 
 class Loop:
-    """The state of one training, and what changes it.
+    """The state of one training, and the functions that change it.
 
     Args:
         run, seed, data, folder, watch: as in `train`.
@@ -91,7 +91,7 @@ class Loop:
         self.began = self.saved = time.monotonic()
 
     def restore(self) -> None:
-        """Go to where the folder's checkpoint was saved, if there is one.
+        """Restore the state of the folder's checkpoint, if there is one.
 
         Raises DejavuError where it is not a checkpoint of this run, or not the same in every process.
         """
@@ -168,7 +168,7 @@ class Loop:
         self.sums.zero_()
 
     def _validate(self, epoch: int) -> dict[str, float]:
-        """The main metric of each task; nothing where this epoch or this process does not measure it."""
+        """Return the main metric of each task; nothing where this epoch or process does not measure it."""
         recipe, epochs = self.run.train, self.batches.epochs
         due = epoch * recipe.evaluations // epochs > (epoch - 1) * recipe.evaluations // epochs
         scores: dict[str, float] = {}
@@ -185,7 +185,7 @@ class Loop:
         return scores
 
     def save_if_due(self, done: int, request: Request, checkpoint_seconds: float) -> None:
-        """Save after `done` steps where that is due. Raises Stopped where a signal was what made it so."""
+        """Save after `done` steps where that is due. Raises Stopped if the reason was a signal."""
         stop = processes.agree(request.number)
         due = stop is not None or time.monotonic() - self.saved > checkpoint_seconds
         if not due or done == self.total:
@@ -213,7 +213,7 @@ class Loop:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, those before a resumption included."""
+        """Return the seconds of training so far, those before a resumption included."""
         return self.spent + time.monotonic() - self.began
 
     def finish(self) -> None:

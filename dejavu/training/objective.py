@@ -1,4 +1,4 @@
-"""What is trained: the base network with all that a row adds to it, and the losses of one step."""
+"""The training objective: the base network with all that a row adds to it, and the losses of one step."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ class Losses(NamedTuple):
     """The losses of one step, all scalars."""
 
     tasks: dict[str, Tensor]
-    """of each task, unweighted"""
+    """the loss of each task, unweighted"""
     dejavu: Tensor | None
-    """what DejaVu adds, weighted"""
+    """DejaVu's loss, weighted"""
     consistency: Tensor | None
-    """what XTC adds, weighted"""
+    """XTC's loss, weighted"""
 
     @property
     def task(self) -> Tensor:
-        """The sum of all tasks'."""
-        found = list(self.tasks.values())
-        return found[0] if len(found) == 1 else torch.stack(found).sum()
+        """The sum of all tasks' losses."""
+        losses = list(self.tasks.values())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     @property
     def added(self) -> Tensor | None:
-        """What is added to the tasks' losses, weighted; None if nothing is."""
-        found = [loss for loss in (self.dejavu, self.consistency) if loss is not None]
-        return found[0] + found[1] if len(found) == 2 else found[0] if found else None
+        """The sum of DejaVu's and XTC's losses, weighted; None without both."""
+        losses = [loss for loss in (self.dejavu, self.consistency) if loss is not None]
+        return losses[0] + losses[1] if len(losses) == 2 else losses[0] if losses else None
 
     @property
     def total(self) -> Tensor:
-        """What is learnt from, if nothing weighs the tasks."""
+        """The loss of the step if no balancer weighs the tasks."""
         return self.task if self.added is None else self.task + self.added
 
 
 class Objective(nn.Module):
-    """A batch -> losses. One forward, so that distributed wrappers see the whole step.
+    """The losses of a batch in one `forward`, so that distributed wrappers see the whole step.
 
     Args:
         model: the base network, or DejaVu around it.
-        criterion: the recipe's loss, of one task or several; a DejaVu model's cycle asks it, too.
-        balancer: what weighs several tasks; None is their sum.
-        consistency: XTC.
+        criterion: the recipe's loss, of one or more tasks; a DejaVu model's cycle uses it, too.
+        balancer: the weighting of more than one task; None is their sum.
+        consistency: the loss of XTC, or None.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Objective(nn.Module):
         self.model, self.criterion = model, criterion
         self.balancer, self.consistency = balancer, consistency
         if isinstance(model, DejaVu):
-            model.criterion = criterion.main  # of the main output, which is all that a cycle hands over
+            model.criterion = criterion.main  # a cycle has the main output only
 
     @property
     def network(self) -> nn.Module:
@@ -79,18 +79,18 @@ class Objective(nn.Module):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What is predicted."""
+        """The tasks that the network predicts."""
         criterion = self.criterion
         return criterion.tasks if isinstance(criterion, TaskLosses) else (criterion.task,)
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """What the log has the epoch's mean of: the tasks' sum, what is added, and each of several tasks."""
-        several = self.tasks if len(self.tasks) > 1 else ()
-        return ("task", "dejavu", *(() if self.consistency is None else ("consistency",)), *several)
+        """Names of the losses in the log: the tasks' sum, the added losses, each task of more than one."""
+        each = self.tasks if len(self.tasks) > 1 else ()
+        return ("task", "dejavu", *(() if self.consistency is None else ("consistency",)), *each)
 
     def values(self, losses: Losses) -> Tensor:
-        """The values of `terms`, (len(terms),), without a graph."""
+        """Return the values of `terms`, (len(terms),), without a graph."""
         task = losses.task.detach()
         terms = {"task": task, "dejavu": losses.dejavu, "consistency": losses.consistency} | losses.tasks
         values = [terms[term] for term in self.terms]
@@ -99,17 +99,17 @@ class Objective(nn.Module):
     def forward(
         self, batch: Batch, progress: float, redact: torch.Generator, gumbel: torch.Generator | None = None
     ) -> Losses:
-        """The losses of a batch; random numbers of the redaction and of XTC's come from the generators."""
+        """Compute a batch's losses; random numbers of the redaction and of XTC are from the generators."""
         count = len(batch.images)
         if self.consistency is None:
             prediction = self.model(batch.images)  # (N, C, H / stride, W / stride)
-            found = self.criterion(prediction, batch.target)
+            result = self.criterion(prediction, batch.target)
         else:
             assert batch.second is not None
             both = self.model(torch.cat([batch.images, batch.second[0]]))
-            prediction, again = ({key: part[:count] for key, part in both.items()}, both)
-            found = self.criterion(prediction, batch.target)
-        losses = found if isinstance(found, dict) else {self.tasks[0]: found}
+            prediction, again = ({key: value[:count] for key, value in both.items()}, both)
+            result = self.criterion(prediction, batch.target)
+        losses = result if isinstance(result, dict) else {self.tasks[0]: result}
         dejavu = consistency = None
         if isinstance(self.model, DejaVu):
             dejavu = self.model.regeneration_loss(
@@ -117,23 +117,23 @@ class Objective(nn.Module):
             )
         if self.consistency is not None:
             assert batch.second is not None
-            seen = {key: part[count:] for key, part in again.items()}
-            features = seen.pop("features")
+            second = {key: value[count:] for key, value in again.items()}
+            features = second.pop("features")
             truths = batch.second[1]
             numbers = None if gumbel is None else _beside(gumbel, features.device)
-            consistency = self.consistency(seen, truths, features, batch.available, numbers)
+            consistency = self.consistency(second, truths, features, batch.available, numbers)
         return Losses(losses, dejavu, consistency)
 
 
 def _beside(numbers: torch.Generator, device: torch.device) -> torch.Generator:
-    """A generator on the device, where large noise is drawn faster than it is brought there."""
+    """Return a generator on the device, which draws large noise faster than it can be copied there."""
     if device.type in ("cpu", "meta"):
         return numbers
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=numbers)))
 
 
 def build_objective(run: Run, seed: int, data: Data) -> Objective:
-    """What is trained: the base network, the same to the bit for a row and its base, and its losses."""
+    """Build the objective; the base network is the same to the bit for a row and its base."""
     torch.manual_seed(derive(seed, "init"))
     outputs = channels(run.task, data.num_classes)
     model = network = build_network(run, outputs, classes=data.classes)
@@ -145,8 +145,8 @@ def build_objective(run: Run, seed: int, data: Data) -> Objective:
         )
         return Objective(model, criterion)
     by_image = run.train.labelled != "full" or run.consistency is not None  # as in nyu_mtl_xtc.py
-    several = TaskLosses(run.tasks, data.ignore_index, by_image)
-    return Objective(model, several, _balancer(run, network), _consistency(run, network, outputs, seed))
+    criteria = TaskLosses(run.tasks, data.ignore_index, by_image)
+    return Objective(model, criteria, _balancer(run, network), _consistency(run, network, outputs, seed))
 
 
 def _balancer(run: Run, network: nn.Module) -> Balancer | None:

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules: torch's own, by their names in params.yaml."""
+"""Optimizers and learning-rate schedules of torch, by their names in params.yaml."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from ..errors import DejavuError
 if TYPE_CHECKING:
     from ..config import Consistency, Optimizer, Schedule
 
-# How bare parameters are called that are added to features or stand among them: timm's pos_embed and
+# Names of parameters that are added to features or concatenated with them: timm's pos_embed and
 # cls_token, Swin's relative_position_bias_table, CLIP's positional_embedding, Mask2Former's level_embed.
 EMBEDDING = re.compile(r"(embed|embedding|embeddings|token|tokens|bias_table)$")
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A learning rate apart from the recipe's, and after how many epochs the schedule `step` lowers it."""
+    """A learning rate other than the recipe's, and the number of epochs after which `step` lowers it."""
 
     lr: float
     every: int
@@ -40,7 +40,7 @@ class Rate:
 
 
 def rates_apart(module: nn.Module, config: Consistency | None) -> dict[nn.Parameter, Rate]:
-    """What XTC's auxiliary network holds for each pair of tasks learns at a rate of its own."""
+    """Return the learning rate of XTC's parameters of each pair of tasks, which is not the recipe's."""
     consistency = getattr(module, "consistency", None)
     if config is None or consistency is None:
         return {}
@@ -51,7 +51,7 @@ def rates_apart(module: nn.Module, config: Consistency | None) -> dict[nn.Parame
 def build_optimizer(
     module: nn.Module, config: Optimizer, apart: Mapping[nn.Parameter, Rate] | None = None
 ) -> torch.optim.Optimizer:
-    """SGD, Adam or AdamW over all parameters of `module` that are not frozen.
+    """Build SGD, Adam or AdamW for all parameters of `module` that are not frozen.
 
     Each parameter is updated on its own: adding a regenerator changes nothing in the base network's update.
     The factors of the learning rate are for the base network; what DejaVu adds learns at the recipe's rate.
@@ -59,7 +59,7 @@ def build_optimizer(
     module: the training's objective or a DejaVu, whose `network` is the base network; or a network.
     apart: parameters with a learning rate of their own.
 
-    Raises DejavuError for factors of a network that has no `backbone` to tell from its head.
+    Raises DejavuError for factors of a network that has no `backbone` besides its head.
     """
     groups = parameter_groups(module, config, apart)
     if config.name == "sgd":
@@ -73,24 +73,23 @@ def build_optimizer(
 def parameter_groups(
     module: nn.Module, config: Optimizer, apart: Mapping[nn.Parameter, Rate] | None = None
 ) -> list[dict[str, Any]]:
-    """One group for each learning rate and weight decay; those of the recipe's own learning rate first.
+    """Make a group for each learning rate and weight decay, first those of the recipe's learning rate.
 
-    What learns at a rate `apart` comes last, without weight decay, and its groups say how the schedule `step`
-    lowers it.
+    Parameters in `apart` come last, without weight decay; their groups have `step`'s factor and interval.
     """
     factors, apart = _factors(module, config), apart or {}
     undecayed = set() if config.decay_norms else _norms_and_embeddings(module)
-    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    by_rate: dict[tuple[float, float], list[nn.Parameter]] = {}
     others: dict[Rate, list[nn.Parameter]] = {}
     for parameter in _learning(module.parameters()):
         decay = 0.0 if parameter in undecayed else config.weight_decay
         if parameter in apart:
             others.setdefault(apart[parameter], []).append(parameter)
         else:
-            found.setdefault((factors.get(parameter, 1.0), decay), []).append(parameter)
+            by_rate.setdefault((factors.get(parameter, 1.0), decay), []).append(parameter)
     groups = [
         {"params": parameters, "lr": config.lr * factor, "weight_decay": decay}
-        for (factor, decay), parameters in sorted(found.items(), key=lambda item: item[0][0] != 1)
+        for (factor, decay), parameters in sorted(by_rate.items(), key=lambda item: item[0][0] != 1)
     ]
     return groups + [
         {"params": parameters, "weight_decay": 0.0, **asdict(rate)} for rate, parameters in others.items()
@@ -98,9 +97,9 @@ def parameter_groups(
 
 
 def clip_gradients(module: nn.Module, clip: float | None) -> None:
-    """Shorten the gradient of the base network, and that of all else in `module`, to `clip` each.
+    """Clip the gradient of the base network, and that of all else in `module`, to the norm `clip` each.
 
-    On their own, so that a regenerator changes nothing in the base network's update. None does nothing.
+    Each is clipped alone: a regenerator changes nothing in the base network's update. None does nothing.
 
     module: as in `build_optimizer`.
     """
@@ -113,7 +112,7 @@ def clip_gradients(module: nn.Module, clip: float | None) -> None:
 
 
 def base_network(module: nn.Module) -> nn.Module:
-    """The plain base network in a training's objective or a DejaVu; any other module is one itself."""
+    """Return the plain base network in a training's objective or a DejaVu; any other module is one itself."""
     inner = getattr(module, "network", None)
     return inner if isinstance(inner, nn.Module) else module
 
@@ -123,7 +122,7 @@ def _learning(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def _factors(module: nn.Module, config: Optimizer) -> dict[nn.Parameter, float]:
-    """The factor of the learning rate of every parameter of the base network."""
+    """Return the factor of the learning rate of every parameter of the base network."""
     network = base_network(module)
     backbone = getattr(network, "backbone", None)
     for key, factor in (("backbone", config.backbone), ("head", config.head)):
@@ -142,23 +141,23 @@ def _factors(module: nn.Module, config: Optimizer) -> dict[nn.Parameter, float]:
 
 def _norms_and_embeddings(module: nn.Module) -> set[nn.Parameter]:
     """Return parameters without weight decay: norms, biases, embeddings and those that timm lists."""
-    found: set[nn.Parameter] = set()
-    for part in module.modules():
-        timms = getattr(part, "no_weight_decay", None)
+    exempt: set[nn.Parameter] = set()
+    for layer in module.modules():
+        timms = getattr(layer, "no_weight_decay", None)
         if callable(timms):
             listed = timms()
-            found |= {parameter for name, parameter in part.named_parameters() if name in listed}
-        for name, parameter in part.named_parameters(recurse=False):
-            # Norms, biases and layer scales are all that has one dimension.
-            if parameter.ndim <= 1 or isinstance(part, nn.Embedding) or EMBEDDING.search(name):
-                found.add(parameter)
-    return found
+            exempt |= {parameter for name, parameter in layer.named_parameters() if name in listed}
+        for name, parameter in layer.named_parameters(recurse=False):
+            # Only norms, biases and layer scales have one dimension.
+            if parameter.ndim <= 1 or isinstance(layer, nn.Embedding) or EMBEDDING.search(name):
+                exempt.add(parameter)
+    return exempt
 
 
 def build_scheduler(
     optimizer: torch.optim.Optimizer, config: Schedule, total: int, per_epoch: int = 1
 ) -> LRScheduler:
-    """A schedule of `total` steps, stepped once an optimiser step; `warmup` is a share of them.
+    """Build a schedule of `total` steps, stepped once an optimizer step; `warmup` is a share of them.
 
     Every group follows the same curve, from its own learning rate.
     """
@@ -187,7 +186,7 @@ def build_scheduler(
 
 
 def _stairs(group: Mapping[str, Any], config: Schedule, per_epoch: int) -> Callable[[int], float]:
-    """Step -> the share of a group's learning rate that is left then."""
+    """Return a function of the step: the share of a group's learning rate that remains."""
     every = group.get("every", config.every) * per_epoch
     factor = group.get("factor", config.factor)
     return lambda step: factor ** (step // every)

@@ -1,1 +1,1 @@
-"""Networks that judge images and are not trained."""
+"""Networks that compare images and are not trained."""

@@ -33,7 +33,7 @@ class Clip(Frozen):
         self._texts: OrderedDict[tuple[str, torch.device], Tensor] = OrderedDict()
 
     def embed_images(self, images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-        """Unit vectors (N, D) of images (N, 3, H, W), any H and W, that were normalised with mean and std.
+        """Return unit vectors (N, D) of images (N, 3, H, W), any H and W, normalised with mean and std.
 
         The whole image is brought to CLIP's square, as open_clip's "squash" does: a crop of its middle, the
         other custom, would leave out what the description names.
@@ -51,7 +51,7 @@ class Clip(Frozen):
         return F.normalize(network.encode_image(images).float(), dim=-1)
 
     def embed_texts(self, texts: Sequence[str], device: torch.device) -> Tensor:
-        """Unit vectors (N, D) of texts, without a graph. Each text is embedded once and cached.
+        """Return unit vectors (N, D) of texts, without a graph. Each text is embedded once and cached.
 
         On CPU they are embedded one by one: a vector's last bits depend on its neighbours in the batch, and
         a killed run that goes on has other texts to embed at a time.
@@ -119,7 +119,7 @@ def _tokenizer(name: str) -> Callable[[list[str]], Tensor]:
 
 
 def architecture(model: str, width: float = 1.0, device: str = "cpu") -> nn.Module:
-    """open_clip's model with this name and random weights; on "meta" without any.
+    """Build open_clip's model of this name with random weights; on "meta" without any.
 
     Below width 1 it is the same class with fewer channels and layers and smaller patches: of a ViT-B-32 the
     image is still 7 x 7 patches and the text 77 tokens.
@@ -140,7 +140,7 @@ def architecture(model: str, width: float = 1.0, device: str = "cpu") -> nn.Modu
 
 
 def _scaled(model: str, settings: dict[str, Any], width: float) -> dict[str, Any]:
-    """Keyword arguments of open_clip.CLIP for a share of its width."""
+    """Return keyword arguments of open_clip.CLIP for a share of its width."""
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     other = {"timm_model_name", "hf_model_name", "multimodal_cfg"} & {*vision, *text, *settings}
     if other or not vision.get("patch_size"):
@@ -197,7 +197,7 @@ def _load_file(network: nn.Module, source: str, name: str) -> None:
 
 
 def _fetch(model: str, source: str) -> nn.Module:
-    """The model with the weights of a tag, of the hub or of a folder, downloaded where they are not here."""
+    """Return the model with the weights of a tag, the hub or a folder, downloaded if they are missing."""
     import open_clip
 
     known = architecture(model, device="meta").state_dict()
@@ -243,7 +243,7 @@ def _pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """Antialiased interpolation (N, 3, H, W) -> (N, 3, h, w), as two matrix products.
+    """Resize (N, 3, H, W) to (N, 3, h, w) by antialiased interpolation, as two matrix products.
 
     F.interpolate gives the same numbers, at 4 times the cost on CPU and with a gradient that is not
     deterministic on a GPU.
@@ -258,6 +258,6 @@ def _resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
 def _interpolation(full: int, wanted: int, mode: str, device: torch.device) -> Tensor:
-    """The matrix (wanted, full) that interpolates one axis."""
+    """Return the matrix (wanted, full) that interpolates one axis."""
     identity = torch.eye(full)[None, None]
     return F.interpolate(identity, (wanted, full), mode=mode, antialias=True)[0, 0].to(device)

@@ -15,10 +15,10 @@ from ...errors import DejavuError, check_number, is_number
 
 
 class Frozen:
-    """Holds a network so that a module which holds this does not see it.
+    """A container that hides a network from the module that owns it.
 
     It is no nn.Module on purpose: what it holds is in no `parameters()`, `state_dict()`, `train()` or `to()`
-    of its owner, and so in no optimiser, checkpoint or exported weights. Gradients go through the network
+    of its owner, and so in no optimizer, checkpoint or exported weights. Gradients go through the network
     to its input only. A copy or a pickle of it holds no weights, but how to make them again.
     """
 
@@ -29,7 +29,7 @@ class Frozen:
 
     @torch.inference_mode(False)  # a copy made in it could not be used in training later
     def on(self, device: torch.device) -> nn.Module:
-        """The network where its input is, copied there when it is first needed."""
+        """Return the network on the device of its input, copied there when it is first needed."""
         if device.type == "cpu":
             return self.network
         if device not in self._elsewhere:

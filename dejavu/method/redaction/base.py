@@ -12,7 +12,7 @@ from ...compute.processes import rank
 from ...compute.random import rows
 from ...errors import DejavuError
 
-MANY = 2**14  # things to choose from, above which drawing with replacement is faster than sorting
+MANY = 2**14  # number of choices above which drawing with replacement is faster than sorting
 
 
 class Redacted(NamedTuple):
@@ -76,7 +76,7 @@ def uniform(n: int, count: int, generator: torch.Generator | None) -> Tensor:
 
 
 def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
-    """Draw (n, count) bool on the generator's device: exactly `chosen` in each row, all as likely."""
+    """Draw (n, count) bool on the generator's device: exactly `chosen` in each row, all equally likely."""
     if count > MANY:
         here = rank()  # each process draws the whole batch's, as in `rows`
         drawn = [_choose_many(count, chosen, generator) for _ in range(n * here.world_size)]
@@ -87,7 +87,7 @@ def choose(n: int, count: int, chosen: int, generator: torch.Generator | None) -
 
 
 def _choose_many(count: int, chosen: int, generator: torch.Generator | None) -> Tensor:
-    """Draw (1, count) with replacement until enough differ: as likely all, and faster than sorting scores."""
+    """Draw (1, count) with replacement until enough differ: all equally likely, faster than sorting."""
     few = min(chosen, count - chosen)
     device = generator.device if generator else torch.device("cpu")
     taken = torch.zeros(count, dtype=torch.bool, device=device)

@@ -38,7 +38,7 @@ def project(images: Tensor, mask: Tensor) -> Tensor:
 
 
 class _Projection(torch.autograd.Function):
-    """A projection is its own adjoint, so that nothing but the mask is kept for the backward pass."""
+    """The projection as a function of autograd. It is its own adjoint: backward needs only the mask."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, mask: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class _Span:
 
     start: int
     stop: int
-    kept: bool  # whether they hold all that the mask keeps, rather than all that it removes
+    kept: bool  # True: they contain all that the mask keeps; False: all that it removes
 
     @property
     def rows(self) -> int:
@@ -101,12 +101,12 @@ def _project(images: Tensor, mask: Tensor, span: _Span, out: Tensor) -> None:
 
 
 def _pick(rows: Tensor, mask: Tensor) -> Tensor:
-    """Rows (n, C, h, W), transformed along W, masked by (n or 1, 1, h, W), and transformed back."""
+    """Transform rows (n, C, h, W) along W, mask them by (n or 1, 1, h, W), and transform them back."""
     return _fft(_fft(rows, -1).mul_(mask), -1, inverse=True)
 
 
 def _fft(values: Tensor, axis: int, inverse: bool = False, keep: bool = False) -> Tensor:
-    """The orthonormal DCT-II, or its inverse, along an axis. Unless `keep`, the values may be overwritten."""
+    """Compute the DCT-II, or its inverse, along an axis. Unless `keep`, the values may be overwritten."""
     transforms = _scipy_transforms()
     if transforms is None:
         return _product(values, axis, inverse)
@@ -116,7 +116,7 @@ def _fft(values: Tensor, axis: int, inverse: bool = False, keep: bool = False) -
 
 @cache
 def _scipy_transforms() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """scipy's DCT and its inverse; None where scipy is not installed."""
+    """Return scipy's DCT and its inverse; None where scipy is not installed."""
     try:
         import scipy.fft  # half a second, which other redactions need not pay
     except ModuleNotFoundError:
@@ -132,7 +132,7 @@ def _product(values: Tensor, axis: int, inverse: bool) -> Tensor:
 
 
 def _shorter_span(mask: Tensor) -> _Span:
-    """The rows with what masks (n, 1, H, W) remove, or those with what they keep: whichever are fewer."""
+    """Return the rows that masks (n, 1, H, W) remove from, or the rows that they keep from, if fewer."""
     removed, kept = mask.any(-1), ~mask.all(-1)  # (n, 1, H)
     return min(_span(removed, kept=False), _span(kept, kept=True), key=lambda span: span.rows)
 
@@ -144,7 +144,7 @@ def _span(rows: Tensor, kept: bool) -> _Span:
 
 @lru_cache(maxsize=8)  # 16 MiB each for 2048 in float32
 def _basis(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The orthonormal DCT-II, (n, n): a row a frequency.
+    """Return the basis of the orthonormal DCT-II, (n, n): a row a frequency.
 
     >>> _basis(2, torch.float32, torch.device("cpu"))
     tensor([[ 0.7071,  0.7071],

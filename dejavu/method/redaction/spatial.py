@@ -98,7 +98,7 @@ class Checkerboard(SpatialRedaction):
         shift = (uniform(n, 2, generator) * 2 * side).long().to(images.device)  # pixels, within a period
         pixels = torch.arange(max(height, width), device=images.device)
         odd = ((pixels + shift[..., None]) // side % 2).to(torch.uint8)  # (N, 2, max(H, W)): rows, columns
-        # Bytes, not bool: a CPU takes a vector of them at a time.
+        # Bytes, not bool: a CPU processes a vector of them at a time.
         return (odd[:, 0, :height, None] ^ odd[:, 1, None, :width]).view(torch.bool)[:, None]
 
 
@@ -110,12 +110,12 @@ def remove(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def _remove_bits(images: Tensor, mask: Tensor) -> Tensor:
-    """Do the same with a bitwise "and" of whole vectors, which takes a CPU less than half of the time."""
+    """Set masked pixels to 0 by a bitwise "and" of whole vectors, in less than half of the time on a CPU."""
     integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[images.element_size()]
     bits = (mask.view(torch.int8) - 1).to(integer)  # all of them where a pixel is kept, none where removed
     return (images.view(integer) & bits).view(images.dtype)
 
 
 def block_side(block: float, height: int, width: int) -> int:
-    """A block's side in pixels."""
+    """Return a block's side in pixels."""
     return max(1, round(block * min(height, width)))

@@ -31,12 +31,12 @@ class SpectralRedaction(Redaction):
     """Removes frequencies. A subclass makes the mask over them."""
 
     def part(self, images: Tensor, mask: Tensor) -> Tensor:
-        """The image that the removed frequencies of images (N, C, H, W) make."""
+        """Return the images of the removed frequencies of images (N, C, H, W)."""
         check_mask(images, mask)
         return dct.project(images, mask)
 
     def rest(self, images: Tensor, mask: Tensor) -> Tensor:
-        """The image that the kept frequencies of images (N, C, H, W) make."""
+        """Return the images of the kept frequencies of images (N, C, H, W)."""
         check_mask(images, mask)
         return dct.project(images, ~mask)
 
@@ -54,11 +54,11 @@ class FixedBands(SpectralRedaction):
             raise DejavuError(f"the bands of {self!r} {fault}")
 
     def mask(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(1, 1, H, W): nothing is drawn."""
+        """Return the fixed mask (1, 1, H, W); nothing is drawn."""
         height, width = images.shape[-2:]
         return _within(
             self.bands(), height, width, images.device
-        ).clone()  # the cached one is not to be changed
+        ).clone()  # a copy, since the cached mask must not change
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class RandomBands(SpectralRedaction):
 
 
 def radius(height: int, width: int) -> Tensor:
-    """The radius of every frequency, (H, W), float64, from 0 at the mean to just below 1.
+    """Return the radius of every frequency, (H, W), float64, from 0 at the mean to just below 1.
 
     >>> radius(1, 4)
     tensor([[0.0000, 0.1768, 0.3536, 0.5303]], dtype=torch.float64)

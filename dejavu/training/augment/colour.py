@@ -33,15 +33,15 @@ def distort(
 
 
 def _distort(image: Tensor, amounts: Photometric, draw: list[float]) -> Tensor:
-    """One image (H, W, 3); draws: four coins, four amounts, and whether contrast comes last."""
+    """One image (H, W, 3); draws: four coins, four amounts, and one coin for contrast last."""
     pixels = image.permute(2, 0, 1).float() / 255  # (3, H, W)
     order = ["brightness", "contrast", "saturation", "hue"]
     coins = dict(zip(order, draw[:4], strict=True))
-    places = dict(zip(order, draw[4:8], strict=True))
+    draws = dict(zip(order, draw[4:8], strict=True))
     if draw[8] < 0.5:
         order.append(order.pop(1))
     for name in order:
-        amount = (2 * places[name] - 1) * getattr(amounts, name)
+        amount = (2 * draws[name] - 1) * getattr(amounts, name)
         if amount != 0 and coins[name] < amounts.probability:
             pixels = CHANGES[name](pixels, amount).clamp(0, 1)
     return (pixels * 255).permute(1, 2, 0)
@@ -52,12 +52,12 @@ def _brightness(pixels: Tensor, amount: float) -> Tensor:
 
 
 def _contrast(pixels: Tensor, amount: float) -> Tensor:
-    """About black, not about the mean."""
+    """Scale the values around black, not around the mean."""
     return pixels * (1 + amount)
 
 
 def _saturation(pixels: Tensor, amount: float) -> Tensor:
-    """The S of HSV, which is at most 1, is multiplied; torchvision blends with grey of the same luminance."""
+    """Multiply the S of HSV, at most up to 1. (torchvision blends with grey of the same luminance.)"""
     value = pixels.amax(0)  # (H, W), the V of HSV, which stays
     chroma = value - pixels.amin(0)
     largest = (value / chroma).nan_to_num(nan=0.0)  # black has no chroma to be multiplied

@@ -77,7 +77,7 @@ def augment(
 
 
 def _thinned(image: Tensor, window: Windows) -> Tensor:
-    """An image (3, H, W) as N = 1, averaged to its size in the crop where that is far below its own."""
+    """Return an image (3, H, W) as N = 1, averaged first if the crop shows it at a far smaller size."""
     scale = float(window.scale)
     if scale >= THIN:
         return image[None]
@@ -86,7 +86,7 @@ def _thinned(image: Tensor, window: Windows) -> Tensor:
 
 
 def _one(targets: Mapping[str, Any], number: int) -> dict[str, Tensor]:
-    """The targets of one image, as N = 1."""
+    """Return the targets of one image, as N = 1."""
     return {task: target[number][None] for task, target in targets.items()}
 
 
@@ -97,14 +97,14 @@ def _resample(
     crop: tuple[int, int],
     ignore_index: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Images (N, 3, H, W) and their targets of one size, resampled in their windows."""
+    """Resample images (N, 3, H, W) and their targets of one size in their windows."""
     crops = _crops(windows, crop, images.device)
     sampled = F.grid_sample(images, crops.grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return sampled, {task: load(task).crop(target, crops, ignore_index) for task, target in targets.items()}
 
 
 def _crops(windows: Windows, size: tuple[int, int], device: torch.device) -> Crop:
-    """The windows as crops of a size (h, w), on a device."""
+    """Return the windows as crops of a size (h, w), on a device."""
     theta = windows.theta().to(device)  # (N, 2, 3)
     grid = F.affine_grid(theta, [len(theta), 1, *size], align_corners=False)  # (N, h, w, 2)
     return Crop(grid, windows.scale, theta[:, 0, 0].sign())
@@ -118,25 +118,25 @@ def _vary(
     cat_max_ratio: float,
     generator: torch.Generator,
 ) -> Windows:
-    """The windows, those moved in which one class has too large a share; the last draw is taken untested.
+    """Move the windows in which one class has too large a share; the last draw is used without a test.
 
-    As mmseg's RandomCrop does; scale and flip stay.
+    This follows mmseg's RandomCrop; scale and flip stay.
     """
-    places = windows.place.clone()
-    draws = rows(len(places), REDRAWS, 2, generator=generator, dtype=torch.float64)
+    positions = windows.position.clone()
+    draws = rows(len(positions), REDRAWS, 2, generator=generator, dtype=torch.float64)
     for number, label in enumerate(labels):
-        for place in draws[number]:
-            shown = _crops(windows.at(places)[number], crop, label.device)
+        for position in draws[number]:
+            shown = _crops(windows.at(positions)[number], crop, label.device)
             if (
                 _largest_share(nearest_labels(label[None], shown, ignore_index), ignore_index)
                 <= cat_max_ratio
             ):
                 break
-            places[number] = place
-    return windows.at(places)
+            positions[number] = position
+    return windows.at(positions)
 
 
 def _largest_share(labels: Tensor, ignore_index: int) -> float:
-    """Of the most frequent class among the pixels that are not ignored; 1 where all are."""
+    """Return the share of the most frequent class in the pixels that are not ignored; 1 if all are."""
     known = labels[labels != ignore_index]
     return 1.0 if known.numel() == 0 else int(known.bincount().max()) / known.numel()

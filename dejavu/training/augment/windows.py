@@ -1,4 +1,4 @@
-"""Which part of each image a crop shows: random numbers and geometry, before any pixel is read."""
+"""The window of each image that a crop shows: random numbers and geometry, before any pixel is read."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ class Windows:
     """One window for each of N images; all are float64 on the CPU, rows before columns."""
 
     scale: Tensor
-    """(N,), how much the image is magnified."""
+    """(N,), the magnification of the image."""
     share: Tensor
-    """(N, 2), the window's part of the image's height and width; above 1 there is padding."""
-    place: Tensor
-    """(N, 2), from 0 to 1 between the first and the last place that the window may have."""
+    """(N, 2), the window's share of the image's height and width; above 1 there is padding."""
+    position: Tensor
+    """(N, 2), from 0 (the first possible position of the window) to 1 (the last one)."""
     mirrored: Tensor
     """(N,), bool."""
     anchor: Tensor | None = None
-    """(N, 2), a point that must lie in the window, as parts of height and width; NaN where there is none."""
+    """(N, 2), a point that must lie in the window, as shares of height and width; NaN where there is none."""
 
     def __getitem__(self, number: int) -> Windows:
         """The window of one image, as N = 1."""
         one = slice(number, number + 1)
         anchor = None if self.anchor is None else self.anchor[one]
-        return Windows(self.scale[one], self.share[one], self.place[one], self.mirrored[one], anchor)
+        return Windows(self.scale[one], self.share[one], self.position[one], self.mirrored[one], anchor)
 
-    def at(self, place: Tensor) -> Windows:
-        """The same windows at other places (N, 2)."""
-        return replace(self, place=place)
+    def at(self, position: Tensor) -> Windows:
+        """Return the same windows at other positions (N, 2)."""
+        return replace(self, position=position)
 
     def around(self, anchor: Tensor) -> Windows:
-        """The same windows, moved so that these points (N, 2) lie in them."""
+        """Return the same windows, moved so that these points (N, 2) lie in them."""
         return replace(self, anchor=anchor)
 
     def start(self) -> Tensor:
-        """(N, 2), the window's upper left corner as parts of height and width; below 0 there is padding."""
+        """Return the upper left corner (N, 2) as shares of height and width; below 0 there is padding."""
         free = 1 - self.share  # negative where the image is smaller than the window, and stays inside it
-        start = self.place * free
+        start = self.position * free
         if self.anchor is None:
             return start
-        around = self.anchor - self.share * (1 - self.place)
+        around = self.anchor - self.share * (1 - self.position)
         around = around.clamp(free.clamp(max=0), free.clamp(min=0))
         return torch.where(self.anchor.isnan(), start, around)
 
     def theta(self) -> Tensor:
-        """Affine maps (N, 2, 3), float32, from the crop's coordinates to the image's, both in [-1, 1]."""
+        """Return affine maps (N, 2, 3), float32, from crop to image coordinates, both in [-1, 1]."""
         theta = torch.zeros(len(self.scale), 2, 3, dtype=torch.float64)
         start = self.start()
         for axis in (0, 1):  # of the affine map: columns, then rows
@@ -72,9 +72,9 @@ def draw_windows(
     generator: torch.Generator,
     scale_choices: Sequence[float] | None = None,
 ) -> Windows:
-    """Windows of the size `crop` in images of the given heights and widths: four draws for each image.
+    """Draw windows of the size `crop` in images of the given heights and widths: four draws for each image.
 
-    Their scale is one of `scale_choices`, each as likely, or else anything in `scale_range`.
+    Their scale is one of `scale_choices`, all equally likely, or else a uniform draw from `scale_range`.
     """
     draw = rows(len(sizes), 4, generator=generator, dtype=torch.float64)
     if scale_choices is None:
@@ -91,12 +91,12 @@ def draw_windows(
 def anchors(
     labels: Tensor | Sequence[Tensor], classes: Sequence[int] | np.ndarray, generator: torch.Generator
 ) -> Tensor:
-    """A random pixel of a class in each of N label maps (h, w), as Windows.anchor (N, 2) has it.
+    """Draw a random pixel of a class in each of N label maps (h, w), in the form of Windows.anchor (N, 2).
 
     `classes` (N,): -1 is none. Raises DejavuError where a label map lacks its class.
     """
     draw = rows(len(labels), generator=generator, dtype=torch.float64)
-    found = torch.full((len(labels), 2), torch.nan, dtype=torch.float64)
+    points = torch.full((len(labels), 2), torch.nan, dtype=torch.float64)
     for number, (label, wanted) in enumerate(zip(labels, classes, strict=True)):
         if wanted < 0:
             continue
@@ -106,5 +106,5 @@ def anchors(
                 f"image {number} of the batch was drawn for class {wanted}, of which its labels have no pixel"
             )
         pixel = pixels[int(draw[number] * len(pixels))].cpu()
-        found[number] = (pixel + 0.5) / torch.tensor(label.shape)
-    return found
+        points[number] = (pixel + 0.5) / torch.tensor(label.shape)
+    return points

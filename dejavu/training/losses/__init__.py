@@ -1,4 +1,4 @@
-"""Losses of the published recipes, beside plain cross-entropy.
+"""Losses of the published recipes, in addition to plain cross-entropy.
 
 `Criterion` joins the terms that a recipe names: `ohem.py` (only the hard pixels), `rmi.py` (regions instead
 of pixels), `categories.py` (coarser labels, HS3), class weights and auxiliary outputs. `TaskLosses` has the

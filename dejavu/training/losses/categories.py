@@ -15,7 +15,7 @@ from ...errors import DejavuError
 
 
 class Categories(nn.Module):
-    """Which category each class belongs to.
+    """The category of each class.
 
     Args:
         names: for each of the K classes the name of its category.
@@ -38,11 +38,13 @@ class Categories(nn.Module):
         self.register_buffer("of_class", torch.tensor(numbers), persistent=False)
 
     def logits(self, logits: Tensor) -> Tensor:
-        """(N, K, H, W) of classes -> (N, C, H, W) of categories, whose softmax is the sum over classes."""
-        parts = logits.unbind(1)
-        return torch.stack([torch.stack([parts[k] for k in own], 1).logsumexp(1) for own in self._classes], 1)
+        """Join logits of classes (N, K, H, W) to those of categories (N, C, H, W); their softmaxes add up."""
+        by_class = logits.unbind(1)
+        return torch.stack(
+            [torch.stack([by_class[k] for k in own], 1).logsumexp(1) for own in self._classes], 1
+        )
 
     def labels(self, labels: Tensor, ignore_index: int) -> Tensor:
-        """(N, H, W) of classes -> of categories; what is ignored stays so."""
+        """Map labels of classes (N, H, W) to labels of categories; ignored pixels stay ignored."""
         valid = labels != ignore_index
         return self.of_class[labels.where(valid, 0)].where(valid, ignore_index)

@@ -1,4 +1,4 @@
-"""The loss of a recipe: that of the main output, and those of auxiliary outputs."""
+"""The loss of a recipe: the losses of the main output and of the auxiliary outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_CROSS_ENTROPY = ("class_weights", "ohem", "rmi", "auxiliary", "coarse")
 
 
 class Criterion(nn.Module):
-    """(what a network returns, target) -> the loss of a recipe, a scalar.
+    """The loss of a recipe: (a network's output, target) -> a scalar.
 
     Segmentation: cross-entropy of the main output at the labels' resolution, with the recipe's class weights,
     upsampling and hard pixels, or RMI; plus each auxiliary output's loss times its weight. Auxiliary outputs
@@ -34,11 +34,11 @@ class Criterion(nn.Module):
     there, as any other output. Depth and normals: their own losses, of auxiliary outputs, too.
 
     In training, every auxiliary output must be there. In evaluation a network returns its main output
-    alone, and that is then all that is compared. The mode is the criterion's own, set by `train()` and
-    `eval()` of what holds it.
+    alone, and only that is compared. The mode is the criterion's own, set by `train()` and `eval()` of the
+    module that contains it.
 
     Args:
-        recipe: of params.yaml.
+        recipe: a recipe of params.yaml.
         task: a task of `dejavu.tasks`. A panoptic loss is the network's own.
         num_classes: K.
         ignore_index: the label of pixels that are not compared.
@@ -134,7 +134,7 @@ class Criterion(nn.Module):
         return cross_entropy(logits, target, self.ignore_index, self._weights(logits))
 
     def _full(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits at the labels' size, in float32 at least: under autocast they come in bfloat16."""
+        """Return logits at the labels' size, in float32 at least: under autocast they are bfloat16."""
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return enlarge(precise, labels, self.align_corners)
 
@@ -143,12 +143,12 @@ class Criterion(nn.Module):
 
 
 def has_own(network: nn.Module) -> bool:
-    """Whether a network brings its own loss."""
+    """Return True if a network has its own loss."""
     return callable(getattr(network, "criterion", None))
 
 
 def check_auxiliary(network: nn.Module, recipe: Recipe) -> None:
-    """Raise DejavuError unless a recipe's losses are those that a network has outputs for."""
+    """Raise DejavuError unless a recipe's losses match the outputs of a network."""
     if not has_own(network):
         _check_names(getattr(network, "auxiliary_outputs", ()), recipe.auxiliary, type(network).__name__)
         return
@@ -160,7 +160,7 @@ def check_auxiliary(network: nn.Module, recipe: Recipe) -> None:
 
 
 def _check_names(outputs: Collection[str], weights: Mapping[str, float], where: str) -> None:
-    """Every auxiliary output needs a weight, and every weight an output."""
+    """Raise DejavuError unless every auxiliary output has a weight, and every weight an output."""
     for name in weights:
         if name not in outputs:
             raise DejavuError(

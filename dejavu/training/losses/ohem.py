@@ -1,6 +1,6 @@
-"""Online hard example mining: only pixels that the network is not sure of are learnt from.
+"""Online hard example mining: only the pixels with the most uncertain predictions are in the loss.
 
-As HRNet's recipe has it (HRNet/HRNet-Semantic-Segmentation, lib/core/criterion.py), after Yuan et al.'s OCR.
+It follows HRNet's recipe (HRNet/HRNet-Semantic-Segmentation, lib/core/criterion.py), after Yuan et al.'s OCR.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def ohem_loss(
     ignore_index: int = 255,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The mean over the hard pixels of their cross-entropy, each times the weight of its class.
+    """Return the mean cross-entropy of the hard pixels, each times the weight of its class.
 
-    Divided by the number of these pixels, as published, and not by the sum of their weights. Costs 0 where
-    every pixel is ignored.
+    The sum is divided by the number of these pixels, as published, and not by the sum of their weights. The
+    loss is 0 where every pixel is ignored.
 
     logits (N, K, H, W), labels (N, H, W), weight (K,).
     """
@@ -36,19 +36,19 @@ def ohem_loss(
 
 
 def hard_pixels(own: Tensor, valid: Tensor, threshold: float, min_kept: int) -> Tensor:
-    """Which pixels are learnt from (N, H, W), bool.
+    """Select the pixels of the loss: (N, H, W), bool.
 
-    Those of a probability below the threshold, and at any rate the `min_kept` hardest of the batch, or all
-    where it has fewer. Pixels as hard as the last of these are kept, too.
+    They are the pixels of a probability below the threshold, and always the `min_kept` hardest of the batch,
+    or all where it has fewer. Pixels as hard as the last of these are kept, too.
 
-    own (N, H, W), the probability of each pixel's true class; valid (N, H, W), what is not ignored.
+    own (N, H, W), the probability of each pixel's true class; valid (N, H, W), True if it is not ignored.
 
     >>> own, valid = torch.tensor([0.1, 0.5, 0.8, 0.9]), torch.tensor([True, False, True, True])
     >>> hard_pixels(own, valid, 0.7, 2).tolist()
     [True, False, True, False]
     """
     ranked = own.where(valid, torch.inf).flatten().sort().values
-    # The place stays a tensor: as a number it would stall a GPU in every step.
-    place = (valid.sum().clamp(max=min_kept) - 1).clamp(min=0)
-    hardest = ranked.gather(0, place[None])
+    # The position stays a tensor: as a number it would stall a GPU in every step.
+    position = (valid.sum().clamp(max=min_kept) - 1).clamp(min=0)
+    hardest = ranked.gather(0, position[None])
     return valid & ((own < threshold) | (own <= hardest))

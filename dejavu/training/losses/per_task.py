@@ -13,7 +13,7 @@ from ...tasks.predictions import as_tensor, task_output
 
 
 class TaskLosses(nn.Module):
-    """(a mapping of predictions, a mapping of targets) -> the loss of each task, unweighted.
+    """The loss of each task, unweighted: (a mapping of predictions, a mapping of targets) -> a mapping.
 
     Segmentation: cross-entropy; depth: mean absolute error in metres; normals: mean of 1 - cosine; each over
     the pixels of the batch whose target is known. With `by_image` (partly labelled sets, and XTC with all

@@ -1,7 +1,7 @@
 """Region mutual information (Zhao et al., NeurIPS 2019, arXiv 1910.12037): regions instead of pixels.
 
 A square of r x r neighbours is one point of r^2 dimensions, of the labels (Y) and of the probabilities (P) of
-each class. How little P leaves open of Y is bounded, if both were Gaussian, by
+each class. The uncertainty of Y given P has, if both are Gaussian, the bound
 
     H(Y | P) <= 0.5 * log det(S_Y - S_YP S_P^-1 S_PY) + constant
 
@@ -31,18 +31,18 @@ def rmi_loss(
     pool: int = 4,
     ignore_index: int = 255,
 ) -> Tensor:
-    """weight * RMI + (1 - weight) * binary cross-entropy.
+    """Compute weight * RMI + (1 - weight) * binary cross-entropy.
 
     logits (N, K, H, W), labels (N, H, W). Raises DejavuError for images that are smaller than a region.
     """
     truth, valid = one_hot(labels, logits.shape[1], ignore_index)
-    probabilities = logits.sigmoid() * valid[:, None]  # what is ignored is of no class in both
+    probabilities = logits.sigmoid() * valid[:, None]  # ignored pixels have no class in both
     regions = region_loss(truth.to(logits.dtype), probabilities, radius, pool)
     return weight * regions + (1 - weight) * binary_cross_entropy(logits, labels, ignore_index)
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int = 255) -> Tensor:
-    """Each class against all others: summed over classes, mean over the pixels that are not ignored.
+    """Compare each class with all others: summed over classes, averaged over pixels that are not ignored.
 
     logits (N, K, H, W), labels (N, H, W).
     """
@@ -52,14 +52,14 @@ def binary_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int = 255
 
 
 def one_hot(labels: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Labels (N, H, W) by class (N, K, H, W), and which pixels are not ignored (N, H, W), both bool."""
+    """Return labels (N, H, W) by class (N, K, H, W), and the pixels not ignored (N, H, W), both bool."""
     valid = labels != ignore_index
     classes = torch.arange(num_classes, device=labels.device)[:, None, None]
     return (labels[:, None] == classes) & valid[:, None], valid
 
 
 def region_loss(truth: Tensor, probabilities: Tensor, radius: int = 3, pool: int = 4) -> Tensor:
-    """What the probabilities leave open of the labels' regions, at least 0.
+    """Compute the uncertainty of the labels' regions given the probabilities, at least 0.
 
     It is the published loss plus the constant 0.5 * K * log(1 / 5e-4): the gradient is the same, and what is
     nothing (a class that an image lacks, an image of ignored pixels) costs nothing. A perfect prediction of
@@ -70,23 +70,23 @@ def region_loss(truth: Tensor, probabilities: Tensor, radius: int = 3, pool: int
     _check_size(truth, radius, pool)
     with torch.autocast(truth.device.type, enabled=False):
         known = _points(probabilities, radius, pool)  # (N, K, d, points), d = radius^2
-        asked = _points(truth, radius, pool)
+        targets = _points(truth, radius, pool)
         unit = torch.eye(known.shape[2], dtype=known.dtype, device=known.device)
-        # `cholesky_ex` leaves NaN for what has no root: the training says so, once an epoch, without
-        # asking a GPU in every step.
+        # `cholesky_ex` leaves NaN where there is no root: the training reports it once an epoch, and a GPU
+        # need not stall in every step.
         root = torch.linalg.cholesky_ex(known @ known.mT + unit).L  # (N, K, d, d)
-        explained = torch.linalg.solve_triangular(root, known @ asked.mT, upper=False)
-        left = asked @ asked.mT - explained.mT @ explained + unit
-        # log det = 2 * sum of log diagonal of the root, and half of that is asked for.
+        explained = torch.linalg.solve_triangular(root, known @ targets.mT, upper=False)
+        left = targets @ targets.mT - explained.mT @ explained + unit
+        # log det = 2 * sum of log diagonal of the root; the loss has half of it.
         diagonal = torch.linalg.cholesky_ex(left).L.diagonal(dim1=-2, dim2=-1)
         per_class = diagonal.log().mean(-1)  # (N, K)
         return per_class.sum(1).mean().to(truth.dtype)
 
 
 def _points(maps: Tensor, radius: int, pool: int) -> Tensor:
-    """The regions of maps (N, K, H, W) around their mean: (N, K, radius^2, points), double.
+    """Return the regions of maps (N, K, H, W) around their mean: (N, K, radius^2, points), double.
 
-    In units in which the number that is added to the diagonal is 1.
+    The units are such that the number added to the diagonal is 1.
     """
     if pool > 1:
         maps = F.avg_pool2d(maps, pool, stride=pool, padding=pool // 2)

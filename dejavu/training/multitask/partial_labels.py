@@ -1,4 +1,4 @@
-"""Training with a share of the labels (MTPSL, Li, Liu and Bilen, CVPR 2022): which images keep which."""
+"""Training with a share of the labels (MTPSL, Li, Liu and Bilen, CVPR 2022): the choice of the labels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...errors import DejavuError, nearest
 from ...tasks import load
 
 SETTINGS = ("full", "onelabel", "randomlabels")
-SEEDS = {"onelabel": 1, "randomlabels": 2}  # any numbers would do; others would be other data sets
+SEEDS = {"onelabel": 1, "randomlabels": 2}  # arbitrary, but other numbers would make other data sets
 
 
 def available(count: int, tasks: Sequence[str], setting: str) -> np.ndarray:
-    """Which of a training set's images have which tasks' labels: (count, T) bool.
+    """Choose the tasks' labels that each image of a training set has: (count, T) bool.
 
     It depends on nothing but the arguments, and not on the tasks' order. The published code reads one file
     for all of its runs: a row and its base, and all seeds, must miss the same labels, or what differs is
@@ -45,7 +45,7 @@ def available(count: int, tasks: Sequence[str], setting: str) -> np.ndarray:
             f"labelled: {setting} distributes labels over two or more different tasks, not over "
             f"{', '.join(tasks) or 'none'}: draw it for all tasks that are compared"
         )
-    # Raw bits: of these alone does numpy promise that they stay the same.
+    # Raw bits: numpy guarantees only these to stay the same between releases.
     bits = np.random.PCG64(SEEDS[setting])
     drawn = _one(bits, count, len(tasks)) if setting == "onelabel" else _random(bits, count, len(tasks))
     for task, column in zip(sorted(tasks), drawn.T, strict=True):
@@ -57,12 +57,12 @@ def available(count: int, tasks: Sequence[str], setting: str) -> np.ndarray:
 
 
 def hide(targets: Mapping[str, Tensor], available: Tensor, ignore_index: int = 255) -> dict[str, Tensor]:
-    """The targets of a batch, those that are missing as unknown; what was given is left as it is.
+    """Replace the missing targets of a batch by unknown values; the given tensors are not changed.
 
     Args:
         targets: labels (N, H, W), depth (N, H, W) and normals (N, 3, H, W), by task.
         available: (N, T) bool, in the targets' order.
-        ignore_index: what unknown pixels of labels hold; those of depth and normals hold 0.
+        ignore_index: the value of unknown pixels of labels; those of depth and normals are 0.
 
     Raises DejavuError for another shape.
 
@@ -83,14 +83,14 @@ def hide(targets: Mapping[str, Tensor], available: Tensor, ignore_index: int = 2
 
 
 def _one(bits: np.random.PCG64, count: int, tasks: int) -> np.ndarray:
-    """Shuffled, equal shares: (count, tasks)."""
+    """Draw shuffled, equal shares: (count, tasks)."""
     turns = np.empty(count, int)
     turns[np.argsort(bits.random_raw(count))] = np.arange(count) % tasks
     return turns[:, None] == np.arange(tasks)
 
 
 def _random(bits: np.random.PCG64, count: int, tasks: int) -> np.ndarray:
-    """A number from 1 to tasks - 1 for each image, then so many tasks: (count, tasks)."""
+    """Draw a number from 1 to tasks - 1 for each image, then so many tasks: (count, tasks)."""
     raw = bits.random_raw(count * (tasks + 1)).reshape(count, tasks + 1)
     number = 1 + raw[:, :1] % (tasks - 1)
     return np.argsort(np.argsort(raw[:, 1:])) < number

@@ -19,7 +19,7 @@ class Balancer(nn.Module, ABC):
 
     Args:
         tasks: their names, in the order in which losses are added up.
-        network: what is trained. It is looked at, and is no submodule: its weights are not in the state.
+        network: the trained network. It is no submodule: its weights are not in the balancer's state.
     """
 
     def __init__(self, tasks: Sequence[str], network: nn.Module) -> None:
@@ -33,7 +33,7 @@ class Balancer(nn.Module, ABC):
 
     @property
     def network(self) -> nn.Module:
-        """The network whose tasks these are."""
+        """The network of these tasks."""
         return self._network[0]
 
     @property
@@ -52,11 +52,11 @@ class Balancer(nn.Module, ABC):
         """
 
     def end_epoch(self, means: Mapping[str, float]) -> None:
-        """Hear the tasks' mean losses of the epoch that ended, unweighted."""
+        """Receive the tasks' mean losses of the epoch that ended, unweighted."""
         self.ordered(means)
 
     def ordered(self, given: Mapping[str, Value]) -> list[Value]:
-        """The values of a mapping in the order of `tasks`. Raises DejavuError unless it has just these."""
+        """Return a mapping's values in the order of `tasks`. Raises DejavuError unless it has just these."""
         if set(given) != set(self.tasks):
             raise DejavuError(f"balance: needs a loss of {', '.join(self.tasks)}, not of {', '.join(given)}")
         for task, value in given.items():
@@ -70,12 +70,12 @@ class WeightedSum(Balancer):
 
     @abstractmethod
     def weigh(self, losses: Sequence[Tensor]) -> Tensor:
-        """The weights (T,) of this step's scalar losses, in the order of `tasks`."""
+        """Return the weights (T,) of this step's scalar losses, in the order of `tasks`."""
 
     def backward(self, losses: Mapping[str, Tensor], added: Tensor | None = None) -> None:
         values = self.ordered(losses)
         weights = self.weigh(values)
         self.used.copy_(weights)
-        parts = (weight * value for weight, value in zip(weights, values, strict=True))
-        total = sum(parts, start=torch.zeros_like(weights[0]))
+        weighted = (weight * value for weight, value in zip(weights, values, strict=True))
+        total = sum(weighted, start=torch.zeros_like(weights[0]))
         (total if added is None else total + added).backward()

@@ -13,7 +13,7 @@ from .base import WeightedSum
 
 
 class DWA(WeightedSum):
-    """Weighs tasks once an epoch, by the ratio of their mean losses of the last two epochs.
+    """Weights that change once an epoch, by the ratio of the tasks' mean losses of the last two epochs.
 
     Of T tasks, the weights are T times the softmax of these ratios over the temperature, so they sum to T. In
     the first two epochs, before there are two means, they are 1. A task whose mean was 0, as without labels,

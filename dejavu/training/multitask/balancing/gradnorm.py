@@ -1,4 +1,4 @@
-"""GradNorm: weights that are learned, so that no task's gradient drowns another's."""
+"""GradNorm: weights that are learned, so that no task's gradient dominates the others."""
 
 from __future__ import annotations
 
@@ -67,37 +67,37 @@ class GradNorm(WeightedSum):
         return weights
 
     def _watched(self) -> list[nn.Parameter]:
-        """The weights at which gradients are measured."""
+        """Return the weights at which gradients are measured."""
         module = getattr(self.network, "last_shared", None)
         if not isinstance(module, nn.Module):
             raise DejavuError(
                 f"balance: gradnorm needs a network with 'last_shared', the last module that all tasks "
                 f"share, and {type(self.network).__name__} has none"
             )
-        found = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim > 1]
-        if not found:
+        weights = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim > 1]
+        if not weights:
             raise DejavuError(
                 f"balance: gradnorm needs weights in the network's 'last_shared', and "
                 f"{type(module).__name__} has none that learn"
             )
-        return found
+        return weights
 
     def _lengths(self, losses: Sequence[Tensor]) -> Tensor:
-        """The length of each unweighted loss's gradient at the last shared weights, (T,)."""
+        """Return the length of each unweighted loss's gradient at the last shared weights, (T,)."""
         watched = self._watched()
         lengths = torch.zeros_like(self.learned)
         for task, loss in enumerate(losses):
             if not loss.requires_grad:
                 continue
             gradients = torch.autograd.grad(loss, watched, retain_graph=True, allow_unused=True)
-            parts = [gradient.flatten() for gradient in gradients if gradient is not None]
-            if parts:
-                lengths[task] = torch.linalg.vector_norm(torch.cat(parts))
+            pieces = [gradient.flatten() for gradient in gradients if gradient is not None]
+            if pieces:
+                lengths[task] = torch.linalg.vector_norm(torch.cat(pieces))
         return lengths
 
     @torch.no_grad()
     def _learn(self, losses: Tensor, lengths: Tensor) -> None:
-        """One step of Adam on the sum of | w * length - aim |, the aims being constants."""
+        """Take one step of Adam on the sum of | w * length - aim |, the aims being constants."""
         self.first.copy_(torch.where(self.first > 0, self.first, losses))
         left = torch.where(self.first > 0, losses / self.first, 1.0)
         rate = left / left.mean().clamp(min=torch.finfo(left.dtype).tiny)

@@ -69,7 +69,7 @@ class MGDA(Balancer):
             added.backward()
 
     def _weights(self, gramian: Tensor, losses: Sequence[float]) -> Tensor:
-        """The weights (T,) for the gradients' inner products (T, T): 0 for those without a gradient."""
+        """Return weights (T,) for the gradients' inner products (T, T): 0 for those without a gradient."""
         length = gramian.diagonal().sqrt()
         divisor = torch.ones_like(length)
         if "l2" in self.normalise or "+" in self.normalise:
@@ -84,7 +84,7 @@ class MGDA(Balancer):
         return weights
 
     def _parameters_by_use(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The shared parameters that learn, and those of the tasks' heads."""
+        """Return the shared parameters that are trained, and those of the tasks' heads."""
         heads = getattr(self.network, "heads", None)
         if not isinstance(heads, nn.Module):
             raise DejavuError(
@@ -97,10 +97,10 @@ class MGDA(Balancer):
 
 
 def min_norm_weights(gramian: Tensor) -> Tensor:
-    """The weights (T,) of the shortest weighted mean of vectors, given their inner products (T, T).
+    """Return the weights (T,) of the shortest weighted mean of vectors with inner products (T, T).
 
     The weights are at least 0 and sum to 1. Solved by torchjd's Frank-Wolfe iterations, in double precision
-    on the CPU: T by T numbers are little, and a GPU would be waited for several times in each iteration.
+    on the CPU: T by T numbers are few, and a GPU would stall more than once in each iteration.
 
     >>> vectors = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     >>> min_norm_weights(vectors @ vectors.T).round(decimals=3).tolist()
@@ -117,14 +117,14 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
 
 
 def differentiate(loss: Tensor, parameters: Sequence[nn.Parameter], keep: bool) -> list[Tensor | None]:
-    """A loss's gradient at each parameter, None where it does not reach; `keep` leaves its graph."""
+    """Compute a loss's gradient at each parameter, None where it does not reach; `keep` leaves its graph."""
     if not loss.requires_grad:
         return [None] * len(parameters)
     return list(torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True))
 
 
 def products(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
-    """Inner products (T, T) of T gradients, each a list over parameters; double on the CPU."""
+    """Compute inner products (T, T) of T gradients, each a list over parameters; double on the CPU."""
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for gradients in zip(*rows, strict=True):
         tasks = torch.tensor([index for index, gradient in enumerate(gradients) if gradient is not None])

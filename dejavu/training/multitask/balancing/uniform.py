@@ -1,4 +1,4 @@
-"""All tasks alike."""
+"""The plain sum: all tasks have the weight 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-task consistency (XTC, Li, Liu and Bilen, CVPR 2022): tasks that teach each other, in training only.
+"""Cross-task consistency (XTC, Li, Liu and Bilen, CVPR 2022): tasks supervise each other, in training only.
 
 For each ordered pair of tasks, a small network maps the prediction of the one and the ground truth of the
 other into a space of their own, where the two must agree. So a task without label learns from those that

@@ -66,7 +66,7 @@ class CrossTaskConsistency(nn.Module):
         available: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A scalar to be added to the tasks' losses, with a graph to the predictions and the network.
+        """Compute a scalar to be added to the tasks' losses, with a graph to the predictions and the network.
 
         Args:
             predictions: of each task (N, C, h, w): logits, depth, normals of any length. Those of another
@@ -169,10 +169,10 @@ class CrossTaskConsistency(nn.Module):
 
 
 def _apart(maps: Tensor, others: Tensor) -> Tensor:
-    """1 - the mean cosine over positions, of two stacks (P, F, h, w): (P,)."""
+    """Compute 1 - the mean cosine over positions of two stacks (P, F, h, w): (P,)."""
     return 1 - F.cosine_similarity(maps, others, dim=1, eps=1e-12).mean((1, 2))
 
 
 def _enlarged(prediction: Tensor, target: Tensor) -> Tensor:
-    """A prediction (N, C, h, w) at its target's size."""
+    """Resize a prediction (N, C, h, w) to its target's size."""
     return prediction if prediction.shape[-2:] == target.shape[-2:] else enlarge(prediction, target)

@@ -19,10 +19,10 @@ from ....networks.layers.sizes import fewer, pad, scaled
 
 
 class ConsistencyNetwork(nn.Module):
-    """Maps of a task (B, C, H, W) -> (B, F, H/32, W/32), in another way for each ordered pair of tasks.
+    """The network of XTC: maps of a task (B, C, H, W) -> (B, F, H/32, W/32), one way for each ordered pair.
 
     Normalisation is that of each image on its own, in training and in evaluation: the published code sends
-    image after image through BatchNorm in training mode, which is the same, and never asks for its averages.
+    image after image through BatchNorm in training mode, which is the same, and never uses its averages.
     Images whose sides are no multiples of 32 are continued to the right and below.
 
     Args:
@@ -70,7 +70,7 @@ class ConsistencyNetwork(nn.Module):
         start(self)
 
     def forward(self, maps: Tensor, task: str, pair: tuple[str, str]) -> Tensor:
-        """One task's maps (B, C, H, W) in the space of a pair (source, target): (B, F, H/32, W/32)."""
+        """Map one task's maps (B, C, H, W) into the space of a pair (source, target): (B, F, H/32, W/32)."""
         if pair not in self.pairs:
             named = ["-".join(known) for known in self.pairs]
             raise DejavuError(f"unknown pair of tasks '{'-'.join(pair)}', {nearest('-'.join(pair), named)}")
@@ -78,7 +78,7 @@ class ConsistencyNetwork(nn.Module):
         return self.shared(self.enter(maps, task), number)
 
     def enter(self, maps: Tensor, task: str) -> Tensor:
-        """A task's own input layer: (B, C, H, W) -> (B, 64, H', W'), the sides rounded up to multiples of 32.
+        """Apply a task's own input layer: (B, C, H, W) -> (B, 64, H', W'), both sides multiples of 32.
 
         It is the same for all pairs, so it need not be repeated for each of them.
         """
@@ -87,9 +87,9 @@ class ConsistencyNetwork(nn.Module):
         return self.inputs[task](pad(maps, MULTIPLE))
 
     def shared(self, entered: Tensor, pairs: Tensor) -> Tensor:
-        """What `enter` made of maps (B, 64, H, W), each in the space of its pair -> (B, F, H/32, W/32).
+        """Map the output of `enter` (B, 64, H, W), each in the space of its pair, to (B, F, H/32, W/32).
 
-        pairs: (B,) int64, places in `self.pairs`.
+        pairs: (B,) int64, indices into `self.pairs`.
         """
         for stage in self.stages:
             for block in stage:  # type: ignore[attr-defined]
@@ -98,8 +98,8 @@ class ConsistencyNetwork(nn.Module):
         return entered
 
     def film_parameters(self) -> list[nn.Parameter]:
-        """Every gamma and beta. They have an optimiser of their own: Adam at 1e-3, halved every 30 epochs."""
-        blocks = [part for part in self.modules() if isinstance(part, Block)]
+        """List every gamma and beta. In the published code they learn at 1e-3, halved every 30 epochs."""
+        blocks = [module for module in self.modules() if isinstance(module, Block)]
         return [parameter for block in blocks for parameter in (block.gamma, block.beta)]
 
 
@@ -116,19 +116,19 @@ class Block(nn.Module):
     def forward(self, maps: Tensor, pairs: Tensor) -> Tensor:
         gamma = F.embedding(pairs, self.gamma)  # (B, C); its gradient is deterministic on GPUs too
         beta = F.embedding(pairs, self.beta)
-        # Two affine maps after each other are one, which saves a pass over the largest maps.
+        # Two affine maps in sequence are computed as one, which saves a pass over the largest maps.
         scale, shift = self.norm.weight * gamma, self.norm.bias * gamma + beta
         return _normalised(self.convolution(maps), scale, shift, self.norm.eps)
 
 
 def _normalised(maps: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-    """Instance norm with a scale and shift (B, C) of each image, and ReLU: (B, C, H, W)."""
+    """Apply instance norm with a scale and shift (B, C) of each image, and ReLU: (B, C, H, W)."""
     flat = maps.reshape(1, -1, *maps.shape[2:])  # an image's channels as channels of one image
     flat = F.batch_norm(flat, None, None, scale.flatten(), shift.flatten(), training=True, eps=eps)
     return flat.relu_().view(maps.shape)
 
 
 def _input(channels: int, filters: int) -> nn.Sequential:
-    """A task's own input layer."""
+    """Build a task's own input layer."""
     convolution = nn.Conv2d(channels, filters, 3, padding=1)
     return nn.Sequential(convolution, nn.InstanceNorm2d(filters, affine=True), nn.ReLU(inplace=True))

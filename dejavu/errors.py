@@ -24,7 +24,7 @@ MOST = 12
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the closest known one, or all of them, or the first of many.
+    """Return a hint for an unknown name: the closest known one, or all of them, or the first of many.
 
     >>> nearest("hrnet81", ["hrnet18", "segformer_b5"])
     "did you mean 'hrnet18'?"

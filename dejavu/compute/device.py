@@ -8,7 +8,7 @@ from . import gpus
 
 
 def choose_device() -> torch.device:
-    """A GPU of its own where there is one; its arithmetic is made as repeatable as it can be."""
+    """Choose a GPU of its own where there is one; make its arithmetic as repeatable as possible."""
     device = gpus.device()
     gpu = device.type == "cuda"
     # CUDA has no deterministic bilinear backward: there it warns, on CPU everything is exact. The same as

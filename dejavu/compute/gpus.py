@@ -1,4 +1,4 @@
-"""Which GPU of a machine a process computes on: one that no other process of this project and user does.
+"""The GPU of a process: one that no other process of this project and user computes on.
 
 Rows that run at once on one machine, `snakemake --resources gpu=8 all`, would otherwise all take the first.
 """
@@ -22,7 +22,7 @@ _settled = False
 
 
 def device() -> torch.device:
-    """The GPU that this process has settled on, or settles on now; the processor where there is none."""
+    """Return the GPU that this process has chosen, or chooses now; the processor where there is none."""
     import torch
 
     if not torch.cuda.is_available():
@@ -34,7 +34,7 @@ def device() -> torch.device:
 def settle(own: int | None = None) -> None:
     """Have torch compute on a free GPU of this machine from now on, once in a process.
 
-    Where all are at work it is any of them. `own` is the number that a process of several must have, since
+    If all are busy it is any of them. `own` is the number that one of more processes must have, since
     no two of them can share one: others that settle later keep off it.
     """
     global _settled

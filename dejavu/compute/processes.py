@@ -83,8 +83,10 @@ def joined(count: int) -> Iterator[None]:
 
 def _join(who: Launched | None, count: int) -> None:
     if who is None or who.world != count:
-        found = "none" if who is None else str(who.world)
-        raise DejavuError(f"this row asks for {count} processes (gpus in params.yaml), and there are {found}")
+        started = "none" if who is None else str(who.world)
+        raise DejavuError(
+            f"this row asks for {count} processes (gpus in params.yaml), and there are {started}"
+        )
     backend = "gloo"
     if torch.cuda.is_available():
         _take_gpu(who, torch.cuda.device_count())
@@ -104,13 +106,13 @@ def _join(who: Launched | None, count: int) -> None:
         ) from None
 
 
-def _take_gpu(who: Launched, seen: int) -> None:
-    """Have a process compute on a GPU of its own. Raises DejavuError where there are too few."""
-    own = 0 if seen == 1 and who.bound else who.local_rank
-    if own >= seen:
+def _take_gpu(who: Launched, count: int) -> None:
+    """Give a process a GPU of its own. Raises DejavuError where there are too few."""
+    own = 0 if count == 1 and who.bound else who.local_rank
+    if own >= count:
         raise DejavuError(
-            f"this row asks for {who.world} GPUs, and process {who.local_rank} of this machine finds {seen}: "
-            "lower gpus in params.yaml"
+            f"this row asks for {who.world} GPUs, and process {who.local_rank} of this machine finds {count}"
+            ": lower gpus in params.yaml"
         )
     gpus.settle(own)
 

@@ -19,7 +19,7 @@ from .processes import rank
 
 
 def derive(seed: int, purpose: str, step: int = 0) -> int:
-    """A 63-bit seed for one purpose and step.
+    """Derive a 63-bit seed for one purpose and step.
 
     >>> derive(0, "order", 1) == derive(0, "order", 1), derive(0, "order", 1) == derive(0, "augment", 1)
     (True, False)

@@ -15,7 +15,7 @@ PORT = 29400  # the first of a thousand, of which a Slurm step takes one by its 
 
 
 class Launched(NamedTuple):
-    """The rank of one process of a launcher, before the processes have met."""
+    """The rank of one process of a launcher, before the processes are connected."""
 
     rank: int
     world: int

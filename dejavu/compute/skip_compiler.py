@@ -18,7 +18,7 @@ NAMES = ("torch._dynamo", "torch._dynamo.utils")
 
 
 def leave_compiler_out() -> None:
-    """Put a stand-in in the place of torch's compiler, unless that is loaded already."""
+    """Replace torch's compiler by a stand-in, unless it is loaded already."""
     import torch  # before its compiler is hidden
 
     if any(name in sys.modules for name in NAMES):
@@ -37,7 +37,7 @@ def leave_compiler_out() -> None:
 
 
 def _real(stand_in: ModuleType) -> Any:
-    """The module's `__getattr__`: what the stand-in lacks is the real module's."""
+    """Return an attribute of the real module, as the stand-in's `__getattr__`."""
 
     def attribute(name: str) -> Any:
         if name.startswith("__"):  # the import machinery reads them of every module

@@ -15,7 +15,7 @@ from ..errors import DejavuError
 
 
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with every BatchNorm in it exchanged; parameters, buffers and their names stay.
+    """Replace every BatchNorm in the module; parameters, buffers and their names stay.
 
     Raises DejavuError for a kind of BatchNorm that cannot be exchanged.
     """
@@ -63,7 +63,7 @@ class SyncNorm(nn.BatchNorm2d):
 
 
 def _mean(values: Tensor) -> Tensor:
-    """The mean over all processes, whose gradient is the mean over all, too."""
+    """Compute the mean over all processes, whose gradient is the mean over all, too."""
     total: Tensor = _Sum.apply(values)
     return total / distributed.get_world_size()
 

@@ -16,12 +16,12 @@ FORMATS = (".safetensors", ".pt", ".pth", ".bin")
 
 
 def is_file_name(source: str) -> bool:
-    """Whether a name of weights is that of a file, by its suffix."""
+    """Return True if a name of weights is that of a file, by its suffix."""
     return Path(source).suffix in FORMATS
 
 
 def version(source: str, key: str) -> tuple[int, int]:
-    """What tells a file of weights from a later one of the same name: its time and size.
+    """Return a file's time and size, which distinguish it from a later one of the same name.
 
     Raises DejavuError when it is missing.
     """
@@ -32,7 +32,7 @@ def version(source: str, key: str) -> tuple[int, int]:
 
 
 def read_weights(source: str, key: str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .pt, .pth or .bin file by name, without running what is in it.
+    """Read the tensors of a .safetensors, .pt, .pth or .bin file by name, without running what is in it.
 
     Raises DejavuError when it is missing, cannot be read, or holds anything but tensors.
     """

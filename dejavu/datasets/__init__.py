@@ -1,4 +1,4 @@
-"""Datasets: one file each, found by its file name, or any folder that params.yaml describes.
+"""Datasets: one module for each name, or any folder that params.yaml describes.
 
 A file knows the raw layout of one dataset and ends with `DATASET = Dataset(...)` (dataset.py). To add one,
 add `dejavu/datasets/<name>.py` and an entry in params.yaml; nothing else changes. An entry with the key
@@ -65,7 +65,7 @@ def title(name: str) -> str:
 
 
 def stands_in_for(dataset: str, source: str) -> str | None:
-    """The dataset that another source stands in for; None when it is the dataset itself."""
+    """Return the dataset that another source stands in for; None when it is the dataset itself."""
     return None if source == dataset else dataset
 
 
@@ -75,7 +75,7 @@ def reader_name(dataset: str, source: str) -> str:
 
 
 def folder_settings(entry: Source | None) -> Any:
-    """The `folder` of an entry of params.yaml's datasets; None where there is none."""
+    """Return the `folder` of an entry of params.yaml's datasets; None where there is none."""
     return getattr(entry, "folder", None)
 
 
@@ -97,7 +97,7 @@ def reader(dataset: str, source: str, entry: Source | None = None) -> Dataset:
 
 
 def class_names(dataset: str, entries: Mapping[str, Source] | None = None) -> list[str]:
-    """The classes of the dataset itself, whatever stands in for it; `entries` are params.yaml's datasets.
+    """Return the classes of the dataset itself, not of a stand-in; `entries` are params.yaml's datasets.
 
     >>> class_names("cityscapes")[:2]
     ['road', 'sidewalk']

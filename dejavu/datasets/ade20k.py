@@ -52,17 +52,17 @@ LARGEST = 4_000_000_000
 """bytes that the archive may be and unpack to; it is 923 MB, mostly JPEG files"""
 
 
-def download(raw: Path, part: Any, source: Any) -> list[str]:
+def download(raw: Path, requested: Any, source: Any) -> list[str]:
     """Render scenes where the source is synthetic; else obtain the real data.
 
     Sources are tried in this order: `$DEJAVU_MIRROR/ade20k` (its two folders, to which links are made, or the
     archive), what the user has unpacked in `raw`, and the archive at `source.url`, whose checksum is
     verified.
     """
-    if part.source == "synthetic":
-        counts = {"train": part.train, "val": part.val}
-        return raw_files.write_ade20k(raw, source.seed, part.size, counts)
-    raw_files.remove_ade20k(raw)  # rendered scenes must never pass for the real ones
+    if requested.source == "synthetic":
+        counts = {"train": requested.train, "val": requested.val}
+        return raw_files.write_ade20k(raw, source.seed, requested.size, counts)
+    raw_files.remove_ade20k(raw)  # rendered scenes must not be mistaken for the real ones
     folder = mirror.find("ade20k")
     if folder is not None and all((folder / kind).is_dir() for kind in KINDS):
         for kind in KINDS:
@@ -95,24 +95,24 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 
 def _unpack(archive: Path, raw: Path) -> None:
     for kind in KINDS:
-        if (raw / kind).is_symlink():  # to an earlier mirror, which is not to be written to
+        if (raw / kind).is_symlink():  # a link to an earlier mirror, which must not change
             (raw / kind).unlink()
-    unpack(archive, raw, _place, LARGEST)
+    unpack(archive, raw, _target, LARGEST)
 
 
-def _place(name: str) -> str | None:
+def _target(name: str) -> str | None:
     """Return the path below `raw` of a file of the archive, None where it is not needed.
 
-    >>> _place("ADEChallengeData2016/images/training/ADE_train_00000001.jpg")
+    >>> _target("ADEChallengeData2016/images/training/ADE_train_00000001.jpg")
     'images/training/ADE_train_00000001.jpg'
-    >>> _place("ADEChallengeData2016/sceneCategories.txt")
+    >>> _target("ADEChallengeData2016/sceneCategories.txt")
     """
     _, _, path = name.partition("/")
     return path if path.split("/")[0] in KINDS else None
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
-    """The pairs of `split`, sorted by name."""
+    """Return the pairs of `split`, sorted by name."""
     images, labels = (raw / kind / FOLDERS[split] for kind in KINDS)
     result = []
     for image in sorted(images.glob("*.jpg")):
@@ -133,7 +133,7 @@ _TRAIN_IDS = {0: IGNORE, **{number + 1: number for number in range(len(NAMES))}}
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..149, uint8 (H, W): the stored values less one, and 255 for 0."""
+    """Read train ids 0..149, uint8 (H, W): the stored values less one, and 255 for 0."""
     return relabel(path, read_indices(path), _TRAIN_IDS)
 
 

@@ -29,7 +29,7 @@ CLASSES = Classes(
         (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
         (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
     ),
-    # Cityscapes' seven, as far as they go: CamVid does not tell a bicyclist's rider and bicycle apart.
+    # Cityscapes' seven groups where possible: CamVid has one class for a bicyclist's rider and bicycle.
     categories=(
         "sky", "construction", "object", "flat", "flat", "nature", "object", "construction", "vehicle",
         "human", "human",
@@ -42,9 +42,9 @@ CHECKSUMS = Path(__file__).parent / "checksums" / "camvid.sha256"
 """checksums of the original files, from the repository that params.yaml names"""
 
 
-def download(raw: Path, part: Any, source: Any) -> list[str]:
+def download(raw: Path, requested: Any, source: Any) -> list[str]:
     """Copy the files from `$DEJAVU_MIRROR/camvid`, or fetch them one by one; each is verified."""
-    if part.source == "synthetic":
+    if requested.source == "synthetic":
         raise DejavuError(
             "synthetic scenes are not written in CamVid's layout: let them stand in for cityscapes"
         )
@@ -61,7 +61,7 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 
 
 def _originals(expected: str | None) -> dict[str, str]:
-    """The original files with their checksums, relative to the folder that the URL names."""
+    """Return the original files with their checksums, relative to the folder that the URL names."""
     actual = sha256(CHECKSUMS)
     if actual != expected:
         raise DejavuError(f"{CHECKSUMS} has sha256 {actual}, but datasets.camvid.sha256 is {expected}")
@@ -77,7 +77,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _remove_others(raw: Path, files: set[str]) -> None:
-    """Drop what another source left: NAME.jpg of a mirror beside NAME.png of the original."""
+    """Remove files of another source: NAME.jpg of a mirror beside NAME.png of the original."""
     for split in SPLITS:
         for folder in (raw / split, raw / f"{split}annot"):
             for path in folder.iterdir() if folder.is_dir() else ():
@@ -86,7 +86,7 @@ def _remove_others(raw: Path, files: set[str]) -> None:
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
-    """The pairs of `split` in the order of its list."""
+    """Return the pairs of `split` in the order of its list."""
     listing = raw / f"{split}.txt"
     try:
         lines = listing.read_text(encoding="utf-8").splitlines()
@@ -118,7 +118,7 @@ _TRAIN_IDS = {**{value: value for value in range(len(CLASSES))}, VOID: IGNORE}
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids, uint8 (H, W): 0..10 as stored, void as 255."""
+    """Read train ids, uint8 (H, W): 0..10 as stored, void as 255."""
     return relabel(path, read_indices(path), _TRAIN_IDS)
 
 

@@ -53,15 +53,15 @@ TRAIN_IDS = dict.fromkeys(range(LABEL_IDS), IGNORE) | {row[1]: n for n, row in e
 FOLDERS = ("leftImg8bit", "gtFine")
 
 
-def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Render scenes where the source is synthetic; else use what the user has unpacked.
+def download(raw: Path, requested: Any, source: Any) -> list[str]:
+    """Render scenes where the source is synthetic; else use the data that the user has unpacked.
 
-    That is looked for in `$DEJAVU_MIRROR/cityscapes`, to which links are made, and in `raw` itself.
+    The data may be in `$DEJAVU_MIRROR/cityscapes`, to which links are made, and in `raw` itself.
     """
-    if part.source == "synthetic":
-        counts = {"train": part.train, "val": part.val}
-        return raw_files.write_cityscapes(raw, source.seed, part.size, counts)
-    raw_files.remove(raw)  # rendered scenes must never pass for the real ones
+    if requested.source == "synthetic":
+        counts = {"train": requested.train, "val": requested.val}
+        return raw_files.write_cityscapes(raw, source.seed, requested.size, counts)
+    raw_files.remove(raw)  # rendered scenes must not be mistaken for the real ones
     folder = mirror.find("cityscapes")
     for name in FOLDERS:
         if folder is not None and (folder / name).is_dir():
@@ -80,7 +80,7 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
-    """The pairs of `split`, sorted by city and name."""
+    """Return the pairs of `split`, sorted by city and name."""
     images, labels = raw / "leftImg8bit" / split, raw / "gtFine" / split
     result = []
     for image in sorted(images.glob("*/*_leftImg8bit.png")):
@@ -104,7 +104,7 @@ def _no_more_labels(folder: Path, known: set[Path]) -> None:
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..18, uint8 (H, W), from a labelIds image; ids that are not evaluated become 255."""
+    """Read train ids 0..18, uint8 (H, W), from a labelIds image; ids that are not evaluated become 255."""
     return relabel(path, read_indices(path), TRAIN_IDS)
 
 

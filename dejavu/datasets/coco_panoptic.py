@@ -125,17 +125,17 @@ ARCHIVES = (
 )
 
 
-def download(raw: Path, part: Any, source: Any) -> list[str]:
+def download(raw: Path, requested: Any, source: Any) -> list[str]:
     """Render scenes where the source is synthetic; else obtain each folder of the real data.
 
     Sources are tried in this order: `$DEJAVU_MIRROR/coco_panoptic` (its folders, to which links are made, or
     the archives), what the user has unpacked in `raw`, and the archives below the address `source.url`, whose
     checksums are verified.
     """
-    if part.source == "synthetic":
-        counts = {"train": part.train, "val": part.val}
-        return raw_coco.write(raw, source.seed, part.size, counts, TABLE)
-    raw_coco.remove(raw)  # rendered scenes must never pass for the real ones
+    if requested.source == "synthetic":
+        counts = {"train": requested.train, "val": requested.val}
+        return raw_coco.write(raw, source.seed, requested.size, counts, TABLE)
+    raw_coco.remove(raw)  # rendered scenes must not be mistaken for the real ones
     folder = mirror.find("coco_panoptic")
     for archive in ARCHIVES:
         _obtain(archive, raw, folder, source.url)
@@ -149,7 +149,7 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 
 
 def _obtain(archive: Archive, raw: Path, folder: Path | None, url: str | None) -> None:
-    """Bring an archive's folder into `raw`; `folder` is the mirror's."""
+    """Link or unpack an archive's folder into `raw`; `folder` is the mirror's."""
     name, target = Path(archive.path).name, raw / archive.folder
     if folder is not None and (folder / archive.folder).is_dir():
         mirror.link(folder / archive.folder, target)
@@ -175,7 +175,7 @@ def _obtain(archive: Archive, raw: Path, folder: Path | None, url: str | None) -
 
 
 def _unpack(path: Path, raw: Path, archive: Archive) -> None:
-    if (raw / archive.folder).is_symlink():  # to an earlier mirror, which is not to be written to
+    if (raw / archive.folder).is_symlink():  # a link to an earlier mirror, which must not change
         (raw / archive.folder).unlink()
     unpack(path, raw, lambda name: name if name.startswith(f"{archive.folder}/") else None, archive.largest)
 
@@ -227,7 +227,7 @@ def _read(path: Path, changed: int, size: int) -> tuple[Panoptic, dict[str, Entr
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
-    """The pairs of `split`, sorted by name: what its JSON lists."""
+    """Return the pairs of `split` that its JSON lists, sorted by name."""
     listing = _listing(raw, split)
     content, _ = _annotations(listing)
     for id_, name in content.images.items():
@@ -253,7 +253,7 @@ def decode_panoptic(pair: Pair) -> np.ndarray:
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..132, uint8 (H, W), of a PNG of segment ids; void and crowds become 255."""
+    """Read train ids 0..132, uint8 (H, W), of a PNG of segment ids; void and crowds become 255."""
     return labels_of(_codes(path))
 
 

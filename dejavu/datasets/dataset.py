@@ -38,9 +38,9 @@ class Classes:
     palette: Sequence[Sequence[int]] = ()
     """colours, RGB"""
     categories: Sequence[str] | None = None
-    """the group that a class belongs to, by Cityscapes' names"""
+    """each class's group, by Cityscapes' names"""
     things: Sequence[bool] | None = None
-    """whether a class can be counted; the others are stuff. For panoptic datasets"""
+    """for panoptic datasets: True for classes that can be counted; the others are stuff"""
     ids: Sequence[int] | None = None
     """ids in the dataset's own files, which `dejavu predict` writes; None: 1, 2, ... For panoptic datasets"""
 
@@ -71,16 +71,16 @@ class Dataset:
     validate: str = "val"
     """the split that learning curves are drawn on; no checkpoint is chosen by it"""
     task: str = "semantic"
-    """what it was made for"""
+    """the task that the dataset was made for"""
     classes: Classes = Classes()
     scene_classes: Classes | None = None
-    """what the same train ids mean in rendered scenes, where these cannot have the dataset's own classes"""
+    """the classes of the train ids in rendered scenes, where these cannot have the dataset's own"""
 
     download: Callable[[Path, Any, Any], list[str]]
-    """(raw, part, source): obtain the raw files, whole and verified; return all paths below `raw`, sorted.
+    """(raw, requested, source): obtain the verified raw files; return their paths below `raw`, sorted.
 
-    `part` is the scale's entry of params.yaml (source, size, train, val), `source` the entry of `datasets`
-    that it names. Raises DejavuError with what is to be done when they cannot be had.
+    `requested` is the scale's entry of params.yaml (source, size, train, val), `source` the entry of
+    `datasets` that it names. Raises DejavuError with the necessary steps if the files cannot be obtained.
     """
     pairs: Callable[[Path, str], list[Pair]]
     """(raw, split): the images of a split with their labels, in a fixed order.
@@ -114,7 +114,7 @@ class Dataset:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The arrays beside the images: those that there is a function for."""
+        """The arrays other than images for which there is a function."""
         functions = {
             "depth": self.decode_depth,
             "normals": self.decode_normals,
@@ -124,12 +124,12 @@ class Dataset:
         return ("labels", *present, *self.decode_more)
 
     def classes_of(self, source: str) -> Classes:
-        """The classes of what `source` holds in this dataset's layout: the dataset itself, or "synthetic"."""
+        """Return the classes of `source` in this dataset's layout: the dataset itself, or "synthetic"."""
         return self.scene_classes if source == "synthetic" and self.scene_classes else self.classes
 
 
 def labels_of(codes: np.ndarray) -> np.ndarray:
-    """Train ids, uint8 (H, W), of a panoptic map's codes (H, W): 255 where it is void or a crowd.
+    """Return train ids, uint8 (H, W), of a panoptic map's codes (H, W): 255 where it is void or a crowd.
 
     >>> import numpy as np
     >>> labels_of(np.array([[512, 513, 767, 65535]], np.uint16)).tolist()

@@ -10,10 +10,10 @@
           classes: [background, road, car]        # in the order of the values 0, 1, ... in label files
 
 `{name}` is an image's name, the same in both, and may go through sub-folders; `{split}` is train or val, or
-what `splits` calls them; `*` is anything within one component of a path. Instead of sub-folders, text files
+the names in `splits`; `*` is anything within one component of a path. Instead of sub-folders, text files
 may list the images of each split: `lists: "{split}.txt"`, with a name or an image's path on each line. Label
 files are PNGs of 8-bit grey or of palette indices, 255 = ignored (`ignore` has other values); `values` gives
-the file's value, or several, of each class where they are not 0, 1, ... A third split, test, is the one that
+the value, or the values, of each class where they are not 0, 1, ... A third split, test, is the one that
 tables report. Optional, too: `palette`, a colour [R, G, B] for each class, and `categories`, one for each.
 """
 
@@ -78,7 +78,7 @@ def _meaning_fault(settings: Any) -> str | None:
 
 
 def _values(settings: Any) -> list[Sequence[int]]:
-    """The values in label files of each class."""
+    """Return the values in label files of each class."""
     given = settings.values or range(len(settings.classes))
     return [value if isinstance(value, tuple | list) else (value,) for value in given]
 
@@ -113,7 +113,7 @@ def read_folder(name: str, settings: Any) -> Dataset:
 
 
 class _Folder:
-    """The functions that read a folder."""
+    """A folder as a dataset: the functions that read it."""
 
     def __init__(self, name: str, settings: Any) -> None:
         self.name, self.settings, self.where = name, settings, f"datasets.{name}.folder"
@@ -122,7 +122,7 @@ class _Folder:
             value: number for number, values in enumerate(_values(settings)) for value in values
         }
 
-    def download(self, raw: Path, part: Any, source: Any) -> list[str]:
+    def download(self, raw: Path, requested: Any, source: Any) -> list[str]:
         """Make a link to the folder, and copy nothing; returns the paths of its files below `raw`.
 
         Raises DejavuError where there is no such folder, or an image is in two splits.
@@ -168,7 +168,7 @@ class _Folder:
         return [Pair(name, images[name], labels[name]) for name in names]
 
     def _listed(self, root: Path, split: str, images: dict[str, Path]) -> list[str]:
-        """The names of a split, in the order of its list."""
+        """Return the names of a split, in the order of its list."""
         listing = root / self.settings.lists.replace("{split}", self.settings.splits[split])
         known: dict[str, str] = {}
         for name, path in images.items():
@@ -196,7 +196,7 @@ class _Folder:
         return read_image(path)
 
     def decode_label(self, path: Path) -> np.ndarray:
-        """Train ids, uint8 (H, W): the classes' numbers, 255 = ignored."""
+        """Read train ids, uint8 (H, W): the classes' numbers, 255 = ignored."""
         from .formats.images import read_indices, relabel
 
         remedy = f": {self.where}.values takes more values of a class, {self.where}.ignore those of none"

@@ -35,9 +35,9 @@ ANNOTATED = ("train", "val")
 _LINE = re.compile(r"(\d{4}_\d{2}_\d{2})/(\1_drive_\d{4}_sync)\s+(\d{1,10})\s+([lr])")
 
 
-def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Make links to the folders of `$DEJAVU_MIRROR/kitti` and its lists, or take what is in `raw`."""
-    if part.source == "synthetic":
+def download(raw: Path, requested: Any, source: Any) -> list[str]:
+    """Make links to the folders of `$DEJAVU_MIRROR/kitti` and its lists, or use the files in `raw`."""
+    if requested.source == "synthetic":
         raise DejavuError("KITTI has no synthetic scenes that stand in for it")
     folder = mirror.find("kitti")
     if folder is not None:
@@ -59,7 +59,7 @@ def download(raw: Path, part: Any, source: Any) -> list[str]:
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
-    """The images of `split` in the order of its list, with depth.
+    """Return the images of `split` in the order of its list, with depth.
 
     Raises DejavuError for a line of another form, and names the first file that is missing.
     """
@@ -90,7 +90,7 @@ def _pair(raw: Path, listing: Path, number: int, line: str) -> Pair:
     if not images:
         raise DejavuError(f"{folder / frame}.png (or .jpg) is missing, though {listing.name} lists it")
     below = Path(drive, "proj_depth", "groundtruth", camera, f"{frame}.png")
-    depths = [raw / part / below for part in ANNOTATED]
+    depths = [raw / folder / below for folder in ANNOTATED]
     for depth in depths:
         if depth.is_file():
             return Pair(f"{drive}/{camera}/{frame}", images[0], depth, depth)
@@ -98,7 +98,7 @@ def _pair(raw: Path, listing: Path, number: int, line: str) -> Pair:
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """No pixel has a class: 255, uint8 (H, W), as large as the depth file."""
+    """Return 255, uint8 (H, W), of the depth file's size: no pixel has a class."""
     try:
         with Image.open(path) as image:
             size = image.height, image.width
@@ -108,7 +108,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 
 def decode_depth(path: Path) -> np.ndarray:
-    """Depth in metres, float32 (H, W), 0 = not measured; exact, as v / 256 is."""
+    """Read depth in metres, float32 (H, W), 0 = not measured; exact, as v / 256 is."""
     values = read_indices(path, (16,))
     if not values.any():
         raise DejavuError(f"{path} has no depth at all: every value is 0")

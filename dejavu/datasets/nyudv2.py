@@ -53,7 +53,7 @@ class Form(Protocol):
         """Copy or link the files of the mirror's `folder` to `raw`; returns what `files` does."""
 
     def files(self, raw: Path) -> list[str]:
-        """The paths below `raw` of all its files, sorted."""
+        """Return the paths below `raw` of all its files, sorted."""
 
     def find_pairs(self, raw: Path, split: str) -> list[Pair]: ...
 
@@ -81,15 +81,15 @@ def form(folder: Path) -> Form:
     return present[0]
 
 
-def download(raw: Path, part: Any, source: Any) -> list[str]:
-    """Render scenes where the source is synthetic; else use `$DEJAVU_MIRROR/nyudv2`, or what is in `raw`.
+def download(raw: Path, requested: Any, source: Any) -> list[str]:
+    """Render scenes where the source is synthetic; else use `$DEJAVU_MIRROR/nyudv2` or the files in `raw`.
 
     PNG files are copied with their checksums; of the other forms, which are large, links are made.
     """
-    if part.source == "synthetic":
-        counts = {"train": part.train, "test": part.val}
-        return raw_files.write_nyudv2(raw, source.seed, part.size, counts)
-    raw_files.remove_nyudv2(raw)  # rendered scenes must never pass for the real ones
+    if requested.source == "synthetic":
+        counts = {"train": requested.train, "test": requested.val}
+        return raw_files.write_nyudv2(raw, source.seed, requested.size, counts)
+    raw_files.remove_nyudv2(raw)  # rendered scenes must not be mistaken for the real ones
     folder, held = mirror.find("nyudv2"), [one for one in FORMS if one.held(raw)]
     if folder is None and not held:
         how = f" ({source.manual})" if source.manual else ""
@@ -119,29 +119,29 @@ def remarks(raw: Path) -> tuple[str, ...]:
 
 
 def _of(path: Path) -> Form:
-    """The form that a path of a pair belongs to."""
+    """Return the form that a path of a pair belongs to."""
     if path.suffix == ".npy":
         return mtan
     return official if official.FILE in path.parts else png
 
 
 def decode_image(path: Path) -> Image.Image:
-    """An image, RGB in 8 bits."""
+    """Read an image, RGB in 8 bits."""
     return _of(path).decode_image(path)
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..12, uint8 (H, W), 255 = ignored."""
+    """Read train ids 0..12, uint8 (H, W), 255 = ignored."""
     return _of(path).decode_label(path)
 
 
 def decode_depth(path: Path) -> np.ndarray:
-    """Depth in metres, float32 (H, W), 0 = none."""
+    """Read depth in metres, float32 (H, W), 0 = none."""
     return _of(path).decode_depth(path)
 
 
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
-    """Unit normals, float32 (H, W, 3), 0-vector = none: the pair's own, or those of its depth (H, W)."""
+    """Read unit normals, float32 (H, W, 3), 0-vector = none, or derive them from the depth (H, W)."""
     return _of(pair.image).decode_normals(pair, depth)
 
 

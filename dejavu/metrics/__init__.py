@@ -32,7 +32,7 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """The direction as tables print it.
+        """The arrow of the direction in tables.
 
         >>> METRICS["miou"].arrow, METRICS["depth_aerr"].arrow
         ('↑', '↓')
@@ -49,7 +49,7 @@ METRICS: dict[str, Metric] = {
 
 
 def main_metric(task: str) -> str:
-    """The metric that learning curves show of a task: the first in its file.
+    """Return the metric of a task in learning curves: the first in its file.
 
     >>> main_metric("semantic"), main_metric("normals")
     ('miou', 'normal_merr')
@@ -92,7 +92,7 @@ class TaskMetrics:
                 raise DejavuError(f"{task}: {error}") from None
 
     def compute(self) -> dict[str, Any]:
-        """The metrics of all tasks, whose keys differ."""
+        """Compute the metrics of all tasks, whose keys differ."""
         scores: dict[str, Any] = {}
         for collector in self.collectors.values():
             scores |= collector.compute()

@@ -78,7 +78,7 @@ class BoundaryIoU:
 
 
 def band_width(height: int, width: int) -> int:
-    """The band's width in pixels for an image of this size.
+    """Return the band's width in pixels for an image of this size.
 
     >>> band_width(360, 480), band_width(1024, 2048), band_width(8, 8)
     (12, 46, 1)
@@ -109,7 +109,7 @@ def band(classes: np.ndarray, width: int, num_classes: int) -> np.ndarray:
 
 
 def _windowed(values: np.ndarray, size: int, extreme: Callable[..., np.ndarray]) -> np.ndarray:
-    """The extreme of every size x size window that lies inside `values` (N, H, W)."""
+    """Return the extreme of every size x size window that lies inside `values` (N, H, W)."""
     for rest in ((slice(None),), ()):  # rows first, then columns
         reach = 1  # rows that `values` already covers; doubled, then the remainder
         while reach < size:

@@ -102,7 +102,7 @@ class DepthMetrics:
         return known.size, *_errors(known, guess)
 
     def compute(self) -> dict[str, float]:
-        """The metrics, keyed as in `dejavu.metrics.METRICS`; the deltas are shares of 1.
+        """Compute the metrics, keyed as in `dejavu.metrics.METRICS`; the deltas are shares of 1.
 
         Raises DejavuError when not a single pixel was counted.
         """
@@ -118,7 +118,7 @@ class DepthMetrics:
     def _scored(
         self, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The values (M,) of the pixels that count, in double precision; copies."""
+        """Return the values (M,) of the scored pixels, in double precision; copies."""
         window = crop_window(self.crop, *truth.shape)
         truth, prediction = truth[window], prediction[window]
         valid = truth > self.minimum
@@ -141,7 +141,7 @@ class DepthMetrics:
 
 
 def crop_window(crop: str, height: int, width: int) -> tuple[slice, slice]:
-    """The rows and columns that a crop keeps.
+    """Return the rows and columns that a crop keeps.
 
     >>> crop_window("garg", 375, 1242)
     (slice(153, 371, None), slice(44, 1197, None))

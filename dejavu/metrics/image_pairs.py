@@ -41,7 +41,7 @@ def images(
 
 
 def checked_mask(mask: ArrayLike | None, pixels: tuple[int, ...]) -> np.ndarray | None:
-    """A mask as an array: bool, of the shape of the pixels, True where they are scored."""
+    """Return a mask as an array: bool, of the shape of the pixels, True where they are scored."""
     if mask is None:
         return None
     mask = np.asarray(mask)
@@ -53,7 +53,7 @@ def checked_mask(mask: ArrayLike | None, pixels: tuple[int, ...]) -> np.ndarray 
 
 
 def all_finite(values: np.ndarray) -> bool:
-    """Whether all values are finite numbers, by their sum where that settles it."""
+    """Return True if all values are finite; the sum is tested first."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum(dtype=np.float64)
     return bool(np.isfinite(total) or np.isfinite(values).all())

@@ -57,7 +57,7 @@ class NormalMetrics:
 
     @property
     def median(self) -> float:
-        """The median angle in degrees, right to half a thousandth; of an even count the middle two's mean."""
+        """Return the median angle in degrees, exact to 0.0005; of an even count the mean of the two."""
         ends = self.counts.cumsum()
         total = int(ends[-1])
         # The bin of the k-th smallest angle (k from 1) is the first that ends at k or later.
@@ -65,7 +65,7 @@ class NormalMetrics:
         return float((self.sums[middle] / self.counts[middle]).mean())
 
     def compute(self) -> dict[str, float]:
-        """The metrics in degrees and percent, keyed as in `dejavu.metrics.METRICS`.
+        """Compute the metrics in degrees and percent, keyed as in `dejavu.metrics.METRICS`.
 
         Raises DejavuError when not a single pixel was counted.
         """
@@ -113,7 +113,7 @@ def _angles(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _image_angles(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The angles (M,) of the pixels of one image that count, in degrees."""
+    """Compute the angles (M,) of the pixels of one image that count, in degrees."""
     rows = max(1, BLOCK // max(1, truth.shape[1]))
     blocks = []
     for start in range(0, len(truth), rows):

@@ -106,7 +106,7 @@ class PanopticQuality:
         return {"pq": percent(iou, whole), "sq": sq, "rq": percent(tp, whole)}
 
     def compute(self) -> dict[str, Any]:
-        """The metrics in percent, ready for JSON; null where there is nothing to divide by.
+        """Compute the metrics in percent, ready for JSON; null where there is nothing to divide by.
 
         Keys: those of `dejavu.metrics.METRICS`, and `classes`: pq, sq, rq, tp, fp and fn of each by its name.
         Raises DejavuError when not a single segment was counted.

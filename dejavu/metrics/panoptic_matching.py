@@ -48,7 +48,7 @@ class Counts(NamedTuple):
         return cls(np.zeros(num_classes), *(np.zeros(num_classes, np.int64) for _ in range(3)))
 
     def plus(self, other: Counts) -> Counts:
-        """The counts of both."""
+        """Add the counts of both."""
         return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
@@ -100,7 +100,7 @@ def match(
 
 
 def total(group: np.ndarray, pixels: np.ndarray, groups: int) -> np.ndarray:
-    """The pixels of each group, int64 (G,)."""
+    """Count the pixels of each group, int64 (G,)."""
     # bincount adds weights up in double precision: exact for fewer than 2^53 pixels.
     return np.bincount(group, pixels, groups).astype(np.int64)
 

@@ -19,11 +19,11 @@ def percent(counts: ArrayLike, totals: ArrayLike) -> np.ndarray:
 
 
 def mean(values: np.ndarray) -> float:
-    """The mean of the values that are not NaN; NaN if all are."""
+    """Return the mean of the values that are not NaN; NaN if all are."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else math.nan
 
 
 def json_number(value: float) -> float | None:
-    """A plain float of full precision, None (null) for NaN, which JSON does not have."""
+    """Return a plain float of full precision, None (null) for NaN, which JSON does not have."""
     return None if math.isnan(value) else float(value)

@@ -107,7 +107,7 @@ class SemanticMetrics:
         self.regions.count(*counted)
 
     def compute(self) -> dict[str, object]:
-        """The metrics in percent, ready for JSON; null where there is nothing to divide by.
+        """Compute the metrics in percent, ready for JSON; null where there is nothing to divide by.
 
         Keys: those of `dejavu.metrics.METRICS`, and `iou` with one number a class.
         Raises DejavuError when not a single pixel was counted.

@@ -1,4 +1,4 @@
-"""Base networks: one a file, found by the file's name.
+"""Base networks: one module for each name.
 
 Each file exposes `build(num_classes, width, depth, **options) -> nn.Module`: images (N, 3, H, W), any H and
 W, to logits (N, num_classes, H/stride, W/stride), rounded up, with
@@ -54,7 +54,7 @@ def build(
 ) -> nn.Module:
     """Build a network by its file's name: for one task, or for more by a mapping {task: channels}.
 
-    Raises DejavuError for an unknown name, option or value, for several tasks of a network for one, and for a
+    Raises DejavuError for an unknown name, option or value, for tasks that the network lacks, and for a
     package that is missing.
     """
     registry.require("networks", module, given)

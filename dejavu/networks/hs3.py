@@ -120,7 +120,7 @@ class HS3Fuse(nn.Module):
         self.head = nn.Conv2d(mid, num_classes, 1)
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
-        """As `HS3.forward`; the auxiliary logits are computed, but not returned, at inference."""
+        """Compute `HS3.forward`; the auxiliary logits are computed, but not returned, at inference."""
         size = (images.shape[-2], images.shape[-1])
         with hrnet.record_stages(self.backbone, SUPERVISED) as stages:
             branches = self.backbone(pad(images, hrnet.MULTIPLE))

@@ -120,7 +120,7 @@ class Mask2Former(nn.Module):
         ]
 
     def criterion(self, prediction: dict[str, Any], labels: Tensor, ignore_index: int = 255) -> Tensor:
-        """The paper's loss of what the network returns in training mode: a scalar.
+        """Compute the paper's loss of the network's output in training mode: a scalar.
 
         Each class that is in an image is one mask, which the Hungarian algorithm gives to one query; class
         (2), mask (5) and Dice (5) losses are summed over all layers. Pixels to be ignored belong to no mask,
@@ -133,7 +133,7 @@ class Mask2Former(nn.Module):
         return self.set_loss(prediction, binary_masks(labels, ignore_index))
 
     def set_loss(self, prediction: Any, truth: Masks) -> Tensor:
-        """The loss of all layers of a prediction that is to be these masks: a scalar."""
+        """Compute the loss of all layers of a prediction with these target masks: a scalar."""
         (masks, classes), (last, *earlier) = truth, layers(prediction)
         loss = self.model.criterion
         loss.num_points = loss.matcher.num_points = min(POINTS, last["masks_queries_logits"][0, 0].numel())

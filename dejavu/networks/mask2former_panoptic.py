@@ -56,7 +56,7 @@ class Mask2FormerPanoptic(Mask2Former):
         return {**last, "intermediate": earlier} if self.training else last
 
     def criterion(self, prediction: Any, labels: Tensor, ignore_index: int = 255) -> Tensor:
-        """The paper's loss of all layers that are in a prediction: a scalar.
+        """Compute the paper's loss of all layers of a prediction: a scalar.
 
         Each segment of an image is one mask with its class, which the Hungarian algorithm gives to one query;
         class (2), mask (5) and Dice (5) losses, divided by the number of masks in the batch. Crowds and void

@@ -143,7 +143,7 @@ class MaskFormer(nn.Module):
         return [*map(self.queries.decoder.layernorm, earlier), decoded.last_hidden_state]
 
     def criterion(self, prediction: Any, labels: Tensor, ignore_index: int = 255) -> Tensor:
-        """The paper's loss of all layers that are in a prediction: a scalar.
+        """Compute the paper's loss of all layers of a prediction: a scalar.
 
         Each segment of an image is one mask with its class, which the Hungarian algorithm gives to one query;
         class (1), mask (20, focal) and Dice (1) losses at the codes' size, divided by the number of masks in

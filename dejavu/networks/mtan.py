@@ -43,8 +43,8 @@ def build(
 class MTAN(segnet.TrunkNetwork):
     """SegNet's trunk, whose stages each task masks, and a 3x3 and a 1x1 convolution for each task.
 
-    A mask is made of what the task saw in the stage before and of the trunk in front of what is masked. What
-    brings the masked features to the next stage is shared, too. Inputs whose sides are no multiples of 32 are
+    A mask is computed from the task's features of the stage before and from the trunk's features. The layers
+    from the masked features to the next stage are shared, too. Inputs whose sides are no multiples of 32 are
     padded with their border, and the predictions cropped. Semantic predictions are logits, depth is in
     metres, normals are of any length.
     """
@@ -121,7 +121,7 @@ class Mask(nn.Module):
         )
 
     def forward(self, shared: Tensor, own: Tensor | None) -> Tensor:
-        """Shared features and, behind the first stage, the task's own, (N, c, h, w) each, to (N, C, h, w)."""
+        """Shared features and, after the first stage, the task's own, (N, c, h, w) each, to (N, C, h, w)."""
         return self.layers(shared if own is None else torch.cat((shared, own), 1))
 
 

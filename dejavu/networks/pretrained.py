@@ -62,7 +62,7 @@ def checksum(weights: Weights) -> str:
 
 
 def timm_hub(name: str) -> Weights:
-    """The weights of a timm model by its name and tag."""
+    """Load the weights of a timm model by its name and tag."""
     import timm
 
     if not timm.is_model(name):

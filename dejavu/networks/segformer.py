@@ -72,7 +72,7 @@ class SegFormer(nn.Module):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        model = SegformerForSemanticSegmentation(config)  # which initialises both of its parts
+        model = SegformerForSemanticSegmentation(config)  # which initialises the backbone and the head
         self.backbone = model.segformer
         self.head = model.decode_head
 

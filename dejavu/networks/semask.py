@@ -63,7 +63,7 @@ class SeMask(Mask2Former):
             stage.blocks.append(SemanticAttention(channels, num_classes, window))
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
-        """As Mask2Former's."""
+        """Compute the same outputs as Mask2Former's `forward`."""
         if not self.training:
             return super().forward(images)
         priors: list[Tensor] = []  # Swin does not hand them on

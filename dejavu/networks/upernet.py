@@ -116,6 +116,6 @@ def _resize(x: Tensor, scale: float) -> Tensor:
 
 
 def _with_dropout(head: Any) -> nn.Module:
-    """The head with mmsegmentation's dropout in front of its classifier, which transformers left out."""
+    """Return the head with mmsegmentation's dropout before of its classifier, which transformers left out."""
     head.classifier = nn.Sequential(nn.Dropout2d(0.1), head.classifier)
     return head

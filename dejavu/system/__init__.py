@@ -1,1 +1,1 @@
-"""What every command needs of the machine: whole files, locks, signals, progress, provenance. No torch."""
+"""Services of the machine for all commands: whole files, locks, signals, progress, provenance. No torch."""

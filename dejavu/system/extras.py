@@ -35,7 +35,7 @@ def extra(name: str, purpose: str, more: str = "") -> Iterator[None]:
 
 
 def sentence(package: str, name: str, purpose: str) -> str:
-    """What a user reads where `package` is missing, which the extra `name` brings.
+    """Return the message for a missing `package`, which the extra `name` installs.
 
     >>> sentence("torchvision", "perceptual", "the perceptual term")
     "the perceptual term needs the package torchvision: pip install 'dejavu-dense[perceptual]'"
@@ -44,7 +44,7 @@ def sentence(package: str, name: str, purpose: str) -> str:
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
-    """The package that is not installed; None where one is, and lacks a module.
+    """Return the package that is not installed; None where one is, and lacks a module.
 
     >>> missing_package(ModuleNotFoundError(name="no_such_package.inner"))
     'no_such_package'

@@ -22,7 +22,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: several writers choose their format by it.
+    # The suffix is kept: some writers choose their format by it.
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -65,7 +65,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A file's text. Raises DejavuError where it is not UTF-8."""
+    """Read a file's text. Raises DejavuError where it is not UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except ValueError as error:
@@ -92,6 +92,6 @@ def read_json(path: str | os.PathLike[str], hint: str = "") -> Any:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -46,43 +46,43 @@ def _code_hash(roots: tuple[str, ...]) -> str:
 
 
 def import_closure(roots: Iterable[str]) -> tuple[Path, ...]:
-    """The files of all modules of this package that `roots` import, directly or not, and their own.
+    """Return the files of `roots` and of all modules of this package that they import, directly or not.
 
     Imports for type checkers alone are left out. So is dejavu/__init__.py: it holds the public names, which
     nothing in here is imported through.
 
     Raises FileNotFoundError where a root is no module.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     waiting = [_file(root) for root in roots]
     while waiting:
         file = waiting.pop()
         if file is None:
             raise FileNotFoundError(f"no module of dejavu: one of {', '.join(roots)}")
-        if file in found:
+        if file in files:
             continue
-        found[file] = None
+        files[file] = None
         waiting += _imported(file)
-    return tuple(sorted(found))
+    return tuple(sorted(files))
 
 
 @cache
 def _imported(file: Path) -> tuple[Path, ...]:
-    """The files of this package that a module's imports run."""
+    """Return the files of this package that a module's imports run."""
     module = file.relative_to(PACKAGE).with_suffix("").parts
     package = module[:-1]  # of `a/b.py` and of `a/__init__.py` alike: ("a",)
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for name in _names(ast.parse(file.read_bytes()).body, package):
-        parts = name.split(".") if name else []
-        for length in range(1, len(parts) + 1):  # an import runs each package above its module, too
-            target = _file(".".join(parts[:length]))
+        names = name.split(".") if name else []
+        for length in range(1, len(names) + 1):  # an import runs each package above its module, too
+            target = _file(".".join(names[:length]))
             if target is not None:
-                found[target] = None
-    return tuple(found)
+                files[target] = None
+    return tuple(files)
 
 
 def _names(body: Iterable[ast.stmt], package: tuple[str, ...]) -> Iterator[str]:
-    """Dotted names below `dejavu` that may be modules, of all imports in some statements."""
+    """Yield dotted names below `dejavu` that may be modules, of all imports in some statements."""
     for statement in body:
         if isinstance(statement, ast.If) and _is_for_type_checkers(statement.test):
             yield from _names(statement.orelse, package)
@@ -106,7 +106,7 @@ def _is_for_type_checkers(test: ast.expr) -> bool:
 
 
 def _base(node: ast.ImportFrom, package: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What `from X import ...` names below `dejavu`; None where X is another package."""
+    """Return the dotted name of X in `from X import ...` below `dejavu`; None for another package."""
     given = tuple(node.module.split(".")) if node.module else ()
     if node.level:
         return (*package[: len(package) - node.level + 1], *given)
@@ -115,7 +115,7 @@ def _base(node: ast.ImportFrom, package: tuple[str, ...]) -> tuple[str, ...] | N
 
 @cache
 def _file(module: str) -> Path | None:
-    """The file of a module or package below `dejavu`, if there is one."""
+    """Return the file of a module or package below `dejavu`, if there is one."""
     path = PACKAGE.joinpath(*module.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
@@ -130,6 +130,6 @@ def _version(package: str) -> str | None:
         return None
 
 
-def json_hash(parts: list[Any]) -> str:
-    """The SHA-256 of JSON values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def json_hash(values: list[Any]) -> str:
+    """Return the SHA-256 of JSON values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

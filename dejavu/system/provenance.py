@@ -33,7 +33,7 @@ def _now() -> str:
 
 @cache
 def code() -> dict[str, Any]:
-    """The package's commit, and whether its files differ from it; null where there is no git."""
+    """Return the package's commit, and whether its files differ from it; null where there is no git."""
     folder = Path(__file__).resolve().parents[1]
     # Installed into an environment, the code may lie inside somebody else's repository: not its commit.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
@@ -77,7 +77,7 @@ def _machine() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's name; on Linux `platform` knows the architecture only."""
+    """Return the processor's name; on Linux `platform` knows the architecture only."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

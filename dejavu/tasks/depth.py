@@ -31,7 +31,7 @@ class Depth(Task):
         )  # (N, h, w), as transformers has it
 
     def crop(self, target: Tensor, crop: Crop, ignore_index: int) -> Tensor:
-        """An image that is magnified shows things nearer: depth is divided by the scale."""
+        """Divide depth by the scale: things in a magnified image are nearer."""
         scale = crop.scale.float().to(crop.grid.device)
         return nearest(target.unsqueeze(1), crop).squeeze(1) / scale[:, None, None]
 
@@ -50,7 +50,7 @@ class Depth(Task):
         return prediction if plain else (prediction - low) / (high - low)
 
     def consistency_prediction(self, prediction: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The share of each image's largest depth.
+        """Return depth as a share of each image's largest depth.
 
         >>> TASK.consistency_prediction(torch.tensor([1.0, 4.0]).view(1, 1, 1, 2)).flatten()
         tensor([0.2500, 1.0000])
@@ -58,7 +58,7 @@ class Depth(Task):
         return _share_of_largest(prediction.float())
 
     def consistency_target(self, target: Tensor, channels: int) -> Tensor:
-        """The share of each image's largest depth; unknown stays 0."""
+        """Return depth as a share of each image's largest depth; unknown stays 0."""
         return _share_of_largest(target[:, None].float())
 
     def to_png(self, array: np.ndarray, predicted: bool) -> np.ndarray:

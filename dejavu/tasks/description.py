@@ -36,11 +36,11 @@ class Description:
 
     @property
     def has_classes(self) -> bool:
-        """Whether it predicts the dataset's classes."""
+        """True if the task predicts the dataset's classes."""
         return self.channels is None
 
     def target_shape(self, count: int, size: tuple[int, int]) -> tuple[int, ...]:
-        """The shape of a batch of its targets in training.
+        """Return the shape of a batch of its targets in training.
 
         >>> Description("flow", "flow", "flow", "float32", {}, item=(2,)).target_shape(8, (4, 6))
         (8, 2, 4, 6)

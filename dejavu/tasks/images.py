@@ -36,7 +36,7 @@ def normalise(images: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
 
 
 def denormalise(images: Tensor) -> Tensor:
-    """The inverse of `normalise`: float (N, 3, H, W) -> uint8 (N, H, W, 3)."""
+    """Invert `normalise`: float (N, 3, H, W) -> uint8 (N, H, W, 3)."""
     mean = torch.tensor(MEAN, device=images.device) * 255
     std = torch.tensor(STD, device=images.device) * 255
     return (images.float().permute(0, 2, 3, 1) * std + mean).round().clamp(0, 255).to(torch.uint8)

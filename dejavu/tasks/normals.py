@@ -24,7 +24,7 @@ class Normals(Task):
         return stored.float().movedim(-1, -3)
 
     def crop(self, target: Tensor, crop: Crop, ignore_index: int) -> Tensor:
-        """The normals of a flipped image point the other way in x."""
+        """Invert x of the normals in flipped images."""
         normals = nearest(target, crop)
         return torch.cat([normals[:, :1] * crop.mirror[:, None, None, None], normals[:, 1:]], 1)
 
@@ -49,7 +49,7 @@ class Normals(Task):
         return (F.normalize(prediction.float(), dim=1, eps=1e-6) + 1) / 2
 
     def consistency_target(self, target: Tensor, channels: int) -> Tensor:
-        """Moved from [-1, 1] to [0, 1]; unknown ones become 0.5."""
+        """Map normals from [-1, 1] to [0, 1]; unknown ones become 0.5."""
         return (target.float() + 1) / 2
 
     def finish(self, maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:

@@ -27,7 +27,7 @@ TASKS = names()
 
 
 def tensors(predictions: Mapping[str, Prediction]) -> list[Tensor]:
-    """All tensors of the predictions of some tasks."""
+    """Return all tensors of the predictions of some tasks."""
     return [
         tensor
         for value in predictions.values()

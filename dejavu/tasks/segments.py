@@ -59,7 +59,7 @@ def encode(ids: np.ndarray, segments: Mapping[int, Segment]) -> np.ndarray:
 
 
 def classes_of(codes: np.ndarray) -> np.ndarray:
-    """The class of each code, uint8; 255 of void. A crowd's is the class of its things.
+    """Return the class of each code, uint8; 255 of void. A crowd's is the class of its things.
 
     >>> classes_of(np.array([512, 511, VOID], np.uint16)).tolist()
     [2, 1, 255]
@@ -68,7 +68,7 @@ def classes_of(codes: np.ndarray) -> np.ndarray:
 
 
 def is_crowd(codes: np.ndarray) -> np.ndarray:
-    """Whether each code is a crowd's, bool.
+    """Return True for each code of a crowd, bool.
 
     >>> is_crowd(np.array([512, 511, VOID], np.uint16)).tolist()
     [False, True, False]

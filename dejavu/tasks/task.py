@@ -38,7 +38,7 @@ class Task(Description, ABC):
         return output if isinstance(output, Tensor) else self._first(output)
 
     def _first(self, output: Any) -> Tensor:
-        """The tensor under the first of `keys` that there is."""
+        """Return the tensor of the first existing key of `keys`."""
         if isinstance(output, Mapping):
             for key in self.keys:
                 if isinstance(output.get(key), Tensor):
@@ -98,7 +98,7 @@ class Task(Description, ABC):
         return ignore_index if self.unknown is None else self.unknown
 
     def class_ids(self, target: Tensor) -> Tensor:
-        """The class of each pixel (N, H, W) of a target. Only for tasks with classes."""
+        """Return the class of each pixel (N, H, W) of a target. Only for tasks with classes."""
         raise DejavuError(f"the task {self.name} has no classes")
 
     def loss(

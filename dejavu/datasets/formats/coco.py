@@ -38,7 +38,7 @@ class Category(NamedTuple):
     """the number that files give it, which need not be consecutive"""
     name: str
     thing: bool
-    """whether it can be counted; what cannot is stuff"""
+    """True if it can be counted; the others are stuff"""
     colour: tuple[int, int, int] = (0, 0, 0)
     """RGB; black where a file has none"""
 
@@ -105,7 +105,7 @@ def _list(path: Path, content: dict[str, Any], key: str) -> list[Any]:
 
 
 def _get(where: str, item: Any, key: str, kind: type | tuple[type, ...], what: str) -> Any:
-    """`item[key]`, which must be of `kind`; `where` and `what` are for the sentence if it is not."""
+    """Return `item[key]`, which must be of `kind`; `where` and `what` are for the sentence if it is not."""
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         problem = "has no" if value is None else f"has {value!r} as"
@@ -144,7 +144,7 @@ def _categories(path: Path, items: list[Any]) -> tuple[Category, ...]:
 
 def _colour(where: str, item: dict[str, Any]) -> tuple[int, int, int]:
     value = item.get("color", [0, 0, 0])
-    whole = isinstance(value, list) and all(type(part) is int and 0 <= part <= 255 for part in value)
+    whole = isinstance(value, list) and all(type(byte) is int and 0 <= byte <= 255 for byte in value)
     if not whole or len(value) != 3:
         raise DejavuError(f"{where} has {value!r} as 'color', which must be three numbers from 0 to 255")
     return value[0], value[1], value[2]
@@ -208,7 +208,7 @@ def check_ids(path: Path, ids: np.ndarray, entry: Entry) -> None:
 
 
 def extents(ids: np.ndarray) -> dict[int, Extent]:
-    """Area and box of every segment of a map of ids (H, W), void left out; in the order of their ids.
+    """Return area and box of every segment of a map of ids (H, W) without void, in the order of their ids.
 
     >>> extents(np.array([[0, 7, 7], [0, 7, 0]]))
     {7: Extent(area=3, box=(1, 0, 2, 2))}
@@ -223,7 +223,7 @@ def extents(ids: np.ndarray) -> dict[int, Extent]:
 
 
 def as_colours(ids: np.ndarray) -> np.ndarray:
-    """Segment ids (H, W) as a PNG keeps them, uint8 (H, W, 3).
+    """Encode segment ids (H, W) as a PNG's colours, uint8 (H, W, 3).
 
     >>> as_colours(np.array([[1 + 2 * 256 + 3 * 65536]])).tolist()
     [[[1, 2, 3]]]

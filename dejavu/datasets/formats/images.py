@@ -1,4 +1,4 @@
-"""Reading image files that may be broken: whatever is wrong, the file is named."""
+"""Reading of image files that may be broken: every error names the file."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _open(path: Path, modes: tuple[str, ...], what: str, upright: bool = True) -
             if image.format == "PNG":
                 image.verify()  # the checksums, which decoding alone does not look at
                 _check_rows(path)
-            # What phones add behind a photograph (MPO) is shown nowhere.
+            # Images that phones add after a photograph (MPO) are not displayed by viewers.
             if image.format != "MPO" and getattr(image, "is_animated", False):
                 raise DejavuError(f"{path} is animated or has several pages, and a single image is needed")
         with Image.open(path) as image:
             if image.width * image.height > LARGEST:
                 raise DejavuError(f"{path} claims {image.width}x{image.height} pixels, more than {LARGEST}")
-            deep = any(_DEEP.search(str(part.args)) for part in image.tile)
+            deep = any(_DEEP.search(str(tile.args)) for tile in image.tile)
             image.load()
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing") from None
@@ -66,7 +66,7 @@ def _open(path: Path, modes: tuple[str, ...], what: str, upright: bool = True) -
 
 
 def _orientation(image: Image.Image) -> object:
-    """The EXIF tag of that name, which viewers follow; None where there is none or it is damaged."""
+    """Return the EXIF orientation, which viewers follow; None where there is none or it is damaged."""
     if image.format == "TIFF":  # Pillow has turned it
         return None
     try:
@@ -99,7 +99,7 @@ def _check_rows(path: Path) -> None:
 
 
 def _grids(width: int, height: int, interlaced: bool) -> list[tuple[int, int]]:
-    """Height and width of what a PNG's rows follow each other of: the image, or its passes.
+    """Return height and width of the image whose rows a PNG stores, or of each of its passes.
 
     >>> _grids(5, 3, True)
     [(1, 1), (1, 1), (1, 1), (1, 3), (2, 2), (1, 5)]
@@ -113,7 +113,7 @@ def _grids(width: int, height: int, interlaced: bool) -> list[tuple[int, int]]:
 
 
 def read_image(path: Path, what: str = "8-bit colour or grey", upright: bool = True) -> Image.Image:
-    """A colour image, in RGB. Raises DejavuError with the file's name, and what is needed, if it is none.
+    """Read a colour image, in RGB. Raises DejavuError with the file's name and its required form.
 
     With `upright`, one that viewers turn by its EXIF tag is none.
     """
@@ -121,7 +121,7 @@ def read_image(path: Path, what: str = "8-bit colour or grey", upright: bool = T
 
 
 def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
-    """A label PNG's class indices (H, W), as stored: grey of one of `depths` bits, or palette indices.
+    """Read a label PNG's class indices (H, W), as stored: grey of one of `depths` bits, or palette indices.
 
     Raises DejavuError with the file's name when it cannot be read whole, or holds no class indices:
     colours, transparency, or 2- and 4-bit grey, whose values Pillow stretches to 0..255.
@@ -140,7 +140,7 @@ def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
 
 
 def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str = "") -> np.ndarray:
-    """`values` mapped by `table`; raises DejavuError with the file and the first value not in it."""
+    """Map `values` by `table`; raises DejavuError with the file and the first value not in it."""
     lookup = np.full(256, -1, np.int16)
     for value, train_id in table.items():
         lookup[value] = train_id
@@ -154,7 +154,7 @@ def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str =
 
 
 def _spans(values: Iterable[int]) -> str:
-    """Whole numbers as spans: '0..10, 255'."""
+    """Write whole numbers as spans: '0..10, 255'."""
     spans: list[list[int]] = []
     for value in sorted(values):
         if spans and value == spans[-1][1] + 1:

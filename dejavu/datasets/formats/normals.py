@@ -1,4 +1,4 @@
-"""Surface normals from a depth map that is known in coarse steps.
+"""Surface normals from a depth map with coarse steps.
 
 NYUD-v2's depth is at hand in steps of 3.9 cm only, and the slopes of such stairs have no meaning. So the
 surface between the steps is computed first: of all inverse depths that fall into every pixel's step, one with
@@ -51,7 +51,7 @@ Step = float | np.ndarray
 
 
 def from_depth(depth: np.ndarray, camera: Camera, step: Step = 0.0, finer: int = 1) -> np.ndarray:
-    """Normals, float32 (H, W, 3), of a depth map (H, W) in metres along z; 0 = no depth, no normal.
+    """Compute normals, float32 (H, W, 3), of a depth map (H, W) in metres along z; 0 = no depth, no normal.
 
     Args:
         step: the width in metres of the interval around each depth in which the true one lies, one for all or
@@ -74,12 +74,12 @@ def from_depth(depth: np.ndarray, camera: Camera, step: Step = 0.0, finer: int =
     away = _unit(np.stack([normal_x, normal_y, normal_z]))  # from the camera, as normal . ray > 0
     away[:, ~valid] = 0  # then neither do they leak into their neighbours
     sigma = SMOOTHING * finer
-    smooth = np.stack([ndimage.gaussian_filter(part, sigma, mode="nearest") for part in away])
+    smooth = np.stack([ndimage.gaussian_filter(axis, sigma, mode="nearest") for axis in away])
     return np.ascontiguousarray(np.moveaxis(np.where(valid, -_unit(smooth), 0), 0, -1), np.float32)
 
 
 def _filled(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Depth with the nearest known value where there is none."""
+    """Fill unknown depth with the nearest known value."""
     if valid.all():
         return depth.astype(np.float32)
     nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
@@ -100,19 +100,19 @@ def _ties(depth: np.ndarray, valid: np.ndarray, step: Step, unknown: bool) -> _T
 
 
 def _smoothest(depth: np.ndarray, valid: np.ndarray, step: Step, levels: int) -> np.ndarray:
-    """Inverse depth, float32 (H, W), within every pixel's interval and with small second differences.
+    """Compute inverse depth, float32 (H, W), within every pixel's interval and with small second differences.
 
     From coarse to fine: a coarser level has every other pixel of the finer one, with the same intervals.
     """
     solution: np.ndarray | None = None
     for level in reversed(range(levels)):
         some = (slice(None, None, 2**level),) * 2
-        part, known = depth[some], valid[some]
+        coarse, known = depth[some], valid[some]
         width = step[some] if isinstance(step, np.ndarray) else step
-        low = np.where(known, 1 / (part + width / 2), 0).astype(np.float32)  # an unknown depth may be any
-        high = np.where(known, 1 / np.maximum(part - width / 2, part / 2), np.inf).astype(np.float32)
-        start = 1 / part if solution is None else _doubled(solution, part.shape)
-        solution = _descend(low, high, np.clip(start, low, high), _ties(part, known, width, unknown=True))
+        low = np.where(known, 1 / (coarse + width / 2), 0).astype(np.float32)  # an unknown depth may be any
+        high = np.where(known, 1 / np.maximum(coarse - width / 2, coarse / 2), np.inf).astype(np.float32)
+        start = 1 / coarse if solution is None else _doubled(solution, coarse.shape)
+        solution = _descend(low, high, np.clip(start, low, high), _ties(coarse, known, width, unknown=True))
     assert solution is not None
     return solution
 
@@ -124,7 +124,7 @@ def _doubled(coarse: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _descend(low: np.ndarray, high: np.ndarray, start: np.ndarray, ties: _Ties) -> np.ndarray:
-    """Projected gradient descent with Nesterov's momentum on half the sum of squared second differences."""
+    """Minimise half the sum of squared second differences by accelerated projected gradient descent."""
     step = np.float32(1 / 32)  # 1 / the largest curvature: 16 along each axis
     weight_x = (ties.across[:, 1:] & ties.across[:, :-1]) * step
     weight_y = (ties.down[1:] & ties.down[:-1]) * step
@@ -167,6 +167,6 @@ def _slope(values: np.ndarray, tied: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (3, H, W) of length 1; the 0-vector stays."""
+    """Scale vectors (3, H, W) to length 1; the 0-vector stays."""
     length = np.sqrt((vectors * vectors).sum(axis=0))
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

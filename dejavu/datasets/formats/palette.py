@@ -1,4 +1,4 @@
-"""Colours for classes that have none: as different as they can be, and always the same."""
+"""Colours for classes that have none: as different as possible, and always the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths with {name} in them: which files there are, and what stands for the name in each."""
+"""Path patterns with {name}: the files that match, and the name in each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fault(pattern: str, braces: set[str]) -> str | None:
 
 
 def find(root: Path, pattern: str, where: str) -> dict[str, Path]:
-    """The files below `root` that fit, by what stands for {name}, which may go through sub-folders.
+    """Return the matching files below `root` by their {name}, which may contain sub-folders.
 
     `*` is anything within one component of a path. Raises DejavuError, with the key `where`, for two files of
     one name.
@@ -47,7 +47,7 @@ def find(root: Path, pattern: str, where: str) -> dict[str, Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, without hidden ones; links are followed, each folder once."""
+    """List all files below a folder, without hidden ones; links are followed, each folder once."""
     visited = set()
     for current, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(current)

@@ -53,11 +53,11 @@ _TRAIN = """
 1221-1225 1231-1232 1236-1246 1251-1253 1266-1274 1281-1284 1296 1300-1301 1309-1313 1316-1328 1333-1334
 1341-1346 1350-1352 1357-1363 1366-1367 1370-1383 1392-1393 1402-1406 1415-1420 1425-1429 1434-1440
 """
-"""first and last numbers of the runs of frames that are trained on"""
+"""first and last numbers of the consecutive frames that are trained on"""
 
 
 def frames(split: str) -> list[int]:
-    """The numbers, from 1, of the frames of `train` or `test`, in order.
+    """Return the numbers, from 1, of the frames of `train` or `test`, in order.
 
     >>> len(frames("train")), frames("test")[:3]
     (795, [1, 2, 9])
@@ -68,7 +68,7 @@ def frames(split: str) -> list[int]:
 
 
 def to_40() -> np.ndarray:
-    """The class of 40, 0 to 39, of each label of the official file: uint8 (895,), 255 = unlabelled.
+    """Return the class of 40, 0 to 39, of each label of the official file: uint8 (895,), 255 = unlabelled.
 
     >>> to_40()[[0, 21, 11, 1]].tolist()
     [255, 0, 1, 39]
@@ -81,7 +81,7 @@ def to_40() -> np.ndarray:
 
 
 def to_13() -> np.ndarray:
-    """The train id of each label of the official file: uint8 (895,), 255 = unlabelled.
+    """Return the train id of each label of the official file: uint8 (895,), 255 = unlabelled.
 
     >>> to_13()[[0, 21, 11, 1]].tolist()
     [255, 11, 4, 6]

@@ -22,7 +22,7 @@ _TRAIN_IDS = dict(enumerate(TO_13)) | dict.fromkeys(VOID, IGNORE)
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..12, uint8 (H, W), from an image of 40 classes; unlabelled pixels become 255."""
+    """Decode train ids 0..12, uint8 (H, W), from an image of 40 classes; unlabelled pixels become 255."""
     values = read_indices(path)
     for value in np.unique(values).tolist():
         if value not in _TRAIN_IDS:
@@ -31,7 +31,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 
 def decode_depth(path: Path) -> np.ndarray:
-    """Depth in metres, float32 (H, W), 0 = none: the middle of each code's interval."""
+    """Decode depth in metres, float32 (H, W), 0 = none: the middle of each code's interval."""
     codes = read_indices(path)
     if not codes.any():
         raise DejavuError(f"{path} has no depth at all: every code is 0")
@@ -39,7 +39,7 @@ def decode_depth(path: Path) -> np.ndarray:
 
 
 def read_normals(path: Path) -> np.ndarray:
-    """A map of unit normals, float32 (H, W, 3), 0-vector = none. Raises DejavuError where it is none."""
+    """Read a map of unit normals, float32 (H, W, 3), 0-vector = none. Raises DejavuError where it is none."""
     stored = np.asarray(read_image(path))
     vectors = stored.astype(np.float32) / np.float32(127.5) - 1
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -63,12 +63,12 @@ def encode_label(train_ids: np.ndarray) -> np.ndarray:
 
 
 def encode_depth(metres: np.ndarray) -> np.ndarray:
-    """Codes of depth, uint8 (H, W); 0 for no depth, and for 9.99547 m or more."""
+    """Encode depth, uint8 (H, W); 0 for no depth, and for 9.99547 m or more."""
     codes = np.floor(metres / STEP)
     return np.where((metres > 0) & (codes < 255), np.maximum(codes, 1), 0).astype(np.uint8)
 
 
 def encode_normals(normals: np.ndarray) -> np.ndarray:
-    """A map of normals, uint8 (H, W, 3); black where there is none."""
+    """Encode a map of normals, uint8 (H, W, 3); black where there is none."""
     stored = np.clip(np.rint((normals + 1) * 127.5), 0, 255)
     return np.where(normals.any(axis=-1, keepdims=True), stored, 0).astype(np.uint8)

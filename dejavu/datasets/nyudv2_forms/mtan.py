@@ -5,7 +5,7 @@ labels (H, W) of -1..12 with -1 = none, depth (H, W, 1) in metres with 0 = none,
 is 0 where there is none. The 13 classes are numbered as ours: its authors took them from nyuv2-meta-data
 (github.com/lorenmt/mtan, issue 11). They cut the white border off before they shrank the frames (issue 10),
 and the code is lost, so that it is not known which frame is which, nor how the normals' axes lie: that is
-found by comparison with the depth.
+determined by comparison with the depth.
 
 Images become 8 bits, as all are stored here: that moves a value by 1/510 at most.
 """
@@ -53,7 +53,7 @@ def bring(folder: Path, raw: Path) -> list[str]:
 
 
 def files(raw: Path) -> list[str]:
-    """The paths below `raw` of all its files."""
+    """Return the paths below `raw` of all its files."""
     result = [raw / FOLDERS[split] / kind / f"{n}.npy" for split, n in _all() for kind in KINDS]
     return sorted(path.relative_to(raw).as_posix() for path in result)
 
@@ -63,7 +63,7 @@ def _all() -> list[tuple[str, int]]:
 
 
 def find_pairs(raw: Path, split: str) -> list[Pair]:
-    """The images of a split in the order of their numbers.
+    """Return the images of a split in the order of their numbers.
 
     Raises DejavuError where a file is missing, or the normals do not fit the depth however they are turned.
     """
@@ -79,7 +79,7 @@ def find_pairs(raw: Path, split: str) -> list[Pair]:
 
 
 def decode_image(path: Path) -> Image.Image:
-    """An image, RGB in 8 bits."""
+    """Read an image, RGB in 8 bits."""
     values = _load(path, 3)
     if values.dtype == np.uint8:
         return Image.fromarray(values)
@@ -91,7 +91,7 @@ def decode_image(path: Path) -> Image.Image:
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..12, uint8 (H, W); -1 becomes 255."""
+    """Read train ids 0..12, uint8 (H, W); -1 becomes 255."""
     values = _load(path, 1)
     known = np.isin(values, range(-1, CLASSES))
     if not known.all():
@@ -100,7 +100,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 
 def decode_depth(path: Path) -> np.ndarray:
-    """Depth in metres, float32 (H, W), 0 = none."""
+    """Read depth in metres, float32 (H, W), 0 = none."""
     depth = _load(path, 1).astype(np.float32)
     if not np.isfinite(depth).all() or depth.min() < 0:
         raise DejavuError(f"{path} holds depths that are no metres: negative, or not finite; 0 = none")
@@ -142,14 +142,14 @@ def axes(folder: Path) -> tuple[list[int], list[int]]:
 
 
 def _camera(height: int, width: int) -> Camera:
-    """The camera of images that show `CUT` at this size."""
+    """Return the camera of images that show `CUT` at this size."""
     top, bottom, left, right = CUT
     across, down = width / (right - left), height / (bottom - top)
     return Camera(CAMERA.fx * across, CAMERA.fy * down, (CAMERA.cx - left) * across, (CAMERA.cy - top) * down)
 
 
 def _stored_normals(path: Path) -> np.ndarray:
-    """Unit vectors, float32 (H, W, 3), as the file orders them; 0-vector = none."""
+    """Read unit vectors, float32 (H, W, 3), with the file's axes; 0-vector = none."""
     vectors = _load(path, 3).astype(np.float32)
     if not np.isfinite(vectors).all():
         raise DejavuError(f"{path} holds vectors that are no numbers")
@@ -159,7 +159,7 @@ def _stored_normals(path: Path) -> np.ndarray:
 
 
 def _load(path: Path, channels: int) -> np.ndarray:
-    """An array (H, W) of one channel, or (H, W, channels)."""
+    """Load an array (H, W) of one channel, or (H, W, channels)."""
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:

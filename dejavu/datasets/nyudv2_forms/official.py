@@ -61,12 +61,12 @@ def bring(folder: Path, raw: Path) -> list[str]:
 
 
 def files(raw: Path) -> list[str]:
-    """The paths below `raw` of all its files."""
+    """Return the paths below `raw` of all its files."""
     return [FILE]
 
 
 def find_pairs(raw: Path, split: str) -> list[Pair]:
-    """The frames of the official split, in order. Raises DejavuError for an array of another form."""
+    """Return the frames of the official split, in order. Raises DejavuError for an array of another form."""
     path = raw / FILE
     with _opened(path) as file:
         for key, (shape, dtype) in _KEYS.items():
@@ -76,12 +76,12 @@ def find_pairs(raw: Path, split: str) -> list[Pair]:
 
 
 def decode_image(path: Path) -> Image.Image:
-    """An image, RGB."""
+    """Read an image, RGB."""
     return Image.fromarray(np.ascontiguousarray(_read(path).T))
 
 
 def decode_label(path: Path) -> np.ndarray:
-    """Train ids 0..12, uint8 (H, W); unlabelled pixels become 255."""
+    """Read train ids 0..12, uint8 (H, W); unlabelled pixels become 255."""
     labels = _read(path).T
     if labels.max(initial=0) > LABELS:
         raise DejavuError(f"{path} has label value {labels.max()}, and its labels are 0..{LABELS}")
@@ -89,7 +89,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 
 def decode_depth(path: Path) -> np.ndarray:
-    """Depth in metres, float32 (H, W), 0 = none."""
+    """Read depth in metres, float32 (H, W), 0 = none."""
     depth = np.ascontiguousarray(_read(path).T, np.float32)
     if not np.isfinite(depth).all() or depth.min() < 0:
         raise DejavuError(f"{path} holds depths that are no metres: negative, or not finite; 0 = none")
@@ -99,7 +99,7 @@ def decode_depth(path: Path) -> np.ndarray:
 
 
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
-    """Unit normals, float32 (H, W, 3), of a depth map (480, 640)."""
+    """Compute unit normals, float32 (H, W, 3), of a depth map (480, 640)."""
     return from_depth(depth, CAMERA, QUANTUM * depth * depth, finer=2)
 
 
@@ -131,7 +131,7 @@ def _check(path: Path, file: Any, key: str, shape: tuple[int, ...], dtype: str) 
 
 
 def _read(path: Path) -> np.ndarray:
-    """The array that FILE/KEY/NUMBER addresses, its axes as in the file."""
+    """Read the array at FILE/KEY/NUMBER, with the file's axes."""
     with _opened(path.parents[1]) as file:
         try:
             return np.asarray(file[path.parent.name][int(path.name) - 1])

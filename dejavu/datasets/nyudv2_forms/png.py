@@ -63,7 +63,7 @@ def _is_ours(name: str) -> bool:
 
 
 def files(raw: Path) -> list[str]:
-    """The paths below `raw` of all its files."""
+    """Return the paths below `raw` of all its files."""
     result = [raw / f"{split}.txt" for split in SPLITS]
     for pair in (pair for split in SPLITS for pair in find_pairs(raw, split)):
         result += [path for path in (pair.image, pair.label, pair.depth, pair.normals) if path is not None]
@@ -99,12 +99,12 @@ def _pair(folder: Path, name: str, given: bool) -> Pair:
 
 
 def decode_image(path: Path) -> Image.Image:
-    """An image, RGB."""
+    """Read an image, RGB."""
     return read_image(path)
 
 
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
-    """Unit normals, float32 (H, W, 3), 0-vector = none: the pair's own, or those of its depth (H, W)."""
+    """Read unit normals, float32 (H, W, 3), 0-vector = none, or derive them from the depth (H, W)."""
     if pair.normals is not None:
         return read_normals(pair.normals)
     if depth.shape != SIZE:

@@ -50,7 +50,7 @@ def unpack(archive: Path, folder: Path, keep: Callable[[str], str | None], limit
 def _chosen(
     archive: Path, opened: zipfile.ZipFile, keep: Callable[[str], str | None], limit: int
 ) -> dict[str, zipfile.ZipInfo]:
-    """The entries to be written, by their path below the folder."""
+    """Return the entries to write, by their path below the folder."""
     chosen: dict[str, zipfile.ZipInfo] = {}
     for entry in opened.infolist():
         path = None if entry.is_dir() else keep(entry.filename)

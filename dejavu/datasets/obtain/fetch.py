@@ -30,11 +30,11 @@ _UNREACHED = (urllib.error.URLError, http.client.HTTPException, TimeoutError, Co
 
 
 class _Interrupted(Exception):
-    """The transfer broke off; another try may finish it."""
+    """The error of an interrupted transfer; another try may finish it."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http and https only, and never from https down to http."""
+    """The handler of redirects: to http and https only, and never from https to http."""
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
         scheme = urllib.parse.urlsplit(newurl).scheme
@@ -44,7 +44,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Like urllib's own, without what opens file:, ftp: and data: URLs."""
+    """Return an opener like urllib's own, without handlers of file:, ftp: and data: URLs."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -84,19 +84,19 @@ def fetch(
     if path.is_file() and _checksum(path, algorithm) == digest:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    resumed = part.exists()
+    unfinished = path.with_name(path.name + ".part")
+    resumed = unfinished.exists()
     tries = _Tries(timeout, attempts, pause, stop or threading.Event(), description, largest)
-    _transfer(url, part, tries)
-    actual = _checksum(part, algorithm)
+    _transfer(url, unfinished, tries)
+    actual = _checksum(unfinished, algorithm)
     if resumed and actual != digest:  # it continued another file: once more, from the start
-        part.unlink()
-        _transfer(url, part, tries)
-        actual = _checksum(part, algorithm)
+        unfinished.unlink()
+        _transfer(url, unfinished, tries)
+        actual = _checksum(unfinished, algorithm)
     if actual != digest:
-        part.unlink()
+        unfinished.unlink()
         raise DejavuError(f"{url} has {algorithm} {actual} where {digest} was expected; the file was removed")
-    os.replace(part, path)
+    os.replace(unfinished, path)
 
 
 def _checksum(path: Path, algorithm: str) -> str:
@@ -113,11 +113,11 @@ class _Tries(NamedTuple):
     largest: int
 
 
-def _transfer(url: str, part: Path, tries: _Tries) -> None:
-    """Bring `part` to the full length that the server announces."""
+def _transfer(url: str, unfinished: Path, tries: _Tries) -> None:
+    """Complete `unfinished` to the full length that the server announces."""
     for attempt in range(1, tries.attempts + 1):
         try:
-            return _receive(url, part, tries)
+            return _receive(url, unfinished, tries)
         except _Interrupted as error:
             if attempt == tries.attempts or tries.stop.wait(tries.pause * 2 ** (attempt - 1)):
                 raise DejavuError(
@@ -126,9 +126,9 @@ def _transfer(url: str, part: Path, tries: _Tries) -> None:
                 ) from None
 
 
-def _receive(url: str, part: Path, tries: _Tries) -> None:
-    """One attempt: ask for what `part` lacks and append it."""
-    have = part.stat().st_size if part.exists() else 0
+def _receive(url: str, unfinished: Path, tries: _Tries) -> None:
+    """Request the bytes that `unfinished` lacks, once, and append them."""
+    have = unfinished.stat().st_size if unfinished.exists() else 0
     headers = {"User-Agent": "dejavu", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -136,16 +136,16 @@ def _receive(url: str, part: Path, tries: _Tries) -> None:
         with _opener().open(urllib.request.Request(url, headers=headers), timeout=tries.timeout) as answer:
             start, total = _extent(answer, have)
             reached = start
-            with open(part, "ab" if start else "wb") as file:
+            with open(unfinished, "ab" if start else "wb") as file:
                 for chunk in _chunks(answer, start, total, tries.description):
                     reached += file.write(chunk)
                     if reached > tries.largest:
-                        part.unlink()
+                        unfinished.unlink()
                         raise DejavuError(f"{url} is not fetched: it has more than {tries.largest} bytes")
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and have:  # the server has nothing more: start over
-            part.unlink()
+            unfinished.unlink()
             raise _Interrupted("the server has no more than what was fetched") from None
         if error.code in _PASSING:
             raise _Interrupted(f"HTTP {error.code} {error.reason}") from None

@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 
 
 def find(dataset: str) -> Path | None:
-    """The mirror's folder of `dataset`; None where there is no mirror or it lacks the dataset."""
+    """Return the mirror's folder of `dataset`; None where there is no mirror or it lacks the dataset."""
     root = os.environ.get("DEJAVU_MIRROR")
     if not root:
         return None
@@ -30,7 +30,7 @@ def find(dataset: str) -> Path | None:
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """`{relative path: sha256}` of a file as sha256sum writes it.
+    """Read `{relative path: sha256}` from a file in the format of sha256sum.
 
     Raises DejavuError for a line of another form, and for a path that leads out of the folder.
     """

@@ -30,7 +30,7 @@ class Ragged(Sequence[np.ndarray]):
     """
 
     def __init__(self, path: Path, sizes: np.ndarray, rest: tuple[int, ...] = ()) -> None:
-        """`path` is a flat .npy file, `sizes` (N, 2) heights and widths, `rest` what follows them in a shape.
+        """Map a flat .npy file: `sizes` (N, 2) are heights and widths, `rest` the other dimensions.
 
         Raises ValueError where the file is no flat array of as many values as the sizes say, OSError or
         EOFError where it cannot be read.
@@ -79,7 +79,7 @@ class Ragged(Sequence[np.ndarray]):
 
 
 class RaggedWriter:
-    """Streams items of any size to a flat file, in their order: no more than one is in memory."""
+    """The writer of a flat file: items of any size, in their order, one at a time in memory."""
 
     def __init__(self, path: Path, dtype: type[np.generic], rest: tuple[int, ...] = ()) -> None:
         self.path, self.dtype, self.rest = path, np.dtype(dtype), rest
@@ -109,5 +109,5 @@ class RaggedWriter:
         np.save(sizes_file(self.path), np.array(self.sizes, np.int32).reshape(-1, 2))
 
     def abandon(self) -> None:
-        """Close a file that will not be finished."""
+        """Close the file without finishing it."""
         self._file.close()

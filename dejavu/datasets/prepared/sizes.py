@@ -1,4 +1,4 @@
-"""The size that an image is brought to: one for all, or one that keeps its aspect ratio."""
+"""The target size of an image: one for all, or one that keeps its aspect ratio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_fixed(size: Size) -> bool:
 
 
 def as_plain(size: Size) -> list[int] | dict[str, int]:
-    """The size as params.yaml has it, for JSON.
+    """Return the size in the form of params.yaml, for JSON.
 
     >>> as_plain((96, 192))
     [96, 192]
@@ -30,7 +30,7 @@ def as_plain(size: Size) -> list[int] | dict[str, int]:
 
 
 def in_words(size: Any) -> str:
-    """A size, or its plain form, for a reader.
+    """Describe a size, or its plain form, in words.
 
     >>> in_words([96, 192]), in_words({"short": 512, "long": 2048})
     ('96x192', 'short side 512, long side at most 2048')
@@ -42,7 +42,7 @@ def in_words(size: Any) -> str:
 
 
 def fitted(raw: tuple[int, int], size: Size) -> tuple[int, int]:
-    """The height and width that an image of `raw` (H, W) is brought to.
+    """Return the height and width to which an image of `raw` (H, W) is resized.
 
     Where the aspect ratio is kept, the factor is the largest one (above 1, too) at which the short side is at
     most `size.short` and the long side at most `size.long`; sides are rounded, halves up. That is what
@@ -72,7 +72,7 @@ def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @cache
 def _indices(old: int, new: int) -> np.ndarray:
-    """Return which of `old` pixels in a row PIL takes for each of `new`."""
+    """Return the index that PIL takes, of `old` pixels in a row, for each of `new`."""
     import numpy as np
     from PIL import Image
 

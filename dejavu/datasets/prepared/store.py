@@ -63,9 +63,9 @@ class Split(NamedTuple):
     """the arrays of further tasks, by their names"""
 
     def array(self, kind: str) -> Array | None:
-        """The array of that name in `KINDS`; None where the dataset has none."""
-        found: Array | None = getattr(self, kind) if kind in self._fields else self.more.get(kind)
-        return found
+        """Return the array of that name in `KINDS`; None where the dataset has none."""
+        array: Array | None = getattr(self, kind) if kind in self._fields else self.more.get(kind)
+        return array
 
 
 _TARGETS = {task.array: (np.dtype(task.dtype).type, task.item) for task in map(describe, names())}
@@ -74,13 +74,13 @@ KINDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "labels": (np.uint8, ()),  # which every dataset has
     **dict(sorted(_TARGETS.items())),
 }
-"""The arrays that there may be: their type, and what follows (N, H, W) in their shape."""
+"""The possible arrays: their type, and the dimensions after (N, H, W)."""
 UNKNOWN = {task.array: IGNORE if task.unknown is None else task.unknown for task in map(describe, names())}
 """The value of pixels without ground truth, by array."""
 
 
-def read_report(prepared: Path, part: DataSource | None = None) -> dict[str, Any]:
-    """`report.json` of a prepared dataset, which must be what params.yaml's `part` asks for, if given.
+def read_report(prepared: Path, requested: DataSource | None = None) -> dict[str, Any]:
+    """Read `report.json` of a prepared dataset, which must match `requested` of params.yaml, if given.
 
     Keys: dataset, source, stands_in_for, licence, task, classes, palette, ignore_index, evaluate, size,
     unreadable, splits; each split has count, images, labels, raw_size, pixel_shares and ignored_share. Where
@@ -95,9 +95,9 @@ def read_report(prepared: Path, part: DataSource | None = None) -> dict[str, Any
     if not _whole(report):
         raise DejavuError(f"{path} is not a report of `dejavu prepare`: {again} again")
     made = report["source"], report["size"]
-    requested = made if part is None else (part.source, as_plain(part.size))
-    if made != requested:
-        was, wanted = (f"'{source}' at {in_words(size)}" for source, size in (made, requested))
+    expected = made if requested is None else (requested.source, as_plain(requested.size))
+    if made != expected:
+        was, wanted = (f"'{source}' at {in_words(size)}" for source, size in (made, expected))
         raise DejavuError(
             f"{path} was made from {was}, and params.yaml asks for {wanted}: "
             f"run {command(prepared, 'download')}, then {command(prepared)}"
@@ -138,18 +138,18 @@ def _whole(report: Any) -> bool:
 
 
 def _kinds(report: Any) -> list[str]:
-    """The arrays that the splits of a report have."""
+    """Return the arrays that the splits of a report have."""
     targets = report.get("targets", ["labels"]) if isinstance(report, dict) else ()
     return [kind for kind in KINDS if kind == "images" or kind in targets]
 
 
 def validation_split(report: dict[str, Any]) -> str:
-    """The split of a prepared dataset that learning curves are drawn on."""
+    """Return the split of a prepared dataset for learning curves."""
     return str(report.get("validate", "val"))
 
 
 def command(prepared: Path, stage: str = "prepare") -> str:
-    """The command that makes a prepared dataset: the scale is in data/<scale>/prepared/<dataset>."""
+    """Return the command that makes a prepared dataset: the scale is in data/<scale>/prepared/<dataset>."""
     return f"`dejavu {stage} {prepared.name} --scale {prepared.absolute().parents[1].name}`"
 
 
@@ -182,7 +182,7 @@ def open_split(prepared: Path, split: str) -> Split:
 
 
 def _open(path: Path, kind: str, entry: dict[str, Any]) -> Array:
-    """One of a split's arrays; `entry` is the split's entry in the report."""
+    """Open one of a split's arrays; `entry` is the split's entry in the report."""
     if "sizes" not in entry[kind]:
         return _map(path, entry[kind])
     again = f"run {command(path.parent)} again"
@@ -213,7 +213,7 @@ def _map(path: Path, entry: dict[str, Any]) -> np.ndarray:
 
 
 def class_presence(split: Split, num_classes: int) -> np.ndarray:
-    """Return which image has which class: bool (N, num_classes), True where a pixel of item n is of class k.
+    """Return the classes in each image: bool (N, num_classes), True where a pixel of item n is of class k.
 
     Reads the split's labels once, item by item: about 1 ns a pixel. Raises DejavuError for a value that is
     neither below `num_classes` nor ignored.
@@ -235,7 +235,7 @@ def class_presence(split: Split, num_classes: int) -> np.ndarray:
 
 
 def checksums(splits: dict[str, Any]) -> dict[str, list[str]]:
-    """Checksums of the arrays of each split, and of the sizes of images where these differ."""
+    """Return checksums of the arrays of each split, and of the sizes of images where these differ."""
     result = {}
     for name, split in splits.items():
         arrays = [split[kind] for kind in KINDS if kind in split]

@@ -19,7 +19,7 @@ Shape = tuple[int, int]
 
 
 class Fixed:
-    """Streams items of one size to an array (N, H, W, *rest)."""
+    """The writer of items of one size to an array (N, H, W, *rest)."""
 
     def __init__(self, path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
         self.path = path
@@ -42,12 +42,12 @@ class Fixed:
 
 
 class Writer:
-    """Streams one split's items to disk in their order, and keeps count of what went by."""
+    """The writer of one split's items, in their order; it counts their pixels."""
 
     def __init__(
         self, folder: Path, split: str, count: int, size: Shape | None, targets: Sequence[str]
     ) -> None:
-        """`size` is that of all `count` items; None where each has its own."""
+        """Open the files: `size` is that of all `count` items; None where each has its own."""
         self.names = folder / f"{split}.txt"
         self.files: dict[str, Fixed | RaggedWriter] = {}
         for kind in ("images", *targets):
@@ -62,7 +62,7 @@ class Writer:
         self.raw_sizes: list[Shape] = []
 
     def put(self, item: dict[str, np.ndarray], raw_size: Shape) -> None:
-        """The next item: its arrays by kind, and the size (H, W) that its files have."""
+        """Write the next item: its arrays by kind, and the size (H, W) that its files have."""
         for kind, file in self.files.items():
             file.append(item[kind])
         self.pixels += np.bincount(item["labels"].ravel(), minlength=256)
@@ -80,7 +80,7 @@ class Writer:
             self.segments["crowds"] += int((codes & 255 == CROWD).sum())
 
     def abandon(self) -> None:
-        """Close files that will not be finished."""
+        """Close the files without finishing them."""
         for file in self.files.values():
             file.abandon()
 
@@ -128,6 +128,6 @@ def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:
 
 
 def _extremes(sizes: list[Shape]) -> dict[str, Any]:
-    """The smallest and the largest of some sizes (H, W), by area."""
+    """Return the smallest and the largest of some sizes (H, W), by area."""
     ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     return {"min": list(ordered[0]), "max": list(ordered[-1])}

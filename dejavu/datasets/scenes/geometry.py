@@ -1,4 +1,4 @@
-"""The camera, three convex solids, and where rays meet them.
+"""The camera, three convex solids, and their intersections with rays.
 
 Every solid is a unit shape (cube, ball or cylinder) that was stretched, turned and moved. A ray is
 brought into the solid's own frame by the inverse; its parameter t is the same in both frames.
@@ -17,7 +17,7 @@ _NEAR = 1e-4  # metres; a surface nearer than this is where the ray started
 
 
 def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """Rotation (3, 3), local to world; radians. Yaw turns forward to the right, pitch turns it down.
+    """The rotation (3, 3), local to world; radians. Yaw turns forward to the right, pitch turns it down.
 
     >>> turn(yaw=np.pi / 2)[:, 2].round(6).tolist()
     [1.0, 0.0, 0.0]
@@ -34,7 +34,7 @@ def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
 
 
 def apply(matrix: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """`matrix @ vectors` for (3, 3) and (3, N).
+    """Compute `matrix @ vectors` for (3, 3) and (3, N).
 
     By einsum, since a BLAS may round differently for another number of threads.
     """
@@ -53,13 +53,13 @@ class Camera:
     """(3, 3), camera to world"""
 
     def directions(self) -> np.ndarray:
-        """Camera-frame rays (3, H, W) through the pixels' centres, with z = 1: so t is the depth."""
+        """Return camera-frame rays (3, H, W) through the pixels' centres, with z = 1: so t is the depth."""
         height, width = self.size
         v, u = np.mgrid[0:height, 0:width] + 0.5
         return np.stack([(u - width / 2) / self.focal, (v - height / 2) / self.focal, np.ones_like(u)])
 
     def windows(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The pixels that can see each of `boxes` (K, 3, 8), world corners.
+        """Return the pixels that can see each of `boxes` (K, 3, 8), world corners.
 
         Returns windows (K, 4), as first row, row after the last, first column, column after the
         last (empty where the box is out of sight), and the boxes' least depths (K,).
@@ -91,21 +91,21 @@ class Solid:
     """(3,) half extents in metres"""
     label: int
     material: Callable
-    """what materials.py makes: (Patch) -> colours (3, N)"""
+    """a material of materials.py: (Patch) -> colours (3, N)"""
     axes: np.ndarray
     """(3, 3), local to world"""
     thing: int = 0
-    """number of the object in the scene that it is part of; 0 for stuff"""
+    """number of its object in the scene; 0 for stuff"""
     casts: bool = True
     keep: Callable[[np.ndarray], np.ndarray] | None = None
-    """where the surface is, given local points in metres (3, N); elsewhere are holes"""
+    """the mask of the surface, given local points in metres (3, N); elsewhere are holes"""
 
     def local(self, points: np.ndarray) -> np.ndarray:
-        """World points (3, N) in the solid's frame, in metres."""
+        """Transform world points (3, N) to the solid's frame, in metres."""
         return apply(self.axes.T, points - self.centre[:, None])
 
     def meet(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """t (N,) at which rays enter the solid, inf where they miss. Origins (3, N) or, common, (3, 1)."""
+        """T (N,) at which rays enter the solid, inf where they miss. Origins (3, N) or, common, (3, 1)."""
         half = self.half[:, None]
         shrink = self.axes.T / half
         o = apply(shrink, origins - self.centre[:, None])
@@ -120,7 +120,7 @@ class Solid:
         return t
 
     def normal(self, local: np.ndarray) -> np.ndarray:
-        """Outward unit normals (3, N) in the solid's frame at surface points (3, N), in metres."""
+        """Return outward unit normals (3, N) in the solid's frame at surface points (3, N), in metres."""
         p = local / self.half[:, None]
         if self.form == "box":
             axis = np.abs(p).argmax(axis=0)
@@ -139,7 +139,7 @@ _CORNERS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8)
 
 
 def corners(solids: list[Solid]) -> np.ndarray:
-    """The corners of the solids' boxes, (K, 3, 8), world."""
+    """Return the corners of the solids' boxes, (K, 3, 8), world."""
     half = np.array([s.half for s in solids])
     axes = np.array([s.axes for s in solids])
     centres = np.array([s.centre for s in solids])
@@ -156,11 +156,11 @@ def _slab(o: np.ndarray, d: np.ndarray) -> Interval:
     return np.minimum(a, b), np.maximum(a, b)
 
 
-def _disc(*parts: tuple[np.ndarray, np.ndarray]) -> Interval:
+def _disc(*axes: tuple[np.ndarray, np.ndarray]) -> Interval:
     """Return the interval in which a ray is within distance 1 of the origin, over the given axes (o, d)."""
-    a = sum(d * d for _, d in parts)
-    b = sum(o * d for o, d in parts)
-    c = sum(o * o for o, _ in parts) - 1
+    a = sum(d * d for _, d in axes)
+    b = sum(o * d for o, d in axes)
+    c = sum(o * o for o, _ in axes) - 1
     root = np.sqrt(b * b - a * c)  # nan where it misses: every comparison is then false
     return (-b - root) / a, (-b + root) / a
 

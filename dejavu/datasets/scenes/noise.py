@@ -1,4 +1,4 @@
-"""Random numbers by position: the same at the same position, in any order and at any size."""
+"""Random numbers by position: equal at equal positions, in any order and at any size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _spread(cells: np.ndarray | int, axis: int) -> np.ndarray:
 
 
 def _mix(n: np.ndarray, seed: int) -> np.ndarray:
-    """Two rounds of xor-shift and multiply: neighbouring cells get unrelated numbers in [0, 1)."""
+    """Hash by two rounds of xor-shift and multiply: neighbouring cells get unrelated numbers in [0, 1)."""
     n = n + np.uint32((seed * 0x27D4EB2F + 0x165667B1) & 0xFFFFFFFF)
     n = (n ^ (n >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     n = (n ^ (n >> np.uint32(12))) * np.uint32(0x297A2D39)
@@ -20,7 +20,7 @@ def _mix(n: np.ndarray, seed: int) -> np.ndarray:
 
 
 def cell(x: np.ndarray, y: np.ndarray, z: np.ndarray | int, seed: int) -> np.ndarray:
-    """A number in [0, 1) for each integer cell (x, y, z).
+    """Return a number in [0, 1) for each integer cell (x, y, z).
 
     >>> here, there = cell(np.array([1, 2]), np.array([2, 2]), 3, seed=0)
     >>> bool(here == cell(np.array([1]), np.array([2]), 3, seed=0)[0]), bool(here == there)
@@ -30,7 +30,7 @@ def cell(x: np.ndarray, y: np.ndarray, z: np.ndarray | int, seed: int) -> np.nda
 
 
 def grain(points: np.ndarray, seed: int) -> np.ndarray:
-    """A number in [0, 1) for the unit cell that each of `points` (3, N) lies in."""
+    """Return a number in [0, 1) for the unit cell that each of `points` (3, N) lies in."""
     x, y, z = np.floor(points)
     return cell(x, y, z, seed)
 

@@ -28,7 +28,7 @@ _METAL = look.rough((0.22, 0.23, 0.24), 0.3, 0.1)
 
 @dataclass
 class Scenery:
-    """Collects solids; `new_thing` begins another countable object."""
+    """A collection of solids; `new_thing` begins another countable object."""
 
     solids: list[Solid] = field(default_factory=list)
     things: int = 0

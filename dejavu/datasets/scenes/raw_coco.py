@@ -1,4 +1,4 @@
-"""Synthetic scenes in COCO's panoptic layout: what in a street is which segment of which category."""
+"""Synthetic scenes in COCO's panoptic layout: the segments of a street and their categories."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TOUCH = np.ones((3, 3))
 
 
 def scene_segments(scene: Scene, indices: Mapping[int, int]) -> tuple[np.ndarray, dict[int, Segment]]:
-    """A scene's segment ids, int32 (H, W), 0 = void, and its segments by id.
+    """Return a scene's segment ids, int32 (H, W), 0 = void, and its segments by id.
 
     `indices` maps category ids to their indices in the list of categories. Each counted thing is a segment,
     of what cannot be counted all there is; but people far away (see `FAR`) who touch one another are one
@@ -57,15 +57,15 @@ def scene_segments(scene: Scene, indices: Mapping[int, int]) -> tuple[np.ndarray
         mask = scene.semantic == LABELS[label]
         if label in _FOLK:
             mask &= ~crowd
-        for part in _parts(label, mask, scene.instance):
-            add(label, part)
+        for segment in _segments(label, mask, scene.instance):
+            add(label, segment)
     if crowd.any():
         add("person", crowd, crowd=True)
     return ids, segments
 
 
-def _parts(label: str, mask: np.ndarray, instance: np.ndarray) -> list[np.ndarray]:
-    """The segments of a label's pixels, as masks (H, W)."""
+def _segments(label: str, mask: np.ndarray, instance: np.ndarray) -> list[np.ndarray]:
+    """Return the segments of a label's pixels, as masks (H, W)."""
     if label in _UNCOUNTED:
         regions, count = ndimage.label(mask, _TOUCH)
         return [regions == number for number in range(1, count + 1)]
@@ -73,7 +73,7 @@ def _parts(label: str, mask: np.ndarray, instance: np.ndarray) -> list[np.ndarra
 
 
 def crowded(scene: Scene) -> np.ndarray:
-    """The pixels of people in a crowd, bool (H, W): all of each of them, wherever it touches others."""
+    """Return the pixels of people in a crowd, bool (H, W): all pixels of each person who touches others."""
     folk = np.where(np.isin(scene.semantic, [LABELS[name] for name in _FOLK]), scene.instance, 0)
     far = np.zeros(folk.shape, bool)
     for someone in np.unique(folk[folk > 0]):

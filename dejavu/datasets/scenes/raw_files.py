@@ -1,6 +1,6 @@
 """Synthetic scenes, written in the raw layout of the dataset that they stand in for.
 
-What a scene looks like is `scenes/`'s affair; `render` here is its entry point. Scene numbers of the
+The package `scenes/` defines the content of a scene; `render` here is its entry point. Scene numbers of the
 splits never meet: training takes the even ones, validation (or test) the odd ones. COCO's panoptic layout is
 raw_coco.py's.
 """
@@ -32,7 +32,7 @@ __all__ = [
 
 _FOLDERS = ("leftImg8bit", "gtFine")
 MARK = "rendered"
-"""by which the scenes are known from the real Cityscapes, and their files from those of NYU Depth v2"""
+"""the name that distinguishes scenes from the real Cityscapes, and their files from NYU Depth v2's"""
 _QUALITY: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
     ".jpg": {"quality": 95, "subsampling": 0},
@@ -77,7 +77,7 @@ Files = Callable[[str, str, Scene], dict[str, np.ndarray]]
 
 
 def scene_index(split: str, number: int) -> int:
-    """The scene that is item `number` of `split`.
+    """Return the scene of item `number` of `split`.
 
     >>> [scene_index("train", n) for n in range(3)], [scene_index("val", n) for n in range(3)]
     ([0, 2, 4], [1, 3, 5])
@@ -86,7 +86,7 @@ def scene_index(split: str, number: int) -> int:
 
 
 def scene_size(seed: int, index: int, size: Size) -> tuple[int, int]:
-    """Height and width that a scene is rendered at.
+    """Return the height and width of a rendered scene.
 
     Where images keep their aspect ratio, each has a shape and a size of its own: its short side is
     `size.short` or up to a quarter more. They depend on (seed, index) and on `size.short` alone.
@@ -114,7 +114,7 @@ def cityscapes_instances(scene: Scene) -> np.ndarray:
 
 
 def street_13(semantic: np.ndarray) -> np.ndarray:
-    """Numbers of `STREET_13`, uint8 (H, W), 255 = none, of a scene's label ids (H, W)."""
+    """Return numbers of `STREET_13`, uint8 (H, W), 255 = none, of a scene's label ids (H, W)."""
     table = np.full(256, 255, np.uint8)
     for number, (_, _, labels) in enumerate(STREET_13):
         table[list(labels)] = number
@@ -191,7 +191,7 @@ def remove_ade20k(raw: Path) -> None:
 
 
 def drop_empty(*folders: Path) -> None:
-    """Delete those of the folders that hold nothing."""
+    """Delete the folders that are empty."""
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

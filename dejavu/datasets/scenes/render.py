@@ -39,7 +39,7 @@ class Scene:
 
 
 def render(seed: int, index: int, size: tuple[int, int]) -> Scene:
-    """Scene number `index` of the set `seed`, as an image of `size` (H, W).
+    """Render scene number `index` of the set `seed` as an image of `size` (H, W).
 
     The street depends on (seed, index) alone: neither on the size nor on other scenes.
     """
@@ -64,7 +64,7 @@ def render(seed: int, index: int, size: tuple[int, int]) -> Scene:
 
 
 def _trace(solids: list[Solid], camera: Camera, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) and the number of the nearest solid (H, W), -1 where there is none.
+    """Return depth (H, W) and the number of the nearest solid (H, W), -1 where there is none.
 
     Each solid is tried only in the window of the image that can see its box; the nearest come
     first, so that what they hide completely need not be tried.
@@ -79,8 +79,8 @@ def _trace(solids: list[Solid], camera: Camera, rays: np.ndarray) -> tuple[np.nd
         window = (slice(top, bottom), slice(left, right))
         if top >= bottom or left >= right or depth[window].max() <= least[number]:
             continue
-        part = world[:, window[0], window[1]]
-        t = solids[number].meet(origin, part.reshape(3, -1)).reshape(part.shape[1:])
+        inside = world[:, window[0], window[1]]
+        t = solids[number].meet(origin, inside.reshape(3, -1)).reshape(inside.shape[1:])
         closer = t < depth[window]
         depth[window][closer] = t[closer]
         nearest[window][closer] = number
@@ -115,7 +115,7 @@ class _Shading:
         return apply(self.camera.rotation.T, self.normals)
 
     def colours(self) -> np.ndarray:
-        """Linear light: material x (sky light + sun, where it reaches) behind haze, or the sky."""
+        """Compute linear light: material x (sky light + sun, where it reaches) behind haze, or the sky."""
         weather = self.scene_plan.weather
         facing = (self.normals * weather.sun[:, None]).sum(axis=0)
         reached = (facing > 0) & (self.nearest >= 0)

@@ -138,7 +138,7 @@ def _furniture(
 
 
 def _backdrop(scene: Scenery, rng: np.random.Generator) -> None:
-    """Add what closes the view at the far end."""
+    """Add the objects that close the view at the far end."""
     for x in np.arange(-70, 70, 14):
         middle = (x + rng.uniform(-3, 3), rng.uniform(125, 150))
         if rng.random() < 0.5:

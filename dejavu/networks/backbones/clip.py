@@ -25,7 +25,7 @@ POSITIONS = "positional_embedding"
 def towers(
     model: str, width: float, depth: float, image_size: int, drop_path: float = 0.0
 ) -> tuple[Any, Any]:
-    """An open_clip model's image tower, and the rest of it, which is the text tower; random weights.
+    """Return an open_clip model's image tower, and the rest of it, which is the text tower; random weights.
 
     Args:
         model: its name, of a plain ViT such as "ViT-B-16-quickgelu".
@@ -121,7 +121,7 @@ def load_towers(model: str, image_tower: Any, text_tower: Any, source: str | Non
 
 
 def _downloaded(model: str, name: str) -> Weights:
-    """The weights of a tag, of the hub or of a folder.
+    """Load the weights of a tag, of the hub or of a folder.
 
     Raises DejavuError for an unknown name, and for weights that belong to another activation.
     """

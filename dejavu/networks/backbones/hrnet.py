@@ -72,7 +72,7 @@ def classifier(features: int, num_classes: int) -> nn.Sequential:
 
 
 def concatenate(branches: Sequence[Tensor], align_corners: bool) -> Tensor:
-    """The branches, finest first, brought to the finest one's grid: (N, 15c, H/4, W/4) of all four."""
+    """Join the branches, finest first, at the finest one's grid: (N, 15c, H/4, W/4) of all four."""
     finest, *coarser = branches
     return torch.cat([finest, *(enlarge(branch, finest, align_corners) for branch in coarser)], 1)
 

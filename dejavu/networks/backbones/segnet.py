@@ -32,7 +32,7 @@ def convolution(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def head(inputs: int, outputs: int) -> nn.Sequential:
-    """A task's prediction: a 3x3 and a 1x1 convolution, without an activation between them."""
+    """Build a task's prediction layers: a 3x3 and a 1x1 convolution, without an activation between them."""
     return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1), nn.Conv2d(inputs, outputs, 1))
 
 

@@ -1,4 +1,4 @@
-"""Shared by the mask classification networks: an image's truth as a set of masks, each with a class."""
+"""Targets of the mask classification networks: an image's truth as a set of masks, each with a class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def segment_masks(codes: Tensor, ignore_index: int) -> Masks:
 
 
 def layers(prediction: Any) -> list[Layer]:
-    """All layers of a prediction in full precision, the last one first.
+    """Return all layers of a prediction in full precision, the last one first.
 
     prediction: what a network of the family returns in training mode; without its "intermediate" layers, or
     the `Queries` alone, it has one layer.
@@ -50,7 +50,7 @@ def layers(prediction: Any) -> list[Layer]:
 
 
 def layer_of(classes: Tensor, masks: Tensor) -> Layer:
-    """A layer's two predictions under transformers' names."""
+    """Return a layer's two predictions under transformers' names."""
     return {"class_queries_logits": classes, "masks_queries_logits": masks}
 
 

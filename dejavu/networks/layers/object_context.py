@@ -51,7 +51,7 @@ class ObjectAttention(nn.Module):
         self.out = convolution(key, channels)
 
     def attend(self, pixels: Tensor, objects: Tensor) -> Tensor:
-        """The attention map: (N, C, h, w) and (N, C, K) to (N, h*w, K), whose rows sum to one."""
+        """Compute the attention map: (N, C, h, w) and (N, C, K) to (N, h*w, K), whose rows sum to one."""
         query = self.query(pixels).flatten(2).transpose(1, 2)  # (N, h*w, key)
         key = self.key(objects[..., None]).squeeze(3)  # (N, key, K)
         return (query @ key * self.scale).softmax(2)

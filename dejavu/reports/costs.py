@@ -1,4 +1,4 @@
-"""Full-size parameters and GMACs of rows, counted, beside the paper's."""
+"""Counted parameters and GMACs of full-size networks, compared with the paper."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Counted:
     fault: str = ""
 
     def ratio(self, key: str) -> float | None:
-        """Ours to the paper's."""
+        """Return the ratio of our cost to the paper's; None if one is missing."""
         return self.ours[key] / self.paper[key] if key in self.paper and key in self.ours else None
 
     @property
     def off(self) -> bool:
-        """True where a cost is further from the paper's than its rounding explains."""
+        """True if a cost is further from the paper's than its rounding explains."""
         return any(not near(self.ours[key], self.paper[key]) for key in self.paper if key in self.ours)
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def count(params: Params, names: Sequence[str], scale: str) -> list[Counted]:
 
 
 def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]:
-    """Experiments, each with the row that it fills: those of named rows, experiments or networks, or all.
+    """Return experiments with their table rows, for named rows, experiments or networks, or for all rows.
 
-    Raises DejavuError for a name that is none of them, or a network that no experiment has.
+    Raises DejavuError for an unknown name, or for a network without an experiment.
     """
     rows = [(row.experiment, row) for table in params.tables.values() for row in table.rows if row.experiment]
     filled = {experiment for experiment, _ in rows}
@@ -82,7 +82,7 @@ def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]
         if name not in known | params.experiments.keys() | params.networks.keys():
             hint = nearest(name, known | params.experiments.keys() | params.networks.keys())
             raise DejavuError(f"there is no row, experiment or network '{name}', {hint}")
-        # An experiment may be called as its network is: then it is meant, and not all that have the network.
+        # An experiment and its network may have the same name; then the name means the experiment.
         called = name in known or name in params.experiments
         fits = [
             (experiment, row)
@@ -102,7 +102,7 @@ def chosen(params: Params, names: Sequence[str]) -> list[tuple[str, Row | None]]
 
 
 def text(counted: Sequence[Counted]) -> str:
-    """Aligned columns, and below them why costs differ."""
+    """Return aligned columns, and below them the reasons for different costs."""
     heads = ["network", "input", *(f"{name}|paper|ratio" for name in COSTS.values()), "rows"]
     cells_of_rows = ["|".join(heads).split("|")]
     for one in counted:
@@ -129,7 +129,7 @@ def text(counted: Sequence[Counted]) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns as wide as they must be, numbers to the right: all but the first `left` and the last.
+    """Align columns; all are right-aligned except the first `left` columns and the last.
 
     >>> print(aligned([["a", "bb", "c"], ["aaa", "b", "c"]]))
     a    bb  c

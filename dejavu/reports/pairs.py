@@ -1,4 +1,4 @@
-"""The pairs of a table that figures compare: a DejaVu row and the row that it is compared with."""
+"""Pairs of a table that figures compare: a DejaVu row and its base row."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """'HRNet + DejaVu, HRNet18'."""
+        """Name and backbone, such as 'HRNet + DejaVu, HRNet18'."""
         return ", ".join(filter(None, (self.name, self.backbone)))
 
 
 def find_pairs(params: Params, name: str) -> list[Pair]:
-    """All DejaVu rows of a table that are run with their base, in the table's order.
+    """Return all DejaVu rows of a table that are run with their base, in the table's order.
 
-    Raises DejavuError where there is none.
+    Raises DejavuError if there is none.
     """
     rows = {row.id: row for row in params.get_table(name).rows if row.experiment}
     pairs = []
@@ -44,7 +44,7 @@ def find_pairs(params: Params, name: str) -> list[Pair]:
 
 
 def evenly(count: int, total: int) -> list[int]:
-    """`count` indices spread evenly over `total`, none at the very ends; all where there are fewer.
+    """Return `count` evenly spaced indices below `total`, or all indices if `total` is smaller.
 
     >>> evenly(4, 40), evenly(4, 2)
     ([5, 15, 25, 35], [0, 1])

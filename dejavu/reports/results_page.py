@@ -35,10 +35,10 @@ READING = """\
 
 
 def results_page(params: Params, scale: str, root: Path = Path()) -> str:
-    """The page as Markdown.
+    """Return the page as Markdown.
 
-    `root` is the repository's folder. Raises DejavuError where no table is written at this scale, or a
-    remark is on no table.
+    `root` is the repository's folder. Raises DejavuError if no table is written at this scale, or if a
+    remark belongs to no table.
     """
     paths = Paths(scale, root)
     written = [name for name in params.tables if paths.table(name, "md").exists()]
@@ -58,9 +58,9 @@ def results_page(params: Params, scale: str, root: Path = Path()) -> str:
 
 
 def read_remarks(params: Params, path: Path) -> dict[str, str]:
-    """Remarks by table, the introduction under ''; none where there is no file.
+    """Read remarks by table, with the introduction under ''; the result is empty without a file.
 
-    Raises DejavuError where a section is on no table of params.yaml.
+    Raises DejavuError if a section belongs to no table of params.yaml.
     """
     if not path.exists():
         return {}
@@ -76,7 +76,7 @@ def read_remarks(params: Params, path: Path) -> dict[str, str]:
 
 
 def _section(params: Params, paths: Paths, name: str, remark: str) -> str:
-    """A table with its remark, its figures and its files; Markdown's title is one level higher here."""
+    """Return a table with its remark, figures and files; its title moves up one heading level."""
     table = read_text(paths.table(name, "md")).strip().replace("### ", "## ", 1)
     title = escaped(params.tables[name].title)
     kinds = [kind for kind in params.tables[name].figures if paths.figure(name, kind).exists()]
@@ -90,7 +90,7 @@ def _section(params: Params, paths: Paths, name: str, remark: str) -> str:
 
 
 def _time(params: Params, paths: Paths, name: str) -> str:
-    """How long the trainings of a table's rows took; '' where it is not recorded."""
+    """Return the training time of a table's rows in words; '' if it is not recorded."""
     seconds: dict[str, float] = {}
     for experiment in params.tables[name].experiments:
         for seed in params.run(experiment, paths.scale).seeds:

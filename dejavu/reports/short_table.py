@@ -1,4 +1,4 @@
-"""The short table of the repository's README: pairs whose values the paper prints, beside ours."""
+"""Short table of the repository's README: pairs with values in the paper, beside our values."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 
 
 def short_table(params: Params, scale: str, root: Path = Path()) -> str:
-    """One line for each metric of each pair 'X' and 'X + DejaVu' that ran and whose values the paper prints.
+    """Return one line for each metric of each pair 'X' and 'X + DejaVu' with our and the paper's values.
 
-    A pair is not chosen by its result. `root` is the repository's folder. Raises DejavuError where there is
-    no such pair.
+    A pair is not chosen by its result. `root` is the repository's folder. Raises DejavuError if there is no
+    such pair.
     """
     lines: dict[tuple[str, str], dict[str, str]] = {}
     certain = 0
@@ -50,7 +50,7 @@ def short_table(params: Params, scale: str, root: Path = Path()) -> str:
 
 
 def fill(text: str, block: str, path: Path) -> str:
-    """A file's text with the block between its marks. Raises DejavuError where it has no marks."""
+    """Return a file's text with the block between its marks. Raises DejavuError if it has no marks."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
@@ -61,7 +61,7 @@ def fill(text: str, block: str, path: Path) -> str:
 
 
 def _pairs(content: Content) -> Iterator[tuple[str, str]]:
-    """Ids of DejaVu rows with the metrics of which the paper prints both values of the pair."""
+    """Yield ids of DejaVu rows with each metric for which the paper prints both values of the pair."""
     for line in content.ran:
         base = content.lines.get(line["base"])
         if base is None or base["method"] != line["method"] or base["status"] != "run":

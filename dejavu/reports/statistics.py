@@ -1,4 +1,4 @@
-"""Mean and spread over seeds, and the paired difference that every claimed gain rests on."""
+"""Mean and spread over seeds, and the paired difference, from which every gain is computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import DejavuError
 class Gain:
     """A mean paired difference, in the metric's own unit and sign, and its confidence interval.
 
-    `low` and `high` are None where one seed gives no interval; `n` is the number of pairs.
+    `low` and `high` are None if one seed gives no interval; `n` is the number of pairs.
     """
 
     mean: float
@@ -23,7 +23,7 @@ class Gain:
 
 
 def summary(values: Iterable[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation (n - 1); no deviation for one value.
+    """Return mean and sample standard deviation (n - 1); the deviation of one value is None.
 
     >>> summary([1.0, 2.0, 3.0])
     (2.0, 1.0)
@@ -42,10 +42,10 @@ def summary(values: Iterable[float]) -> tuple[float, float | None]:
 
 
 def paired_difference(ours: Mapping[int, float], base: Mapping[int, float], level: float = 0.95) -> Gain:
-    """`ours - base` seed by seed: its mean and Student's t interval at confidence `level`.
+    """Return the mean of `ours - base` over seeds and its Student's t interval at confidence `level`.
 
-    Only seeds that both have are used: the same seed means the same initial weights and batches, so
-    the difference is free of most of what the two runs share. Raises DejavuError when there is none.
+    Only common seeds are used: the same seed means the same initial weights and batches, so the difference
+    removes most of the common variance. Raises DejavuError if there is no common seed.
 
     >>> paired_difference({0: 2.0, 1: 3.0, 7: 9.0}, {0: 1.0, 1: 2.0})
     Gain(mean=1.0, low=1.0, high=1.0, n=2)

@@ -1,15 +1,15 @@
-"""Figures, one kind a file: params.yaml names a kind by its file, and a new file is a new kind.
+"""Figure kinds, one file each: params.yaml names a kind by its file, and a new file adds a kind.
 
-A kind's file holds
+The file of a kind has
 
-- `NEEDS`: which files of the pipeline it is drawn from, a tuple of names in `dejavu.registry.FIGURE_FILES`.
+- `NEEDS`: its input files of the pipeline, a tuple of names in `dejavu.registry.FIGURE_FILES`.
   Both engines compute dependencies from it, and read it from the source, without an import;
 - `collect(params, table, scale, partial)`: plain data from those files, for the table of that name. With
-  `partial`, rows whose files are missing are left out. Raises DejavuError where a file is missing or wrong,
-  NothingToDraw where no row has what the figure shows;
-- `draw(data)`: the figure, from what `collect` returned.
+  `partial`, rows whose files are missing are left out. Raises DejavuError if a file is missing or wrong,
+  NothingToDraw if no row has data for the figure;
+- `draw(data)`: the figure, from the result of `collect`.
 
-What kinds share is in elements/.
+Common elements of the kinds are in elements/.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 class NothingToDraw(DejavuError):
-    """No row has what a figure shows."""
+    """No row has data for a figure."""
 
 
 class Kind(Protocol):
     """The module of a figure kind."""
 
     def collect(self, params: Params, name: str, scale: str, partial: bool = False) -> Any:
-        """Data of the table `name` at a scale."""
+        """Return the data of the table `name` at a scale."""
 
     def draw(self, data: Any) -> Figure:
-        """The figure of these data."""
+        """Draw the figure of these data."""
 
 
 def load_kind(name: str) -> Kind:
-    """The module of a kind that params.yaml names; imports matplotlib."""
+    """Import the module of a kind of params.yaml; this imports matplotlib."""
     return cast(Kind, importlib.import_module(f"{__name__}.{name}"))

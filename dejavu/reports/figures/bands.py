@@ -1,9 +1,8 @@
-"""The band study: the error against the band of the spectrum that is redacted.
+"""Band study: the error against the redacted band of the spectrum.
 
-Above stand the levels, each with the interval of its mean, and the network without DejaVu as a line across;
-below the differences to that network, paired by seed, with their own intervals. The upper ones tell the bands
-from each other only roughly (they hold the luck that all rows of a seed share); the lower ones tell what
-redacting a band gained.
+The upper plot has the levels with the interval of each mean, and a line for the network without DejaVu. The
+lower plot has the differences to that network, paired by seed, with their intervals. The upper intervals
+include the variance that all rows of a seed share; the lower plot shows the gain of redacting a band.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 NEEDS = ("table",)
 
 FINDING = "the error is lowest when the middle band is redacted, since most shape information sits there"
-"""The statement of the paper's slide about its plot, shortened."""
+"""Short form of the statement on the paper's slide about its plot."""
 WIDTH = 7.5  # inches
 LEVELS, DIFFERENCES, FOOT = 2.9, 2.1, 0.3  # inches: heights of the two plots, and of the legend
 
 
 @dataclass(frozen=True)
 class Level:
-    """The mean over a row's seeds, and the interval of that mean (None for one seed)."""
+    """Mean over a row's seeds, and its interval (None for one seed)."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -49,7 +48,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Band:
-    """A row of the study: the redacted frequencies low <= r < high, its level, and its gain over none."""
+    """Row of the study: the redacted frequencies low <= r < high, its level, and its gain over the base."""
 
     low: float
     high: float
@@ -63,7 +62,7 @@ class Band:
 
 @dataclass(frozen=True)
 class BandStudy:
-    """The rows of the study from low to high, and the level without DejaVu (None: not run)."""
+    """Rows of the study from low to high band, and the level without DejaVu (None: not run)."""
 
     rows: Sequence[Band]
     plain: Level | None
@@ -74,9 +73,9 @@ class BandStudy:
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> BandStudy:
-    """The table's first metric, from its CSV, by the redacted band of its rows.
+    """Read the table's first metric from its CSV, by the redacted band of the rows.
 
-    Raises NothingToDraw where none of them was run.
+    Raises NothingToDraw if no row was run.
     """
     table, edges = params.get_table(name), band_edges(params, name)
     content, metric = table_content(params, name, scale), table.metrics[0]
@@ -94,9 +93,9 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Ban
 
 
 def band_edges(params: Params, name: str) -> dict[str, tuple[float, float]]:
-    """Redacted frequencies low <= r < high of each DejaVu row of a band study, by the rows' ids.
+    """Return the redacted frequencies low <= r < high of each DejaVu row of a band study, by row id.
 
-    Raises DejavuError where another row is there than one without DejaVu and rows of one band_stop each.
+    Raises DejavuError unless the table has one row without DejaVu and otherwise rows with one band_stop each.
     """
     edges, plain = {}, []
     for row in params.get_table(name).rows:
@@ -107,8 +106,8 @@ def band_edges(params: Params, name: str) -> dict[str, tuple[float, float]]:
             plain.append(row.id)
             continue
         options = method.redactions[0].options
-        one = len(method.redactions) == 1 and method.redactions[0].name == "band_stop"
-        if not one or not options.keys() >= {"low", "high"}:
+        is_band_stop = len(method.redactions) == 1 and method.redactions[0].name == "band_stop"
+        if not is_band_stop or not options.keys() >= {"low", "high"}:
             raise DejavuError(
                 f"tables.{name}.figures: 'bands' shows rows with one redaction 'band_stop' that has low and "
                 f"high, and '{row.experiment}' has another"
@@ -123,7 +122,7 @@ def band_edges(params: Params, name: str) -> dict[str, tuple[float, float]]:
 
 
 def level(line: dict[str, str], metric: str) -> Level:
-    """A line's mean with its 95 % interval (Student's t), of the CSV's mean, deviation and seeds."""
+    """Return a line's mean with its 95 % interval (Student's t), from the CSV's mean, deviation and seeds."""
     mean, deviation, seeds = float(line[f"{metric}_mean"]), line[f"{metric}_std"], int(line["seeds"])
     if not deviation:
         return Level(mean, None)
@@ -134,7 +133,7 @@ def level(line: dict[str, str], metric: str) -> Level:
 
 
 def bands(content: Content, edges: dict[str, tuple[float, float]], metric: str) -> list[Band]:
-    """The rows that were run, of those whose redacted band `edges` has by their ids; from low to high."""
+    """Return the rows that were run and have a band in `edges`, from low to high."""
     rows = [line for line in content.ran if line["id"] in edges]
     by_row = {gain.name: gain for gain in gains(_named(content, rows), metric)}
     every = [Band(*edges[line["id"]], level(line, metric), by_row.get(line["id"])) for line in rows]
@@ -142,12 +141,12 @@ def bands(content: Content, edges: dict[str, tuple[float, float]], metric: str) 
 
 
 def _named(content: Content, rows: list[dict[str, str]]) -> Content:
-    """The rows under their ids: names for readers may repeat."""
+    """Return the rows with their ids as names, since names for readers may repeat."""
     return Content(content.metrics, {line["id"]: line | {"method": line["id"], "base": ""} for line in rows})
 
 
 def draw(data: BandStudy) -> Figure:
-    """The two plots, over the same axis of frequencies."""
+    """Draw the two plots over a common axis of frequencies."""
     known = find(data.metric)
     subtitle = textwrap.fill(data.subtitle, int((WIDTH - 0.3) / 0.066))
     finding = f"The paper's finding, whose curve is not readable: {data.finding}."
@@ -173,7 +172,7 @@ def draw(data: BandStudy) -> Figure:
 
 
 def _levels(axes: Axes, rows: Sequence[Band], plain: Level | None, known: Metric) -> None:
-    """Each band a bar as wide as it is, with its interval; the network without DejaVu across all."""
+    """Draw each band as a bar of its width, with its interval, and a line for the network without DejaVu."""
     if plain is not None:
         if plain.interval is not None:
             axes.axhspan(*plain.interval, color="#777777", alpha=0.15, linewidth=0)
@@ -207,7 +206,7 @@ def _levels(axes: Axes, rows: Sequence[Band], plain: Level | None, known: Metric
 
 
 def _differences(axes: Axes, rows: Sequence[Band], known: Metric, metric: str) -> list:
-    """The paired differences; returns the signs that were drawn."""
+    """Draw the paired differences; return the drawn signs."""
     axes.axhline(0, color=INK, linewidth=1.2, linestyle="--", zorder=1)
     signs = []
     for band in rows:

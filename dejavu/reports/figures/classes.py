@@ -1,7 +1,7 @@
-"""Gain per class: which classes a DejaVu row gained or lost in, paired by seed.
+"""Gain per class of DejaVu rows, paired by seed.
 
-One panel a pair. Where there are so many classes that nobody could read them, each panel has those that
-gained most and those that lost most.
+Each pair has one panel. With too many classes for one panel, the panel has only the largest gains and the
+largest losses.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Mapping[int, Mapping[str, float | None]]
-"""IoU in percent by seed and class; None where a class has none."""
+"""IoU in percent by seed and class; None if a class has none."""
 
 NEEDS = ("metrics",)
 
-PANELS = 6  # pairs: more could not be read
-READABLE = 40  # classes of one panel
-EXTREMES = 10  # gains, and losses, of a panel with more classes
+PANELS = 6  # most pairs of one figure
+READABLE = 40  # most classes of one panel
+EXTREMES = 10  # number of gains, and of losses, in a panel with more classes
 LINE = 0.19  # inches from class to class
-HEAD, FOOT = 0.62, 0.66  # inches above a panel (its title, which way is better) and below it (its axis)
+HEAD, FOOT = 0.62, 0.66  # inches above a panel (title, direction of better) and below it (axis)
 ALL = "all classes (mIoU)"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair: the gain of the mean, and that of every class that has one."""
+    """One pair: the gain of the mean, and the gain of every class with an IoU."""
 
     title: str
     mean: Gain
@@ -59,7 +59,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class ClassGains:
-    """The pairs that are shown."""
+    """Panels of the figure, one for each pair."""
 
     panels: Sequence[Panel]
     title: str
@@ -67,9 +67,9 @@ class ClassGains:
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> ClassGains:
-    """Gains of every class, of the table's pairs that learn classes, from their metrics.
+    """Read the gains of every class for the table's pairs, from their metrics.
 
-    Raises DejavuError where a pair learns another task, NothingToDraw where no pair has a common seed.
+    Raises DejavuError if a pair learns another task, NothingToDraw if no pair has a common seed.
     """
     paths, table, pairs = Paths(scale), params.get_table(name), find_pairs(params, name)
     for one in pairs:
@@ -86,7 +86,7 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Cla
     note = setting(params, name, scale, "", paths.metrics if partial else None)
     note += " Point: mean over seeds of the difference in IoU to the base, paired by seed; bar: its 95 % "
     note += "interval (Student's t). "
-    # Chance is counted over all classes, shown or not: the largest gains were chosen.
+    # Chance is counted over all classes, since the panel may show only the largest gains.
     tested = [gain for one in panels for gain in one.rows if gain.interval is not None]
     note += by_chance(len(tested), sum(gain.certain for gain in tested)) if tested else ""
     if len(panels) < len(pairs):
@@ -97,20 +97,20 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Cla
 
 
 def _measured(params: Params, scale: str, one: Pair, partial: bool) -> Panel | None:
-    """The gains of a pair; None where, with `partial`, no seed of both rows is measured."""
+    """Return the gains of a pair; None if, with `partial`, no seed of both rows is measured."""
     paths = Paths(scale)
     runs = [params.run(experiment, scale) for experiment in (one.experiment, one.base)]
     seeds = [measured_seeds(paths, run) if partial else run.seeds for run in runs]
     if not set(seeds[0]) & set(seeds[1]):
         return None
-    ours, base = (read_classes(paths, run, some) for run, some in zip(runs, seeds, strict=True))
+    ours, base = (read_classes(paths, run, own) for run, own in zip(runs, seeds, strict=True))
     return pair(f"{one.name}\n{one.backbone}".rstrip(), ours, base)
 
 
 def pair(title: str, ours: Values, base: Values) -> Panel:
-    """The gains of a pair of rows, over the seeds that both have, in the order of the classes.
+    """Return the gains of a pair of rows, over their common seeds, in the order of the classes.
 
-    A class counts with those seeds in which both networks have an IoU of it.
+    A class counts with the seeds for which both networks have its IoU.
     """
     seeds = sorted(ours.keys() & base.keys())
     rows = []
@@ -138,10 +138,10 @@ def _gain(name: str, ours: Mapping[int, float | None], base: Mapping[int, float 
 
 
 def arranged(panels: Sequence[Panel]) -> tuple[list[Panel], bool]:
-    """The panels with their rows as they are drawn, and whether all have the same rows.
+    """Return the panels with sorted rows, and True if all panels have the same rows.
 
-    The largest gain stands first: of the mean over the pairs, so that a class has one line in all panels;
-    or, of many classes, of each pair's own.
+    The largest gain comes first. Rows are sorted by the mean over the pairs, so that a class has the same
+    line in all panels; with many classes each panel is sorted by its own gains.
     """
     names = list(dict.fromkeys(gain.name for panel in panels for gain in panel.rows))
     if len(names) > READABLE:
@@ -151,19 +151,19 @@ def arranged(panels: Sequence[Panel]) -> tuple[list[Panel], bool]:
 
 
 def _over(panels: Sequence[Panel], name: str) -> float:
-    """A class's gain, the mean over the pairs."""
+    """Return the mean gain of a class over the pairs."""
     gains = [gain.mean for panel in panels for gain in panel.rows if gain.name == name]
     return math.fsum(gains) / len(gains)
 
 
 def _in_order(panel: Panel, order: Sequence[str]) -> list[Gain]:
-    """A pair's rows in this order; a class of which it has no IoU has a row without a point."""
+    """Return a pair's rows in this order; a class without an IoU gets a row without a point."""
     rows = {gain.name: gain for gain in panel.rows}
     return [rows.get(name, Gain("", name, math.nan, None, "no IoU", False)) for name in order]
 
 
 def _extremes(panel: Panel) -> Panel:
-    """The largest gains and losses only, as two groups."""
+    """Return a panel with only the largest gains and losses, as two groups."""
     rows = sorted(panel.rows, key=lambda gain: -gain.mean)
     first = [replace(gain, group="largest gains") for gain in rows[:EXTREMES]]
     last = [replace(gain, group="largest losses") for gain in rows[-EXTREMES:]]
@@ -171,7 +171,7 @@ def _extremes(panel: Panel) -> Panel:
 
 
 def draw(data: ClassGains) -> Figure:
-    """The panels, side by side where they share their rows, else in two columns with their own names."""
+    """Draw the panels: side by side if they share their rows, else in two columns with their own names."""
     panels, shared = arranged(data.panels)
     columns = len(panels) if shared else min(2, len(panels))
     names = 0.35 + max(text_width(gain.name) for panel in panels for gain in panel.all) + 0.12
@@ -204,14 +204,14 @@ def draw(data: ClassGains) -> Figure:
 
 
 def _slots(panel: Panel) -> float:
-    """Number of lines of a panel: its rows, a gap below the mean, the names of its groups."""
+    """Return the number of lines of a panel: its rows, a gap below the mean, the names of its groups."""
     return len(panel.all) + 0.9 + 1.2 * len({gain.group for gain in panel.rows} - {""})
 
 
 def _plot(
     axes: Axes, panel: Panel, ends: tuple[float, float], indent: float | None, texts: bool
 ) -> set[Sign]:
-    """One pair; names stand at `indent` inches from the page's left edge, or nowhere."""
+    """Draw one pair, with names at `indent` inches from the page's left edge; None draws no names."""
     known, y, group, signs = find("miou"), 0.2, "", set()
     for number, gain in enumerate(panel.all):
         y += 0.5 * (number == 1)  # a gap below the mean

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 NEEDS = ("logs",)
 
-FEW = 3  # groups: of more, each is lower
-WIDTH, NARROW = 10.5, 2.9  # inches: of a page with up to three plots a line, and of each plot of more
-# Of tables with rows of several tasks: lines of plots of rows that are no half of a pair; ids of no row.
+FEW = 3  # most groups with high plots
+WIDTH, NARROW = 10.5, 2.9  # inches: width of a page with up to three plots a line, and of each plot otherwise
+# Titles of multi-task tables for rows without a partner, by keys that are not row ids.
 ALONE = {"(plain)": "several tasks, without a DejaVu row", "(single)": "one task each"}
 WEIGHTS = "Weights are those of an epoch's last step; MGDA's sum to 1, the others' to the number of tasks."
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One experiment: its name in the legend and one log a seed."""
+    """One experiment: its name in the legend and one log for each seed."""
 
     label: str
     logs: Sequence[Log]
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Group:
-    """A base network and what is paired with it: one line of plots."""
+    """Base network and the rows paired with it: one line of plots."""
 
     title: str
     curves: Sequence[Curve]
@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Curves:
-    """A line of plots for each group, one plot for each of `columns` (column of a log: its label)."""
+    """Line of plots for each group, one plot for each of `columns` (column of a log: its label)."""
 
     groups: Sequence[Group]
     title: str
@@ -58,7 +58,7 @@ class Curves:
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> Curves:
-    """The logs of all rows that are run. Raises NothingToDraw where, with `partial`, no row has one."""
+    """Read the logs of all rows that are run. Raises NothingToDraw if, with `partial`, no row has one."""
     table = params.get_table(name)
     source = params.data_source(table.dataset, scale).source
     split = reader(table.dataset, source, params.datasets.get(source)).validate
@@ -76,7 +76,7 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Cur
 
 
 def groups(params: Params, table: Table, scale: str, partial: bool = False) -> list[Group]:
-    """The rows that are run, each with its base where that is run too."""
+    """Return the rows that are run, grouped with their base if it is also run."""
     paths = Paths(scale)
     rows = {row.id: row for row in table.rows if row.experiment}
     seeds = {row.id: params.run(str(row.experiment), scale).seeds for row in rows.values()}
@@ -111,7 +111,7 @@ def groups(params: Params, table: Table, scale: str, partial: bool = False) -> l
 
 
 def _first(table: Table, row: Row, rows: dict[str, Row]) -> str:
-    """Key of the line of plots that a row is in: its base, or its kind where it is no half of a pair."""
+    """Return the key of a row's line of plots: its base, or its kind if it has no partner."""
     if row.base in rows:
         return str(row.base)
     if not table.single or any(other.base == row.id for other in rows.values()):
@@ -120,7 +120,7 @@ def _first(table: Table, row: Row, rows: dict[str, Row]) -> str:
 
 
 def draw(data: Curves) -> Figure:
-    """The plots. A group whose logs have more columns, as of XTC or of weighed tasks, has a second line."""
+    """Draw the plots. A group with more log columns, as for XTC or task weights, has a second line."""
     groups, columns = data.groups, data.columns
     lines = [line for group in groups for line in _lines(group, columns)]
     width = WIDTH if len(columns) <= 3 else NARROW * len(columns)
@@ -144,7 +144,7 @@ def draw(data: Curves) -> Figure:
 
 
 class Panel(NamedTuple):
-    """A plot: a column of the logs, its label, and the text where no log has it."""
+    """Plot of one column of the logs: its label, and the text if no log has the column."""
 
     column: str
     label: str
@@ -152,7 +152,7 @@ class Panel(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of plots of a group; some of them stay empty."""
+    """Line of plots of a group; None leaves a position empty."""
 
     group: Group
     panels: Sequence[Panel | None]
@@ -160,7 +160,7 @@ class Line(NamedTuple):
 
 
 def _lines(group: Group, columns: Mapping[str, str]) -> list[Line]:
-    """The plots of a group: those that all groups have and, where its logs have more, the ones below."""
+    """Return the plots of a group: the common ones, and a second line if its logs have more columns."""
     short = len(columns) > 3
     common = [
         Panel(
@@ -170,20 +170,20 @@ def _lines(group: Group, columns: Mapping[str, str]) -> list[Line]:
         )
         for column, label in columns.items()
     ]
-    there = {column for curve in group.curves for log in curve.logs for column in log}
+    logged = {column for curve in group.curves for log in curve.logs for column in log}
     extra = below(columns)
-    more = [Panel(*extra[key], "") if key in extra and extra[key][0] in there else None for key in columns]
+    more = [Panel(*extra[key], "") if key in extra and extra[key][0] in logged else None for key in columns]
     return [Line(group, common, True), *([Line(group, more, False)] if any(more) else [])]
 
 
 def _name(axes: Sequence[Axes], title: str) -> None:
-    """A group's title and legend: in its first plot, or of many curves in the second, where that is empty."""
+    """Write a group's title and legend: in its first plot, or with many curves in an empty second plot."""
     axes[0].set_title(title, loc="left")
     handles, _ = axes[0].get_legend_handles_labels()
     if len(handles) > 2 and not axes[1].lines:
         axes[1].legend(handles=handles, loc="upper left")
         for text in axes[1].texts:
-            text.set_y(0.0)  # the text in its middle makes room
+            text.set_y(0.0)  # space for the legend
     else:
         axes[0].legend(loc="upper right")
 

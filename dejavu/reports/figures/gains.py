@@ -1,6 +1,6 @@
 """Forest plot: the paired gain of every row with its interval, read from a table's CSV.
 
-Metrics that the same rows have stand side by side; others, of rows of another task, one below the other.
+Metrics of the same rows are side by side; metrics of other rows, with another task, are below.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ NEEDS = ("table",)
 LINE = 0.225  # inches from row to row
 PLOT, NARROW = 4.3, 3.0  # inches: width of a plot alone, and of one beside others
 FOOT = 0.66  # inches below a panel: ticks and the axis' name
-GAP = 0.34  # inches above a panel: which way is better
+GAP = 0.34  # inches above a panel: direction of better
 
 
 @dataclass(frozen=True)
 class Band:
-    """Panels side by side: metrics that the same rows have; sizes in inches."""
+    """Panels side by side: metrics of the same rows; sizes in inches."""
 
     panels: dict[str, list[Gain]]
 
     @property
     def rows(self) -> list[Gain]:
-        """The rows of its first panel, for their names."""
+        """Rows of the first panel, for the names."""
         return next(iter(self.panels.values()))
 
     @property
@@ -51,12 +51,12 @@ class Band:
 
     @property
     def plot(self) -> float:
-        """The width of one plot."""
+        """Width of one plot."""
         return PLOT if len(self.panels) == 1 else NARROW
 
     @property
     def lefts(self) -> list[float]:
-        """Where each plot begins, right of the first; the last entry is where the band ends."""
+        """Left edge of each plot, relative to the first; the last entry is the right end of the band."""
         lefts = [0.0]
         for rows in self.panels.values():
             lefts.append(lefts[-1] + self.plot + 0.4 + max(text_width(gain.text) for gain in rows))
@@ -65,7 +65,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Gains:
-    """A table of which at least one row has a gain."""
+    """Content of a table with at least one gain."""
 
     content: Content
     title: str
@@ -73,7 +73,7 @@ class Gains:
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> Gains:
-    """The table's CSV. Raises NothingToDraw where no row has a gain."""
+    """Read the table's CSV. Raises NothingToDraw if no row has a gain."""
     table, content = params.get_table(name), table_content(params, name, scale)
     if not any(line[f"{metric}_gain"] for line in content.ran for metric in content.metrics):
         raise NothingToDraw(f"{Paths(scale).table(name, 'csv')} has no gain")
@@ -85,7 +85,7 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Gai
 
 
 def bands(content: Content) -> list[Band]:
-    """The metrics that any row gained or lost in, beside each other where they have the same rows."""
+    """Return the metrics with gains; metrics of the same rows share a band."""
     panels: dict[tuple[str, ...], dict[str, list[Gain]]] = {}
     for metric in content.metrics:
         rows = gains(content, metric)
@@ -95,20 +95,20 @@ def bands(content: Content) -> list[Band]:
 
 
 def draw(data: Gains) -> Figure:
-    """The forest plot."""
-    parts = bands(data.content)
-    names = [gain for band in parts for gain in band.rows]
+    """Draw the forest plot."""
+    rows_of_panels = bands(data.content)
+    names = [gain for band in rows_of_panels for gain in band.rows]
     left = 0.3 + max(max(text_width(gain.name) + 0.12, text_width(gain.group, bold=True)) for gain in names)
-    width = max(7.5, left + max(band.lefts[-1] for band in parts))
+    width = max(7.5, left + max(band.lefts[-1] for band in rows_of_panels))
     subtitle = textwrap.fill(data.subtitle, int((width - 0.3) / 0.066))
     head, foot = 0.42 + 0.15 * (1 + subtitle.count("\n")), 0.22
-    height = head + sum(GAP + band.height + FOOT for band in parts) + foot
+    height = head + sum(GAP + band.height + FOOT for band in rows_of_panels) + foot
     with style():
         figure = new_figure(width, height)
         figure.text(0.12 / width, 1 - 0.1 / height, data.title, va="top", fontsize=11, fontweight="bold")
         figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
         top, signs = height - head, set()
-        for band in parts:
+        for band in rows_of_panels:
             bottom = top - GAP - band.height
             for begin, (metric, rows) in zip(band.lefts, band.panels.items(), strict=False):
                 box = (left + begin) / width, bottom / height, band.plot / width, band.height / height
@@ -119,12 +119,12 @@ def draw(data: Gains) -> Figure:
 
 
 def _slots(rows: Sequence[Gain]) -> float:
-    """Number of lines of rows and the names of their groups, half a line of margin included."""
+    """Return the number of lines of rows and the names of their groups, half a line of margin included."""
     return len(rows) + 1.35 * len({gain.group for gain in rows} - {""}) + 0.5
 
 
 def _plot(axes: Axes, rows: Sequence[Gain], metric: str, named: bool) -> list[Sign]:
-    """One metric's rows, with their names beside them or without; returns the signs that were drawn."""
+    """Draw the rows of one metric, with or without their names; return the drawn signs."""
     known = find(metric)
     y, group, signs, ends = 0.25, "", [], limits(rows)
     for gain in rows:

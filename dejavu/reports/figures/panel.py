@@ -1,9 +1,9 @@
-"""The qualitative panel: what networks predict, what is redacted, and what is regenerated from predictions.
+"""Qualitative panel: predictions of networks, redacted images, and images regenerated from predictions.
 
-Where all pairs learn segmentation alone: predictions of up to three pairs for the same images, and the first
-one's regenerations. Else the paper's six columns for each task, of the first pair that learns it; for
-panoptic segmentation the paper's four, without redacted and regenerated images. Networks are those of the
-first seed.
+If all pairs learn segmentation alone, the panel has predictions of up to three pairs for the same images, and
+regenerations of the first pair. Otherwise it has the paper's six columns for each task, from the first pair
+that learns it; for panoptic segmentation it has the paper's four columns, without redacted and regenerated
+images. The networks have the first seed.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 
 NEEDS = ("weights", "data")
 
-IMAGES = 4  # of segmentation alone
-TASK_IMAGES = 2  # of each task, where a pair learns another one than segmentation
+IMAGES = 4  # images, for segmentation alone
+TASK_IMAGES = 2  # images of each task, if a pair learns another task than segmentation
 PANOPTIC_IMAGES = 3
 FIRST = ("input", "ground truth", "baseline", "DejaVu", "redacted", "regenerated")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The images of a panel, each of its own size: (H, W, 3) uint8, and their classes (H, W) uint8."""
+class PanelImages:
+    """Images of a panel, each with its own size: (H, W, 3) uint8, and their classes (H, W) uint8."""
 
     names: list[str]
     images: list[np.ndarray]
@@ -60,7 +60,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Blocks below each other; palette (K, 3) uint8 RGB of the K classes."""
+    """Blocks of a panel, below each other; palette (K, 3) uint8 RGB of the K classes."""
 
     blocks: Sequence[Block]
     palette: np.ndarray
@@ -70,7 +70,7 @@ class Segmentation:
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> Segmentation | TaskBlocks:
-    """Predictions of the table's pairs and what is regenerated from them, computed from their weights."""
+    """Compute predictions of the table's pairs and regenerated images from their weights."""
     pairs = trained_pairs(params, name, scale, partial)
     if any(params.experiments[pair.experiment].tasks != ("semantic",) for pair in pairs):
         return _tasks(params, name, scale, pairs, partial)
@@ -81,8 +81,8 @@ def _tasks(params: Params, name: str, scale: str, pairs: list[Pair], partial: bo
     report, split = evaluated_split(params, name, scale)
     panoptic = all(params.experiments[pair.experiment].task == "panoptic" for pair in pairs)
     shown = task_images(params, scale, pairs, split, report, PANOPTIC_IMAGES if panoptic else TASK_IMAGES)
-    columns, also = (PANOPTIC, "") if panoptic else (PANEL, ", and what is regenerated from it")
-    title = f"{titles(shown)}: what is predicted{also}"
+    columns, regeneration = (PANOPTIC, "") if panoptic else (PANEL, ", and what is regenerated from it")
+    title = f"{titles(shown)}: what is predicted{regeneration}"
     subtitle = f"{note(params, name, scale, report, partial)} Images: evenly spaced in the split, not chosen."
     palette = np.array(report["palette"], np.uint8)
     return TaskBlocks(shown, columns, palette, report["classes"], title, subtitle)
@@ -95,24 +95,24 @@ def _segmentation(params: Params, name: str, scale: str, pairs: list[Pair], part
     blocks = [first_block(params, scale, first, images, report["classes"])]
     if further:
         blocks.append(further_block(params, scale, further, images, report["classes"]))
-    several = f", and {len(further)} further of {len(pairs)} pairs" if further else ""
-    title = f"{first.title}: what is predicted, and what is regenerated from it{several}"
+    others = f", and {len(further)} further of {len(pairs)} pairs" if further else ""
+    title = f"{first.title}: what is predicted, and what is regenerated from it{others}"
     subtitle = note(params, name, scale, report, partial, first)
     return Segmentation(blocks, np.array(report["palette"], np.uint8), report["classes"], title, subtitle)
 
 
-def shown(split: Split) -> Shown:
-    """Evenly spaced images; their labels at the images' size, whatever the files' is."""
+def shown(split: Split) -> PanelImages:
+    """Return evenly spaced images, and their labels resized to the images' size."""
     indices = evenly(IMAGES, len(split.images))
     images = [np.asarray(split.images[index]) for index in indices]
     labels = [
         nearest(split.labels[index], image.shape[:2]) for index, image in zip(indices, images, strict=True)
     ]
-    return Shown([split.names[index] for index in indices], images, labels)
+    return PanelImages([split.names[index] for index in indices], images, labels)
 
 
-def first_block(params: Params, scale: str, pair: Pair, images: Shown, classes: Sequence[str]) -> Block:
-    """Predictions of both networks, and the redacted and regenerated images."""
+def first_block(params: Params, scale: str, pair: Pair, images: PanelImages, classes: Sequence[str]) -> Block:
+    """Return predictions of both networks, and the redacted and regenerated images."""
     from ...models.load import load_method
 
     paired, paths = params.run(pair.experiment, scale), Paths(scale)
@@ -132,9 +132,9 @@ def first_block(params: Params, scale: str, pair: Pair, images: Shown, classes: 
 
 
 def further_block(
-    params: Params, scale: str, pairs: Sequence[Pair], images: Shown, classes: Sequence[str]
+    params: Params, scale: str, pairs: Sequence[Pair], images: PanelImages, classes: Sequence[str]
 ) -> Block:
-    """Predictions of further pairs for the same images."""
+    """Return predictions of further pairs for the same images."""
     from ...models.load import load_network
     from ...tasks import channels
 
@@ -151,12 +151,12 @@ def further_block(
 
 
 def draw(data: Segmentation | TaskBlocks) -> Figure:
-    """The blocks below each other, with title, names and the key to colours."""
+    """Draw the blocks below each other, with title, names and the key to colours."""
     return draw_tasks(data) if isinstance(data, TaskBlocks) else _draw_segmentation(data)
 
 
 def _draw_segmentation(data: Segmentation) -> Figure:
-    """One key for all blocks: the classes that occur."""
+    """Draw all blocks with one key to the classes in use."""
     blocks, palette = data.blocks, data.palette
     cell = widest_picture(blocks)
     composed = [compose(block, palette, cell) for block in blocks]

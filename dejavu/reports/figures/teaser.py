@@ -21,7 +21,7 @@ TASKS = ("semantic", "normals")  # as in the paper
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> TaskBlocks:
-    """One image of each task, of the first pair that learns it. Raises DejavuError where none learns one."""
+    """Return one image of each task, from the first pair that learns it; DejavuError if no pair does."""
     pairs, (report, split) = trained_pairs(params, name, scale, partial), evaluated_split(params, name, scale)
     learnt = {task for pair in pairs for task in params.experiments[pair.experiment].tasks}
     tasks = [task for task in TASKS if task in learnt]
@@ -40,5 +40,5 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Tas
 
 
 def draw(data: TaskBlocks) -> Figure:
-    """A block a task."""
+    """Draw one block for each task."""
     return draw_tasks(data)

@@ -1,7 +1,7 @@
 """Metric against cost of networks: the plots of DejaVu-SA against wider networks.
 
-Ours stand above, the paper's below in a plot of their own: both share the axis of the cost, which is that
-of the same full-size networks, and not the one of the level, which depends on data and training.
+Our values are in the upper plot, the paper's in the lower plot. Both have a common cost axis, for the same
+full-size networks, but separate axes of the metric, whose level depends on data and training.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 NEEDS = ("table",)
 
 COSTS = {"gmacs": "GMACs", "params_m": "parameters (millions)"}
-SIDE = 7.0  # points between markers of the same cost, so that their bars can be told apart
+SIDE = 7.0  # points between markers of the same cost, so that their bars do not overlap
 
 
 @dataclass(frozen=True)
 class TradeOff:
-    """A table of which at least one row was run."""
+    """Content of a table with at least one row that was run."""
 
     content: Content
     title: str
@@ -41,7 +41,7 @@ class TradeOff:
 
 
 def collect(params: Params, name: str, scale: str, partial: bool = False) -> TradeOff:
-    """The table's CSV. Raises NothingToDraw where no row was run."""
+    """Read the table's CSV. Raises NothingToDraw if no row was run."""
     table, content = params.get_table(name), table_content(params, name, scale)
     if not content.ran:
         raise NothingToDraw(f"{Paths(scale).table(name, 'csv')} has no row that was run")
@@ -56,7 +56,7 @@ def collect(params: Params, name: str, scale: str, partial: bool = False) -> Tra
 
 @dataclass(frozen=True)
 class Point:
-    """One row: what it costs, as far as that is known, what it reaches, and its spread over seeds."""
+    """One row: its known costs, its metric, and its spread over seeds."""
 
     label: str
     short: str
@@ -68,7 +68,7 @@ class Point:
 
 
 def points(content: Content, metric: str, paper: bool = False) -> dict[str, Point]:
-    """The rows of a table by their id: our numbers, or those that the paper prints."""
+    """Return the rows of a table by id, with our numbers or the paper's."""
     value, cost = (f"paper_{metric}", "paper_") if paper else (f"{metric}_mean", "")
     result = {}
     for key, line in content.lines.items():
@@ -83,7 +83,7 @@ def points(content: Content, metric: str, paper: bool = False) -> dict[str, Poin
 
 
 def families(rows: Mapping[str, Point]) -> list[list[str]]:
-    """Rows that a line joins: those without a base that are the same method, in another size each."""
+    """Return rows joined by a line: rows without a base, of one method in different sizes."""
     by_method: dict[str, list[str]] = {}
     for key, point in rows.items():
         if not point.base:
@@ -92,7 +92,7 @@ def families(rows: Mapping[str, Point]) -> list[list[str]]:
 
 
 def draw(data: TradeOff) -> Figure:
-    """Our points against GMACs and against parameters, and below them the paper's where it prints any."""
+    """Draw our points against GMACs and against parameters, and the paper's points below, if any."""
     content, metric = data.content, data.content.metrics[0]
     ours, paper = points(content, metric), points(content, metric, paper=True)
     signs = _signs(content, metric)
@@ -133,7 +133,7 @@ class Sign:
 
 
 def _signs(content: Content, metric: str) -> dict[str, Sign]:
-    """One for each row that has a point anywhere; rows of a family have the same."""
+    """Return the sign of each row with a point; rows of a family have the same sign."""
     rows = points(content, metric, paper=True) | points(content, metric)
     joined = {key: keys[0] for keys in families(rows) for key in keys}
     firsts = list(dict.fromkeys(joined.get(key, key) for key in content.lines if key in rows))
@@ -149,32 +149,32 @@ def _signs(content: Content, metric: str) -> dict[str, Sign]:
 def _plot(
     axes: Axes, rows: Mapping[str, Point], axis: str, signs: Mapping[str, Sign], hollow: bool = False
 ) -> None:
-    """One plot; the paper's markers are hollow and pale."""
-    placed = {key: point for key, point in rows.items() if axis in point.cost}
+    """Draw one plot; the paper's markers are hollow and pale."""
+    costed = {key: point for key, point in rows.items() if axis in point.cost}
     strength = 0.6 if hollow else 1.0
-    for keys in families(placed):
-        keys = sorted(keys, key=lambda key: placed[key].cost[axis])
-        line = [[placed[key].cost[axis] for key in keys], [placed[key].value for key in keys]]
+    for keys in families(costed):
+        keys = sorted(keys, key=lambda key: costed[key].cost[axis])
+        line = [[costed[key].cost[axis] for key in keys], [costed[key].value for key in keys]]
         axes.plot(*line, color=signs[keys[0]].colour, linewidth=1.3, alpha=0.7 * strength, zorder=1)
         for key in keys:
             axes.annotate(
-                placed[key].short,
-                (placed[key].cost[axis], placed[key].value),
+                costed[key].short,
+                (costed[key].cost[axis], costed[key].value),
                 xytext=(7, -11),
                 textcoords="offset points",
                 fontsize=7.5,
                 color=MUTED,
             )
-    for point in placed.values():
-        base = placed.get(point.base)
+    for point in costed.values():
+        base = costed.get(point.base)
         if base is not None:
             ends = [[base.cost[axis], point.cost[axis]], [base.value, point.value]]
             axes.plot(*ends, color=MUTED, linewidth=0.9, linestyle=":", alpha=strength, zorder=1)
-    # Only bars need room beside each other: the paper has none.
-    for key, shift in (dict.fromkeys(placed, 0.0) if hollow else _shifts(placed, axis)).items():
-        _point(axes, placed[key], axis, signs[key], shift, hollow)
+    # Only error bars need shifts; the paper has none.
+    for key, shift in (dict.fromkeys(costed, 0.0) if hollow else _shifts(costed, axis)).items():
+        _point(axes, costed[key], axis, signs[key], shift, hollow)
     for key, point in rows.items():
-        if key not in placed:
+        if key not in costed:
             axes.axhline(point.value, color=signs[key].colour, linewidth=1.1, linestyle="--", alpha=strength)
             axes.annotate(
                 f"{point.label}: cost not readable",
@@ -190,7 +190,7 @@ def _plot(
 
 
 def _shifts(rows: Mapping[str, Point], axis: str) -> dict[str, float]:
-    """Points by which each marker is shifted to the side: those of the same cost stand beside each other."""
+    """Return the sideways shift of each marker in points, for markers of the same cost."""
     groups: dict[float, list[str]] = {}
     for key, point in rows.items():
         groups.setdefault(round(point.cost[axis], 2), []).append(key)
@@ -219,7 +219,7 @@ def _point(axes: Axes, point: Point, axis: str, sign: Sign, shift: float, hollow
         transform=aside,
         zorder=3,
     )
-    # A shifted artist does not move the axes' limits: the plain point does.
+    # A shifted artist does not change the axes' limits, so the plain point sets them.
     low, high = (point.value + way * (point.spread or 0.0) for way in (-1, 1))
     axes.update_datalim([(point.cost[axis], low), (point.cost[axis], high)])
 
@@ -231,7 +231,7 @@ def _legend(
     ours: Mapping[str, Point],
     paper: Mapping[str, Point],
 ) -> None:
-    """One entry a row, a family's once."""
+    """Draw one legend entry for each row or family."""
     from matplotlib.lines import Line2D
 
     rows = {**paper, **ours}

@@ -1,11 +1,11 @@
-"""Numbers of the best epoch, chosen on the test split, as much public code reports them.
+"""Numbers of the best epoch, chosen on the test split, as in much public code.
 
 The rule is that of MTPSL (nyu_mtl_xtc.py): for a multi-task network the epoch with the highest delta-MTL
-on the test split, against single-task networks; of one task that of its best metric. The first one counts
-where two are the same. Here the single-task networks are ours, of the same seed, at their last epoch.
+on the test split, against single-task networks; for one task the epoch with its best metric. The first of two
+equal epochs counts. The single-task networks here are ours, with the same seed, at their last epoch.
 
-This looks at the test split to choose, so it is optimistic, the more so the more epochs were measured. It is
-for comparing with numbers that were made like that, in a table of its own.
+This choice uses the test split, so it is optimistic, and more so with more measured epochs. It is only for a
+comparison with numbers that were chosen in the same way, in a separate table.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .names import find
 from .results import Result
 
 Epochs = dict[int, dict[str, float]]
-"""Epoch -> main metric -> its value on the validation split, of the epochs in which all were measured."""
+"""Epoch -> main metric -> its value on the validation split, for the epochs with values of all metrics."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """Results of the best epochs, and how many there were to choose from: (measured, trained)."""
+    """Results of the best epochs, and the numbers of (measured, trained) epochs to choose from."""
 
     results: dict[str, Result]
     epochs: tuple[tuple[int, int], ...]
 
 
 def best(params: Params, name: str, scale: str, results: Mapping[str, Result], validate: str) -> Best:
-    """The results of a table's rows with the numbers of each seed's best epoch instead of the last one's.
+    """Return the results of a table's rows at the best epoch of each seed instead of the last epoch.
 
-    `validate` is the split that the logs' numbers are of. A multi-task row keeps those seeds for which
-    there is something to compare with, and is left out where there is none. Raises DejavuError where the
-    numbers in the logs are of another split than the rows', or the table shows what the logs do not have.
+    `validate` is the split of the numbers in the logs. A multi-task row keeps the seeds with single-task
+    results, and is left out without any. Raises DejavuError if the logs and the rows have different splits,
+    or if the table shows a metric that the logs do not have.
     """
     table, paths = params.get_table(name), Paths(scale)
     splits = {result.split for result in results.values()} - {validate}
@@ -76,7 +76,7 @@ def best(params: Params, name: str, scale: str, results: Mapping[str, Result], v
 
 
 def choose(epochs: Epochs, single: Mapping[str, float] | None = None) -> dict[str, float]:
-    """The values of the best epoch: by delta-MTL, which is then one of them, or by the only metric.
+    """Return the values of the best epoch by delta-MTL, which is then included, or by the only metric.
 
     >>> choose({1: {"depth_aerr": 0.7}, 2: {"depth_aerr": 0.6}, 3: {"depth_aerr": 0.65}})
     {'depth_aerr': 0.6}
@@ -90,7 +90,7 @@ def choose(epochs: Epochs, single: Mapping[str, float] | None = None) -> dict[st
 
 
 def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epochs, int]:
-    """Epochs of a training log in which all of these metrics were measured, and the number of all epochs.
+    """Read the epochs of a training log with values of all these metrics, and the number of all epochs.
 
     Raises DejavuError that names the file, and the command that makes it.
     """

@@ -1,4 +1,4 @@
-"""The caption of a table: its setting, and all that a comparison of its numbers must respect."""
+"""Caption of a table: its setting, and the conditions for a comparison of its numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .cells import TOLERANCE, UNEXPLAINED, Content, listed, rounded
 from .names import find
 from .origin import Origin, pixels
 
-MANY = 5  # intervals: among so many, one that excludes 0 by chance is no surprise
+MANY = 5  # number of intervals from which one is likely to exclude 0 by chance
 
 
 def caption(origin: Origin, content: Content) -> list[str]:
-    """Sentences to read before comparing numbers; the first is the setting."""
+    """Return the sentences of the caption; the first is the setting."""
     sentences = [f"Scale {origin.scale}: {origin.setting}.", *_best_epochs(origin)]
     if content.ran:
         sentences.append("Ours: mean ± sample standard deviation over seeds.")
@@ -35,7 +35,7 @@ def caption(origin: Origin, content: Content) -> list[str]:
 
 
 def _reference(content: Content) -> str:
-    """The reference of a gain, in words."""
+    """Return the reference of a gain, in words."""
     paired = [line for line in content.ran if line["base"]]
     bases = [content.lines.get(line["base"], line) for line in paired]
     alike = all(line["params_m"] == base["params_m"] for line, base in zip(paired, bases, strict=True))
@@ -43,7 +43,7 @@ def _reference(content: Content) -> str:
 
 
 def _best_epochs(origin: Origin) -> list[str]:
-    """How best epochs were chosen, out of how many, and that such numbers are optimistic."""
+    """Describe the choice of best epochs and their number, with a warning that it is optimistic."""
     if not origin.epochs:
         return []
     counts = listed(
@@ -59,7 +59,7 @@ def _best_epochs(origin: Origin) -> list[str]:
 
 
 def _relative(origin: Origin, content: Content) -> list[str]:
-    """The definition of delta-MTL: a mean over these metrics, relative to these rows."""
+    """Define delta-MTL: a mean over these metrics, relative to these rows."""
     scored = [line for line in content.ran if line.get(f"{DELTA}_mean")]
     if not scored:
         return []
@@ -80,7 +80,7 @@ def _relative(origin: Origin, content: Content) -> list[str]:
 
 
 def _fewer_pairs(content: Content) -> list[str]:
-    """A sentence for tables in which a gain is not the difference of the two means beside it."""
+    """Return a sentence for tables with gains that differ from the difference of the two means."""
     for line in content.ran:
         base = content.lines.get(line["base"])
         if base is not None and base["status"] == "run" and base["seeds"] != line["seeds"]:
@@ -89,7 +89,7 @@ def _fewer_pairs(content: Content) -> list[str]:
 
 
 def _explanations(content: Content) -> list[str]:
-    """The rows' numbered notes, and the meaning of the sign at a difference without one."""
+    """Return the numbered notes of the rows, and the meaning of the mark for a cost without a note."""
     sentences = [f"({number}) {text}" for number, text in enumerate(content.notes, 1)]
     if any(content.mark(line) == UNEXPLAINED for line in content.ran):
         sentences.append(
@@ -107,7 +107,7 @@ def _explanations(content: Content) -> list[str]:
 
 
 def chance(content: Content) -> list[str]:
-    """How many of the intervals exclude 0, since some do by chance; nothing for a few intervals."""
+    """Count the intervals that exclude 0, since some do by chance; no sentence for few intervals."""
     count, certain = len(content.intervals), sum(cell.certain for cell in content.intervals)
     if count < MANY:
         return []
@@ -121,7 +121,7 @@ def chance(content: Content) -> list[str]:
 
 
 def by_chance(count: int, certain: int) -> str:
-    """How many of so many intervals exclude 0, and how many would if nothing had any effect.
+    """Compare the number of intervals that exclude 0 with the number expected by chance.
 
     >>> by_chance(20, 1)
     'Of 20 intervals 1 excludes 0; if nothing had any effect, about 1.0 would by chance.'
@@ -134,7 +134,7 @@ def by_chance(count: int, certain: int) -> str:
 
 
 def _cost(origin: Origin, content: Content) -> list[str]:
-    """The image size at which costs are counted; the cost itself where all rows have the same."""
+    """State the image size for the costs, and the cost itself if all rows have the same."""
     at = f"the full-size deployed network at {pixels(origin.input)}"
     if content.cost_columns:
         return [f"Ours GMACs and parameters (millions): {at}."] if content.ran else []

@@ -1,4 +1,4 @@
-"""The content of a table that its readable forms share: lines, notes on them, and cells."""
+"""Content of a table for its readable forms: lines, notes and cells."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from ...errors import DejavuError
 from .names import COSTS, find
 
 NOT_RUN = "not run"
-TOLERANCE = 0.03  # of a cost, against the paper's, which prints two or three digits
+TOLERANCE = 0.03  # relative difference between a cost and the paper's, which has two or three digits
 UNEXPLAINED = "†"
 OF_ANOTHER_TASK = "—"
 
 
 @dataclass(frozen=True)
 class Content:
-    """A table's metrics in column order, and its lines by their id: text cells, by the CSV's column names."""
+    """Metrics of a table in column order, and its lines by id: text cells by the CSV's column names."""
 
     metrics: tuple[str, ...]
     lines: dict[str, dict[str, str]]
 
     @classmethod
     def of(cls, lines: Iterable[dict[str, str]]) -> Content:
-        """Content of the lines of a table's CSV. Raises KeyError where they have another form."""
+        """Build the content from the lines of a table's CSV. Raises KeyError if they have another format."""
         by_id = {line["id"]: line for line in lines}
         heads = next(iter(by_id.values()), {})
         return cls(tuple(head.removesuffix("_mean") for head in heads if head.endswith("_mean")), by_id)
 
     @property
     def ran(self) -> list[dict[str, str]]:
-        """The lines that have numbers of ours."""
+        """Lines with our numbers."""
         return [line for line in self.lines.values() if line["status"] == "run"]
 
     @property
     def intervals(self) -> list[Cell]:
-        """Every cell whose gain has an interval."""
+        """All cells whose gain has an interval."""
         cells = [cell(line, metric) for line in self.ran for metric in self.metrics]
         return [cell for cell in cells if cell.low]
 
     @property
     def paper(self) -> frozenset[str]:
-        """The metrics and costs of which the paper prints any value."""
+        """Metrics and costs with any value in the paper."""
         lines = self.lines.values()
         return frozenset(
             key for key in (*self.metrics, *COSTS) if any(line[f"paper_{key}"] for line in lines)
@@ -52,44 +52,44 @@ class Content:
 
     @property
     def cost_columns(self) -> bool:
-        """Whether our costs have columns; else all networks cost the same, and the caption has the number."""
+        """True if our costs have columns; otherwise all networks have one cost, given in the caption."""
         return not self.paper.isdisjoint(COSTS) or len({_cost(line) for line in self.ran}) > 1
 
     @property
     def notes(self) -> list[str]:
-        """The rows' notes, each once; they are numbered in this order, from 1."""
+        """Notes of the rows, each once; they are numbered in this order, from 1."""
         return list(dict.fromkeys(filter(None, map(self._note, self.lines.values()))))
 
     def off(self, line: Mapping[str, str]) -> list[str]:
-        """Which costs of a line are further from the paper's than its rounding and units explain."""
+        """Return the costs of a line that differ from the paper's by more than rounding and units explain."""
         printed = [key for key in COSTS if line["status"] == "run" and line[f"paper_{key}"]]
         return [key for key in printed if not near(float(line[key]), float(line[f"paper_{key}"]))]
 
     def mark(self, line: Mapping[str, str]) -> str:
-        """The number of a line's note; a sign where its cost is off the paper's and no note says why."""
+        """Return the number of a line's note, or a mark for a different cost without a note."""
         note = self._note(line)
         if note:
             return str(self.notes.index(note) + 1)
         return UNEXPLAINED if self.off(line) else ""
 
     def _note(self, line: Mapping[str, str]) -> str:
-        """A row that is off the paper's cost with its base is so for its base's reason."""
+        """Return a line's note, or the note of its base if both have the same different cost."""
         base = self.lines.get(line["base"])
         if line["note"] or base is None or not self.off(line):
             return line["note"]
         return base["note"] if base["gmacs"] == line["gmacs"] else ""
 
     def name(self, line: Mapping[str, str]) -> str:
-        """The name of a line: 'HRNet', or 'HRNet + DejaVu' for a line with the same method as its base.
+        """Return the name of a line: 'HRNet', or 'HRNet + DejaVu' if its base has the same method.
 
-        A line with a text of its own, 'redaction: low-pass', keeps that.
+        A line with another method text, such as 'redaction: low-pass', keeps this text.
         """
         base = self.lines.get(line["base"])
         return printed(line["method"], base["method"] if base else None)
 
 
 def printed(method: str, base: str | None) -> str:
-    """A row's name, given its method and its base row's.
+    """Return the name of a row, from its method and the method of its base row.
 
     >>> printed("HRNet", None), printed("HRNet", "HRNet"), printed("text: none", "HRNet")
     ('HRNet', 'HRNet + DejaVu', 'text: none')
@@ -98,7 +98,7 @@ def printed(method: str, base: str | None) -> str:
 
 
 def read_content(path: str | Path) -> Content:
-    """Content of a table's CSV. Raises DejavuError where it is missing or has another form."""
+    """Read the content of a table's CSV. Raises DejavuError if it is missing or has another format."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return Content.of(csv.DictReader(file))
@@ -114,7 +114,7 @@ def _cost(line: Mapping[str, str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of one line at the digits worth printing; '' where there is no value.
+    """One metric of one line, rounded for readers; '' if there is no value.
 
     `gain` has its sign; `certain` marks a gain whose interval excludes 0.
     """
@@ -129,7 +129,7 @@ class Cell:
 
 
 def cell(line: Mapping[str, str], metric: str) -> Cell:
-    """The cell of a line and a metric."""
+    """Return the cell of a line and a metric."""
     digits = find(metric).digits
     low, high = line[f"{metric}_gain_lo"], line[f"{metric}_gain_hi"]
     mean = rounded(line[f"{metric}_mean"], digits) or OF_ANOTHER_TASK
@@ -145,7 +145,7 @@ def cell(line: Mapping[str, str], metric: str) -> Cell:
 
 
 def near(ours: float, paper: float) -> bool:
-    """Whether a cost is the paper's, but for rounding.
+    """Return True if a cost equals the paper's, except for rounding.
 
     >>> near(19.2, 19), near(240.0, 362)
     (True, False)
@@ -154,7 +154,7 @@ def near(ours: float, paper: float) -> bool:
 
 
 def rounded(text: str, digits: int, *, sign: bool = False) -> str:
-    """A number of the CSV with fewer decimals, rounded from its decimal spelling.
+    """Round a number of the CSV, given as text, to fewer decimals.
 
     >>> rounded("0.3149", 2, sign=True), rounded("", 2)
     ('+0.31', '')
@@ -165,10 +165,10 @@ def rounded(text: str, digits: int, *, sign: bool = False) -> str:
     return f"{value:+zf}" if sign else f"{value:zf}"
 
 
-def listed(parts: Sequence[str], word: str = "and") -> str:
-    """Parts of a sentence.
+def listed(items: Sequence[str], word: str = "and") -> str:
+    """Join items to a list in a sentence.
 
     >>> listed(["a"]), listed(["a", "b", "c"], "or")
     ('a', 'a, b or c')
     """
-    return f" {word} ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return f" {word} ".join(filter(None, (", ".join(items[:-1]), items[-1])))

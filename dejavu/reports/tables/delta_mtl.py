@@ -1,4 +1,4 @@
-"""The delta-MTL score: the gain or loss of learning tasks together, against learning each alone.
+"""Delta-MTL score: the gain or loss of learning tasks together, against learning each alone.
 
 Maninis, Radosavovic and Kokkinos, "Attentive Single-Tasking of Multiple Tasks" (CVPR 2019), section 5: the
 mean over the tasks of (-1)^l (M_multi - M_single) / M_single, with l = 1 where lower is better; in percent.
@@ -18,11 +18,11 @@ from .names import find
 from .results import Result
 
 Values = Mapping[str, float]
-"""Main metric -> its value, of one seed."""
+"""Main metric -> its value, for one seed."""
 
 
 def score(ours: Values, single: Values) -> float:
-    """Delta-MTL in percent, over the metrics of `single`; more is better.
+    """Return delta-MTL in percent, over the metrics of `single`; more is better.
 
     >>> score({"miou": 44.0, "depth_aerr": 0.6}, {"miou": 40.0, "depth_aerr": 0.5})  # +10 % and -20 %
     -5.0
@@ -35,9 +35,9 @@ def score(ours: Values, single: Values) -> float:
 
 
 def metrics_read(params: Params, name: str) -> tuple[str, ...]:
-    """The metrics that a table needs of its rows: its own, and those that the score is computed from.
+    """Return the metrics that a table reads: its own, and the inputs of the score.
 
-    Raises DejavuError where the table needs single-task rows and does not name them, or names others.
+    Raises DejavuError if the table needs single-task rows and does not name them, or names wrong rows.
     """
     table = params.get_table(name)
     measured = [metric for metric in table.metrics if metric != DELTA]
@@ -70,10 +70,10 @@ def _check_single(params: Params, name: str, table: Table) -> None:
 def references(
     table: Table, tasks: tuple[str, ...], results: Mapping[str, Result]
 ) -> dict[int, dict[str, float]]:
-    """Main metrics of learning each of the tasks alone, by seed, at the last epoch.
+    """Return the main metrics of the single-task experiments of these tasks, by seed, at the last epoch.
 
-    Only of seeds that all of these experiments have; and of none in which one is 0, as of a network that
-    has learnt nothing: there is no share of 0.
+    Only seeds of all these experiments are included. A seed with a metric of 0, as of a network that has
+    learnt nothing, is left out, since no relative change to 0 exists.
     """
     named = {str(task): experiment for task, experiment in table.single.items()}
     single = {main_metric(task): results.get(named[task]) for task in tasks}
@@ -86,7 +86,7 @@ def references(
 
 
 def with_delta(params: Params, table: Table, results: Mapping[str, Result]) -> dict[str, Result]:
-    """The results; multi-task ones have the score of every seed that has single-task results."""
+    """Return the results; multi-task results get the score of every seed with single-task results."""
     if DELTA not in table.metrics:
         return dict(results)
     scored = {}

@@ -1,4 +1,4 @@
-"""A table as a DataFrame: the paper's values and ours side by side, never in one column.
+"""Table as a DataFrame: the paper's values and ours in separate columns.
 
 Cells are text: a number's decimals are chosen by its column, so that the CSV has the same bytes on any
 machine.
@@ -21,7 +21,7 @@ Line = dict[str, str]
 
 
 def columns(metrics: Iterable[str]) -> list[str]:
-    """The CSV's columns in order.
+    """Return the columns of the CSV in order.
 
     >>> columns(["miou"])[9:15]
     ['paper_miou', 'miou_mean', 'miou_std', 'miou_gain', 'miou_gain_lo', 'miou_gain_hi']
@@ -40,11 +40,11 @@ def table_frame(
     scale: str,
     plain: Collection[str] = (),
 ) -> DataFrame:
-    """One line for each row of the table, in its order; its columns are `columns(table.metrics)`.
+    """Return one line for each row of the table, in its order; the columns are `columns(table.metrics)`.
 
-    `results` holds the experiments that were measured; `source` is the dataset that was really used. A row
-    without a result is 'not run': it has the paper's value and nothing of ours. Metrics of other tasks
-    than a row's own stay empty. A row with a base is a DejaVu row, unless its experiment is in `plain`.
+    `results` holds the measured experiments; `source` is the dataset that was used. A row without a result is
+    'not run' and has only the paper's value. Metrics of other tasks than the row's own are empty. A row with
+    a base is a DejaVu row, unless its experiment is in `plain`.
     """
     from pandas import DataFrame  # late: figures import this package and need no pandas
 
@@ -58,7 +58,7 @@ def table_frame(
 
 
 def csv_text(frame: DataFrame) -> str:
-    """The table as CSV with a header."""
+    """Return the table as CSV with a header."""
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
@@ -78,7 +78,7 @@ def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scal
 
 
 def _measured(metric: str, ours: Mapping[int, float], base: Mapping[int, float]) -> Line:
-    """The cells of one metric, of a row's values by seed and its base's."""
+    """Return the cells of one metric, from values by seed of a row and of its base."""
     if not ours:
         return {}
     mean, deviation = summary(ours.values())
@@ -91,7 +91,7 @@ def _measured(metric: str, ours: Mapping[int, float], base: Mapping[int, float])
 
 
 def _digits(value: float | None, decimals: int = 6) -> str:
-    """Fixed decimals, the same bytes from any machine; so many that forms, which round again, round right.
+    """Format a value with fixed decimals, the same on every machine and enough for a second rounding.
 
     >>> _digits(-0.0000001), _digits(None)
     ('0.000000', '')
@@ -100,7 +100,7 @@ def _digits(value: float | None, decimals: int = 6) -> str:
 
 
 def _paper(table: Table, row: Row, key: str) -> str:
-    """The paper's value with as many decimals as others of its column: a float has no zeros at the end."""
+    """Return the paper's value with the decimals of its column: a float has no trailing zeros."""
     texts = [_printed(one.paper.get(key)) for one in table.rows]
     decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
     text = _printed(row.paper.get(key))
@@ -108,7 +108,7 @@ def _paper(table: Table, row: Row, key: str) -> str:
 
 
 def _printed(value: float | None) -> str:
-    """A number as paper/<table>.csv, and so the paper, spells it.
+    """Format a number as in paper/<table>.csv, and so as in the paper.
 
     >>> _printed(82.0), _printed(19), _printed(None)
     ('82.0', '19', '')

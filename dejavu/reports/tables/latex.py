@@ -1,4 +1,4 @@
-"""A table as LaTeX: a `table` environment that needs only booktabs."""
+"""Table as LaTeX: a `table` environment that needs only booktabs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ SPECIAL = str.maketrans(
         "↓": r"$\downarrow$",
     }
 )
-# Small type and narrow gaps, since tables have up to 15 columns: commands that pandas writes above them.
+# Small type and narrow gaps, since tables have up to 15 columns; pandas writes these commands above a table.
 SMALL = [{"selector": "small", "props": ":;"}, {"selector": "setlength", "props": ":{\\tabcolsep}{4pt};"}]
 
 
 def latex(content: Content, origin: Origin, name: str) -> str:
-    """A floating table with its caption; every number is the CSV's, rounded. `name` is used in its label.
+    """Return a floating table with its caption; every number is the CSV's, rounded. `name` is for its label.
 
     Put `\\usepackage{booktabs}` into the document's head.
     """
@@ -64,7 +64,7 @@ def latex(content: Content, origin: Origin, name: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as LaTeX, on one line: an empty one would end a cell's paragraph, any would end a comment.
+    """Escape plain text for LaTeX, on one line: a line break would end a comment or a paragraph.
 
     >>> print(escaped("50 % of a_b, ±1"))
     50 \\% of a\\_b, $\\pm$1
@@ -73,7 +73,7 @@ def escaped(text: str) -> str:
 
 
 def _rules(frame: DataFrame) -> str:
-    """Rules between the two lines of the head: one below each group's title, which pandas cannot write."""
+    """Return the rules below the title of each column group, which pandas cannot write."""
     groups = [group for group, _ in frame.columns]
     spans = {group: (groups.index(group) + 1, groups.count(group)) for group in groups if group}
     return "".join(rf"\cmidrule(lr){{{first}-{first + count - 1}}}" for first, count in spans.values())

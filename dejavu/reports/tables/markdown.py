@@ -1,4 +1,4 @@
-"""A table as Markdown."""
+"""Table as Markdown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .readable import Spelling, readable
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# Columns, HTML, entities, and underscores that would begin or end an emphasis: names such as a_b stay.
+# Columns, HTML, entities, and underscores at the ends of an emphasis; names such as a_b stay unchanged.
 MARKUP = re.compile(r"[\\|<]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def markdown(content: Content, origin: Origin) -> str:
-    """Title, table and caption as GitHub Markdown; every number is the CSV's, rounded."""
+    """Return title, table and caption as GitHub Markdown; every number is the CSV's, rounded."""
     costs = f"; GMACs at {pixels(origin.input)}" if content.cost_columns else ""
     loud = f" **{origin.loud}: see below.**" if origin.loud else ""
     summary = f"**Scale {origin.scale}**: {origin.setting}{costs}.{loud}"
@@ -28,18 +28,18 @@ def markdown(content: Content, origin: Origin) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as Markdown on one line; the markup of the caption, `**`, stays."""
+    """Escape plain text for Markdown, on one line; the markup `**` of the caption stays."""
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def pipe_table(frame: DataFrame, labels: int) -> str:
-    """A Markdown table of text cells: the first `labels` columns to the left, the others to the right."""
+    """Return a Markdown table of text cells: the first `labels` columns left-aligned, the others right."""
     alignment = ["left"] * labels + ["right"] * (len(frame.columns) - labels)
     return str(frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=alignment))
 
 
 def gain_text(cell: Cell) -> str:
-    """A gain with its interval, bold where that excludes 0."""
+    """Return a gain with its interval, in bold if this excludes 0."""
     text = cell.gain + (f" [{cell.low}, {cell.high}]" if cell.low else "")
     return f"**{text}**" if cell.certain else text
 
@@ -53,7 +53,7 @@ def _table(content: Content) -> str:
 
 
 def _head(group: str, name: str, beside: bool) -> str:
-    """A column's title on one line; `beside` the paper's values ours are named so."""
+    """Return a column's title on one line, with 'paper' or 'ours' if `beside`: both columns exist."""
     if name == "gain":
         return "Gain [95 % interval]"
     return ", ".join(filter(None, (group, name if beside or not group else "")))

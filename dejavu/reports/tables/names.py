@@ -8,18 +8,18 @@ from ...errors import DejavuError, nearest
 from ...metrics import METRICS, Metric
 
 COSTS = {"gmacs": "GMACs", "params_m": "Params (M)"}
-"""Columns of a network's cost, and their titles."""
+"""Cost columns and their titles."""
 
 
 def find(metric: str) -> Metric:
-    """The metric's entry. Raises DejavuError for one that `dejavu.metrics` does not have."""
+    """Return the metric's entry. Raises DejavuError for a metric that `dejavu.metrics` does not have."""
     if metric not in METRICS:
         raise DejavuError(f"unknown metric '{metric}' in a table, {nearest(metric, METRICS)}")
     return METRICS[metric]
 
 
 def of_tasks(metrics: Iterable[str], *tasks: str) -> tuple[str, ...]:
-    """The metrics that measure one of the tasks.
+    """Return the metrics that measure one of the tasks.
 
     >>> of_tasks(["miou", "rmse", "normal_merr"], "semantic", "depth"), of_tasks(["miou"], "depth")
     (('miou', 'rmse'), ())
@@ -28,7 +28,7 @@ def of_tasks(metrics: Iterable[str], *tasks: str) -> tuple[str, ...]:
 
 
 def head(metric: str) -> str:
-    """A column's title.
+    """Return the title of a metric's column.
 
     >>> head("miou")
     'mIoU (%) ↑'
@@ -38,7 +38,7 @@ def head(metric: str) -> str:
 
 
 def gain_unit(metric: str) -> str:
-    """The unit of a difference: percentages differ by points.
+    """Return the unit of a difference: percentages differ by points.
 
     >>> gain_unit("miou")
     'points'

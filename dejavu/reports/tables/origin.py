@@ -1,4 +1,4 @@
-"""The setting of a table: on which data, at which size, how trained, over which seeds."""
+"""Setting of a table: data, image size, training and seeds."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ...datasets import title as dataset_title
 from ...metrics import main_metric
 from .cells import listed
 
-RECIPES = 2  # different trainings that a line still has room for
+RECIPES = 2  # most recipes that fit into one line
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The setting of a table, which its CSV does not have.
+    """Setting of a table, which its CSV does not contain.
 
-    `dataset` is the paper's, `source` the one that was used; sizes are (height, width) in pixels: `size` of
-    the images, `input` of those for which GMACs are counted. `split` is '' where it is not known.
-    `seeds` and `training` have an entry for each way in which rows were run: none, where none was.
-    `single` names, for each task's main metric, the line (or experiment) that delta-MTL compares with.
-    `epochs`: of a table of best epochs, how many were measured of how many trained, as rows differ.
+    `dataset` is the paper's dataset, `source` the dataset that was used. Sizes are (height, width) in pixels:
+    `size` for the images, `input` for the count of GMACs. `split` is '' if it is not known. `seeds` and
+    `training` have one entry for each different value among the rows that were run. `single` names, for each
+    task's main metric, the reference line (or experiment) of delta-MTL. `epochs`: in a table of best epochs,
+    the different pairs (measured, trained) of the rows.
     """
 
     title: str
@@ -52,10 +52,10 @@ class Origin:
         epochs: tuple[tuple[int, int], ...] = (),
         remarks: tuple[str, ...] = (),
     ) -> Origin:
-        """The setting of the named table at a scale; `split` is the split that was measured.
+        """Return the setting of the named table at a scale; `split` is the measured split.
 
-        `measured` has the seeds that there are of each experiment that was run, where not all were;
-        `remarks` are sentences about the data.
+        `measured` has the measured seeds of each experiment, if the table is partial; `remarks` are sentences
+        about the data.
         """
         table, size = params.get_table(name), params.get_scale(scale)
         part = params.data_source(table.dataset, scale)
@@ -83,18 +83,18 @@ class Origin:
 
     @property
     def data(self) -> str:
-        """The data actually used, e.g. 'CamVid test (stands in for Cityscapes)'."""
+        """Data that was used, e.g. 'CamVid test (stands in for Cityscapes)'."""
         used = " ".join(filter(None, (dataset_title(self.source), self.split)))
         return used if self.real else f"{used} (stands in for {dataset_title(self.dataset)})"
 
     @property
     def real(self) -> bool:
-        """Whether it is the paper's own dataset."""
+        """True for the paper's own dataset."""
         return self.source == self.dataset
 
     @property
     def loud(self) -> str:
-        """The warning that the epochs were chosen on the test split; '' for last epochs."""
+        """Warning that the epochs were chosen on the test split; '' for last epochs."""
         return f"BEST EPOCH, CHOSEN ON THE {self.split.upper()} SPLIT" if self.epochs else ""
 
     @property
@@ -108,7 +108,7 @@ class Origin:
 
     @property
     def _seeds(self) -> str:
-        """'8 seeds (0-7)'; '3 or 8 seeds (of 0-7)' where rows differ."""
+        """Seeds in words: '8 seeds (0-7)', or '3 or 8 seeds (of 0-7)' if rows differ."""
         if not self.seeds:
             return ""
         counts, most = [str(len(seeds)) for seeds in self.seeds], self.seeds[-1]
@@ -117,7 +117,7 @@ class Origin:
 
 
 def pixels(size: tuple[int, int] | KeepAspect) -> str:
-    """Height × width; of images that keep their shape, their shorter side.
+    """Return height × width, or the shorter side for images that keep their aspect ratio.
 
     >>> pixels((96, 128)), pixels(KeepAspect(short=64, long=256))
     ('96×128', '64 pixels on the short side')
@@ -128,42 +128,42 @@ def pixels(size: tuple[int, int] | KeepAspect) -> str:
 
 
 def _training(recipe: Recipe) -> str:
-    """'15 epochs of batch 8 with AdamW'."""
+    """Describe a recipe, such as '15 epochs of batch 8 with AdamW'."""
     count, unit = (recipe.epochs, "epoch") if recipe.epochs else (recipe.iterations or 0, "step")
     length = f"{count:,} {unit}{'s' if count > 1 else ''}"
     return f"{length} of batch {recipe.batch_size} with {OPTIMIZERS[recipe.optimizer.name]}"
 
 
 def _partial(table: Table, runs: Sequence[Run], measured: Mapping[str, tuple[int, ...]]) -> str:
-    """A sentence on how many rows were run; '' where all were."""
+    """Return a sentence with the number of rows that were run; '' if all were."""
     fewer = {run.experiment for run in runs if len(measured.get(run.experiment, ())) < len(run.seeds)}
     rows = [row.experiment for row in table.rows if row.experiment]
-    there = [name for name in rows if name in measured]
-    short = sum(name in fewer for name in there)
+    ran = [name for name in rows if name in measured]
+    short = sum(name in fewer for name in ran)
     if not fewer:
         return ""
-    text = f"Unfinished: {len(there)} of {len(rows)} rows that have an experiment were run"
+    text = f"Unfinished: {len(ran)} of {len(rows)} rows that have an experiment were run"
     return f"{text}, {short} of them with a part of their seeds." if short else f"{text}."
 
 
 def _single(table: Table) -> tuple[tuple[str, str], ...]:
-    """For each task's main metric the line of the experiment of it alone, or its name if it has no line."""
+    """Return each task's main metric with the row of its single-task experiment, or the experiment's name."""
     rows = {row.experiment: row.id for row in reversed(table.rows) if row.experiment}
     return tuple((main_metric(task), rows.get(name, name)) for task, name in table.single.items())
 
 
 def _different(texts: Iterable[str]) -> tuple[str, ...]:
-    """Each once, in order."""
+    """Return each text once, in order."""
     return tuple(dict.fromkeys(texts))
 
 
 def _span(seeds: tuple[int, ...]) -> str:
-    """'0-4' for a range, '0, 7' otherwise."""
+    """Return '0-4' for a range, '0, 7' otherwise."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}-{seeds[-1]}"
     return ", ".join(map(str, seeds))
 
 
 def _factors(values: tuple[float, ...]) -> str:
-    """'0.25', or '0.25 or 0.5' where rows differ."""
+    """Return '0.25', or '0.25 or 0.5' if rows differ."""
     return listed([f"{value:g}" for value in values], "or")

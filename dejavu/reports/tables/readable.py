@@ -1,7 +1,7 @@
-"""The table that readers see, as a DataFrame that pandas writes as Markdown and LaTeX.
+"""Readable form of a table, as a DataFrame that pandas writes as Markdown and LaTeX.
 
-One row a line, text cells, and columns of two levels: (metric or cost, 'paper', 'ours' or 'gain'). Columns
-that would be empty are left out.
+One row a line, text cells, and columns of two levels: (metric or cost, 'paper', 'ours' or 'gain'). Empty
+columns are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a form writes plain text, a mean with its deviation, and a gain with its interval."""
+    """Formatters of one form for plain text, a mean with its deviation, and a gain with its interval."""
 
     text: Callable[[str], str]
     mean: Callable[[Cell], str]
@@ -27,7 +27,7 @@ class Spelling:
 
 
 def readable(content: Content, spelling: Spelling) -> DataFrame:
-    """Rows and columns of a readable form. Columns of labels have the group ''; the others hold numbers."""
+    """Return rows and columns of a readable form. Label columns have the group ''; others hold numbers."""
     from pandas import DataFrame  # late: figures import this package and need no pandas
 
     lines, text = list(content.lines.values()), spelling.text
@@ -51,15 +51,15 @@ def readable(content: Content, spelling: Spelling) -> DataFrame:
 
 
 def _noted(content: Content, line: Mapping[str, str]) -> str:
-    """A line's name, with the number of its note unless that stands at a cost."""
+    """Return a line's name, with the number of its note unless a cost has it."""
     return _marked(content.name(line), "" if content.off(line) else content.mark(line))
 
 
 def _cost(content: Content, line: Mapping[str, str], key: str) -> str:
-    """One of our costs, with the number of a note where it is off the paper's."""
+    """Return one of our costs, with the number of a note if it differs from the paper's."""
     return _marked(rounded(line[key], 2), content.mark(line) if key in content.off(line) else "")
 
 
 def _marked(text: str, mark: str) -> str:
-    """A cell with its note's number behind it, in brackets as in the caption."""
+    """Return a cell followed by the number of its note, in brackets as in the caption."""
     return " ".join(filter(None, (text, f"({mark})" if mark.isdigit() else mark)))

@@ -1,4 +1,4 @@
-"""The metrics of one experiment over the seeds of one scale, as `evaluate` wrote them."""
+"""Metrics of one experiment over the seeds of one scale, read from the files of `evaluate`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .names import of_tasks
 
 @dataclass(frozen=True)
 class Result:
-    """One experiment's numbers.
+    """Numbers of one experiment.
 
-    `metrics[metric][seed]` in the metric's own unit, of the metrics of the experiment's tasks only; `gmacs`
-    and `params_m` (millions) of the network as it is deployed, at full size; `split` is the split
-    that was measured, and `remarks` are sentences about its data.
+    `metrics[metric][seed]` is in the metric's own unit, for metrics of the experiment's tasks only. `gmacs`
+    and `params_m` (millions) are those of the deployed network at full size. `split` is the measured split,
+    and `remarks` are sentences about its data.
     """
 
     metrics: dict[str, dict[int, float]]
@@ -31,7 +31,7 @@ class Result:
 
 
 def measured_seeds(paths: Paths, run: Run) -> tuple[int, ...]:
-    """The seeds of the run that have metrics."""
+    """Return the seeds of the run that have metrics."""
     return tuple(seed for seed in run.seeds if paths.metrics(run.experiment, seed).exists())
 
 
@@ -42,7 +42,7 @@ def read_result(
     size: tuple[int, int],
     seeds: tuple[int, ...] | None = None,
 ) -> Result:
-    """Read, of these metrics, those of the run's tasks, for exactly the run's seeds, or those given.
+    """Read the metrics that belong to the run's tasks, for the run's seeds or the given seeds.
 
     `size` is the (height, width) at which the table counts the cost. Raises DejavuError that names the
     file when one is missing, belongs to something else, or was counted at another size.
@@ -80,7 +80,7 @@ def read_result(
 
 
 def read_classes(paths: Paths, run: Run, seeds: tuple[int, ...]) -> dict[int, dict[str, float | None]]:
-    """IoU of every class in percent, by seed; None where a class occurs neither in truth nor prediction.
+    """Read the IoU of every class in percent, by seed; None if truth and prediction lack the class.
 
     Raises DejavuError that names the file when one is missing, belongs to something else or lacks them.
     """

@@ -1,4 +1,4 @@
-"""Checks that the two rows of a pair were trained alike: only then is a gain DejaVu's alone."""
+"""Checks that the two rows of a pair were trained alike: only then the gain comes from DejaVu alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MARKS = (("code",), ("versions", "torch"), ("machine", "gpu"), ("machine", "thre
 
 
 def differences(paths: Paths, ours: str, base: str, seeds: Iterable[int]) -> list[str]:
-    """Differences between the trainings of two experiments, e.g. 'torch of seed 3'.
+    """Return differences between the trainings of two experiments, e.g. 'torch of seed 3'.
 
-    Read from the sidecars. A seed without one (results that were fetched, say) is passed over.
+    They are read from the sidecars. A seed without sidecars (as in downloaded results) is skipped.
     """
     marks = []
     for seed in seeds:

@@ -25,10 +25,10 @@ from .trained_alike import differences
 
 
 def write_table(params: Params, name: str, scale: str, partial: bool = False) -> str:
-    """Write the table's three forms, or none; return a sentence that says how many rows are in them.
+    """Write the table's three forms, or none; return a sentence with the number of rows that were run.
 
-    Raises DejavuError where the metrics of an experiment and seed are missing or not of this scale. With
-    `partial`, what is missing is 'not run', and rows of which some seeds are there have those.
+    Raises DejavuError if the metrics of an experiment and seed are missing or belong to another scale. With
+    `partial`, missing rows are 'not run', and incomplete rows have the existing seeds.
     """
     table, paths = params.get_table(name), Paths(scale)
     results = read_results(params, name, scale, partial)
@@ -75,7 +75,7 @@ def _check_characters(name: str, forms: dict[str, str]) -> None:
 
 
 def read_results(params: Params, name: str, scale: str, partial: bool) -> dict[str, Result]:
-    """The results of the table's experiments; with `partial`, of those that were measured."""
+    """Read the results of the table's experiments; with `partial`, of the measured ones."""
     table, paths = params.get_table(name), Paths(scale)
     size, metrics, results = params.cost_input(table.dataset), metrics_read(params, name), {}
     for experiment in table.experiments:
@@ -87,7 +87,7 @@ def read_results(params: Params, name: str, scale: str, partial: bool) -> dict[s
 
 
 def of_epoch(params: Params, name: str, scale: str, results: dict[str, Result]) -> Best:
-    """The results at the epoch that the table shows, with delta-MTL where the table has it."""
+    """Return the results at the epoch of the table, with delta-MTL if the table has it."""
     table = params.get_table(name)
     if table.epoch == "last":
         return Best(with_delta(params, table, results), ())

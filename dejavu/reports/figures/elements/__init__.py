@@ -1,1 +1,1 @@
-"""Elements that figure kinds share: style, colours, pictures, intervals, and what several kinds collect."""
+"""Common elements of the figure kinds: style, colours, pictures, intervals and data."""

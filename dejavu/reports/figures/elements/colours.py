@@ -1,4 +1,4 @@
-"""Depth maps and surface normals as pictures, and the keys that say what their colours mean."""
+"""Depth maps and surface normals as pictures, and the keys to their colours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURMAP = "viridis_r"  # equal steps look equal, in print and to colour-blind 
 
 
 def depth_limits(truths: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Nearest and farthest of the known depths (0 = unknown) in metres; 0 to 1 where none is known.
+    """Return the smallest and largest known depth (0 = unknown) in metres; (0, 1) if none is known.
 
     >>> depth_limits([np.array([[0.0, 2.0], [5.5, 3.0]])])
     (2.0, 5.5)
@@ -25,7 +25,7 @@ def depth_limits(truths: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def colour_depth(depth: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """(H, W) metres -> (H, W, 3) uint8 RGB; beyond the limits as at them, 0 and what is no number grey."""
+    """Map (H, W) metres to (H, W, 3) uint8 RGB, clipped to the limits; 0 and non-finite values are grey."""
     from matplotlib import colormaps
 
     low, high = limits
@@ -36,7 +36,7 @@ def colour_depth(depth: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def colour_normals(normals: np.ndarray) -> np.ndarray:
-    """(H, W, 3) unit vectors (x right, y down, z forward) -> (H, W, 3) uint8 RGB; the 0-vector is grey.
+    """Map (H, W, 3) unit vectors (x right, y down, z forward) to (H, W, 3) uint8 RGB; the 0-vector is grey.
 
     Red grows to the right, green upwards, blue towards the camera, as normals are usually shown.
 
@@ -48,7 +48,7 @@ def colour_normals(normals: np.ndarray) -> np.ndarray:
 
 
 def sphere(side: int) -> np.ndarray:
-    """The key to normals: those of a ball that is looked at, on white, (side, side, 3) uint8."""
+    """Return the key to normals: a ball that faces the camera, on white, (side, side, 3) uint8."""
     centres = (np.arange(side) * 2 + 1) / side - 1
     x, y = np.meshgrid(centres, centres)
     inside = x**2 + y**2 <= 1
@@ -58,7 +58,7 @@ def sphere(side: int) -> np.ndarray:
 
 
 def has_unknown(truths: Sequence[np.ndarray]) -> bool:
-    """Whether any pixel of depth maps (H, W) or normals (H, W, 3) is unknown: 0, or the 0-vector."""
+    """Return True if any pixel of depth maps (H, W) or normals (H, W, 3) is unknown: 0, or the 0-vector."""
     return any(
         bool((truth == 0).all(-1).any() if truth.ndim == 3 else (truth == 0).any()) for truth in truths
     )

@@ -10,7 +10,7 @@ from .style import COLOURS
 
 @dataclass(frozen=True)
 class Gain:
-    """One row: its name below its group's, the gain, its interval (None for one seed), and its spelling."""
+    """One row: its group and name, the gain, its interval (None for one seed), and both as text."""
 
     group: str
     name: str
@@ -21,13 +21,13 @@ class Gain:
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """The span of the row: its interval, or the gain alone."""
+        """Ends of the row: its interval, or the gain alone."""
         return self.interval or (self.mean,)
 
 
 @dataclass(frozen=True)
 class Sign:
-    """Colour and marker of a gain, which both show its sign, for print in grey."""
+    """Colour and marker of a gain; both show its sign, for print in grey."""
 
     label: str
     colour: str
@@ -42,9 +42,10 @@ SINGLE = Sign("one seed: no interval", "#777777", "D", False)
 
 
 def gains(content: Content, metric: str) -> list[Gain]:
-    """The rows with a gain in this metric, those of a group together, else in the table's order.
+    """Return the rows with a gain in this metric, sorted by group, else in the table's order.
 
-    A row's group is what stands before the colon: 'ratio' of 'ratio: 0.25'. Rows without one stand first.
+    The group of a row is the text before the colon: 'ratio' of 'ratio: 0.25'. Rows without a group come
+    first.
     """
     groups: dict[str, list[Gain]] = {"": []}
     for line in content.ran:
@@ -68,7 +69,7 @@ def gains(content: Content, metric: str) -> list[Gain]:
 
 
 def sign_of(gain: Gain, higher_is_better: bool) -> Sign:
-    """The sign of a gain, by its interval."""
+    """Return the sign of a gain, by its interval."""
     if gain.interval is None:
         return SINGLE
     if not gain.certain:

@@ -1,4 +1,4 @@
-"""Elements of figures of gains: a row with its interval, its name, which way is better, the legend."""
+"""Elements of figures of gains: a row with its interval, its name, the direction of better, the legend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def limits(rows: Sequence[Gain]) -> tuple[float, float]:
-    """Zero and every interval, but for the few that would squeeze all others together."""
+    """Return axis limits for zero and all intervals, except for a few very long ones."""
     reaches = sorted(max(map(abs, gain.ends)) for gain in rows)
     enough = 3 * reaches[(len(reaches) - 1) * 3 // 4]
     ends = [0.0] + [min(max(end, -enough), enough) for gain in rows for end in gain.ends]
@@ -26,7 +26,7 @@ def limits(rows: Sequence[Gain]) -> tuple[float, float]:
 def draw_row(
     axes: Axes, gain: Gain, y: float, sign: Sign, limits: tuple[float, float], spelled: bool = True
 ) -> None:
-    """A gain with its interval, at a height; what lies beyond the limits has an arrowhead there."""
+    """Draw a gain with its interval at height `y`; an arrowhead marks values beyond the limits."""
     axes.axhline(y, color="#eeeeee", linewidth=0.8, zorder=0)
     if gain.interval is not None:
         axes.plot(gain.interval, (y, y), color=sign.colour, linewidth=1.8, solid_capstyle="butt")
@@ -51,7 +51,7 @@ def draw_row(
 
 
 def beside(axes: Axes, indent: float, y: float, text: str, bold: bool = False) -> None:
-    """A name at the left edge of the page; `indent` in inches."""
+    """Write a name at the left edge of the page; `indent` in inches."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     inches = axes.get_position().x0 * figure.get_size_inches()[0]
@@ -68,7 +68,7 @@ def beside(axes: Axes, indent: float, y: float, text: str, bold: bool = False) -
 
 
 def direction(axes: Axes, higher_is_better: bool) -> None:
-    """A tint behind the better side, and its name above it."""
+    """Draw a tint behind the better side, and its name above."""
     low, high = axes.get_xlim()
     axes.axvspan(*((0, high) if higher_is_better else (low, 0)), color=COLOURS[0], alpha=0.05, zorder=0, lw=0)
     sides = {True: ("left", "better →"), False: ("right", "← better")}
@@ -88,7 +88,7 @@ def direction(axes: Axes, higher_is_better: bool) -> None:
 
 
 def legend(figure: Figure, signs: Collection[Sign], left: float, bottom: float) -> None:
-    """The signs that were drawn, in their order."""
+    """Draw the legend of the drawn signs, in their order."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -118,7 +118,7 @@ def legend(figure: Figure, signs: Collection[Sign], left: float, bottom: float) 
 
 @cache
 def text_width(text: str, bold: bool = False) -> float:
-    """Inches that a text takes at the size of row names."""
+    """Return the width of a text in inches at the font size of row names."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 

@@ -1,4 +1,4 @@
-"""Training logs as curves need them: the columns that are drawn, read from CSV, over the seeds of a row."""
+"""Training logs for learning curves: columns read from CSV, over the seeds of a row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ XTC = ("loss_consistency", "XTC loss, weighted")  # its column of a log, and its
 
 
 def panels(tasks: Collection[str] = ("semantic",)) -> dict[str, str]:
-    """The columns of a log that are drawn, of networks of these tasks, and what they are called.
+    """Return the drawn columns of logs of these tasks, with their labels.
 
     >>> list(panels(["depth", "semantic"]).items())[2:]
     [('val_miou', 'validation mIoU (%)'), ('val_depth_aerr', 'validation depth error (m)')]
@@ -33,9 +33,9 @@ def panels(tasks: Collection[str] = ("semantic",)) -> dict[str, str]:
 
 
 def below(columns: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Columns that are drawn below the plot of another column where a log has them, and their labels.
+    """Return the optional columns below the plot of another column, with their labels.
 
-    What XTC adds stands below what DejaVu adds, and a task's weight below its metric.
+    The loss of XTC is below the loss of DejaVu, and a task's weight is below its metric.
 
     >>> below(["loss_task", "loss_dejavu", "val_depth_aerr"])["val_depth_aerr"]
     ('weight_depth', 'weight of the\\ndepth loss')
@@ -50,17 +50,17 @@ def below(columns: Collection[str]) -> dict[str, tuple[str, str]]:
 
 
 def read_log(path: Path, command: str, tasks: Collection[str] = ("semantic",)) -> Log:
-    """The columns of a training log that are drawn, as float arrays, NaN where a field is empty.
+    """Read the drawn columns of a training log, as float arrays with NaN for empty fields.
 
-    Those of `below` may be missing, since they are not of every row. Raises DejavuError that names the file,
-    and the command that makes it.
+    Columns of `below` may be missing, since not every row has them. Raises DejavuError with the file and the
+    command that makes it.
     """
-    wanted = ("epoch", *panels(tasks))
+    required = ("epoch", *panels(tasks))
     try:
         with open(path, encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
-        maybe = [column for column, _ in below(wanted).values() if lines and column in lines[0]]
-        log = {key: np.array([_number(line[key]) for line in lines]) for key in (*wanted, *maybe)}
+        optional = [column for column, _ in below(required).values() if lines and column in lines[0]]
+        log = {key: np.array([_number(line[key]) for line in lines]) for key in (*required, *optional)}
     except FileNotFoundError:
         raise DejavuError(f"{path} is missing: make it with `{command}`") from None
     except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
@@ -73,13 +73,13 @@ def read_log(path: Path, command: str, tasks: Collection[str] = ("semantic",)) -
 
 
 def _number(field: str) -> float:
-    return float("nan") if field == "" else float(field)  # a line that was cut short has None
+    return float("nan") if field == "" else float(field)  # an incomplete line has None
 
 
 def band(logs: Sequence[Log], column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Epochs at which every seed has the column, and its mean, minimum and maximum over seeds there.
+    """Return the epochs with a value for every seed, and the mean, minimum and maximum over seeds.
 
-    None where a log has no such column: it is of another task.
+    The arrays are empty if a log has no such column, because it belongs to another task.
 
     >>> logs = [{"epoch": np.array([1, 2]), "loss": np.array([np.nan, value])} for value in (2.0, 4.0)]
     >>> [values.tolist() for values in band(logs, "loss")]

@@ -7,15 +7,15 @@ import numpy as np
 from ....tasks.segments import CROWD, VOID, classes_of, is_crowd
 
 LINE = (255, 255, 255)
-SHADES = (0.0, -0.25, 0.3, -0.45, 0.5)  # of the things of a class: shares of black, or of white
-STRIPE = 4  # pixels: of the hatching of crowds
+SHADES = (0.0, -0.25, 0.3, -0.45, 0.5)  # for the things of a class: shares of black (negative) or white
+STRIPE = 4  # pixels: width of the hatching of crowds
 
 
 def colour_segments(codes: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Codes (H, W) of tasks/segments.py -> (H, W, 3) uint8 RGB; palette (K, 3) RGB of the classes.
+    """Map codes (H, W) of tasks/segments.py to (H, W, 3) uint8 RGB; palette (K, 3) RGB of the classes.
 
     The first segment of a class has the class's colour, further ones are mixed with black and white in turn.
-    Where a segment meets another there is a white line; void is black, and crowds are hatched.
+    A white line separates segments; void is black, and crowds are hatched.
 
     >>> picture = colour_segments(np.array([[0, 0, 0, VOID]], np.uint16), np.array([[10, 20, 30]]))
     >>> picture.tolist()
@@ -34,7 +34,7 @@ def colour_segments(codes: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def shade(colour: np.ndarray, number: int) -> np.ndarray:
-    """A class's colour (3,), as its segment of this number has it.
+    """Return the colour (3,) of the segment with this number in a class.
 
     >>> [shade(np.array([100]), number).tolist() for number in range(5)]
     [[100], [75], [146], [55], [178]]
@@ -45,12 +45,12 @@ def shade(colour: np.ndarray, number: int) -> np.ndarray:
 
 
 def classes_in(maps: list[np.ndarray]) -> set[int]:
-    """The classes of all segments of some maps (H, W) of codes; 255 where some are void."""
+    """Return the classes of all segments of maps (H, W) of codes; 255 stands for void."""
     return {int(value) for codes in maps for value in np.unique(classes_of(np.asarray(codes)))}
 
 
 def _edges(codes: np.ndarray) -> np.ndarray:
-    """The pixels whose right or lower neighbour belongs to another segment, bool (H, W)."""
+    """Return the pixels whose right or lower neighbour belongs to another segment, bool (H, W)."""
     edges = np.zeros(codes.shape, bool)
     edges[:, :-1] |= codes[:, :-1] != codes[:, 1:]
     edges[:-1] |= codes[:-1] != codes[1:]

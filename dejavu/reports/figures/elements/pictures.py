@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 GAP = 8  # white pixels between two pictures
 LEFT, HEAD = 34, 84  # pixels: left of the pictures, and above the first block
 TITLES = 22  # pixels of a line of titles above a block
-SMALL, LARGE = 300, 256  # pixels that a small picture's longer side is zoomed to, and a wide one's thinned to
+# Pixels of the longer side after zooming a small picture, and after thinning a large one.
+SMALL, LARGE = 300, 256
 IGNORED = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Images below each other, and what is shown of each beside each other.
+    """Grid of pictures: one row for each image, one column for each kind of picture.
 
     `rows`: the pictures of each image, one a column: (H, W, 3) uint8 RGB, or (H, W) uint8 classes. Images
-    may differ in size and shape. `groups`: titles over so many columns each, '' for none.
+    may differ in size and shape. `groups`: titles with their number of columns, '' for no title.
     """
 
     columns: Sequence[str]
@@ -36,12 +37,12 @@ class Block:
 
     @property
     def head(self) -> int:
-        """Pixels of the titles above it."""
+        """Pixels of the titles above the block."""
         return TITLES * (1 + bool(self.groups)) + 6
 
 
 def colour_classes(classes: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """(H, W) classes -> (H, W, 3) uint8 RGB; whatever is not in the palette (K, 3) is ignored: black.
+    """Map (H, W) classes to (H, W, 3) uint8 RGB; values without a colour in the palette (K, 3) are black.
 
     >>> colour_classes(np.array([[1, 255]]), np.array([[9, 9, 9], [128, 64, 128]])).tolist()
     [[[128, 64, 128], [0, 0, 0]]]
@@ -52,10 +53,10 @@ def colour_classes(classes: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def compose(block: Block, palette: np.ndarray, width: int = 0) -> tuple[np.ndarray, list[int]]:
-    """A block's pictures with white gaps, (height, width, 3) uint8, and the height of every row.
+    """Return a block's pictures with white gaps, (height, width, 3) uint8, and the height of every row.
 
-    Each picture is zoomed or thinned by a whole number and stands in the middle of a cell, which is as wide
-    as the widest picture (at least `width`), and as high as the highest of its row.
+    Each picture is zoomed or thinned by a whole number and centred in a cell. A cell is as wide as the widest
+    picture (at least `width`) and as high as the highest picture of its row.
     """
     drawn = [[_coloured(fitted(picture), palette) for picture in row] for row in block.rows]
     width = max(width, *(picture.shape[1] for row in drawn for picture in row))
@@ -68,12 +69,12 @@ def compose(block: Block, palette: np.ndarray, width: int = 0) -> tuple[np.ndarr
 
 
 def widest_picture(blocks: Sequence[Block]) -> int:
-    """Pixels of the widest picture as it is drawn."""
+    """Return the width in pixels of the widest drawn picture."""
     return max(fitted(picture).shape[1] for block in blocks for row in block.rows for picture in row)
 
 
 def classes_in(blocks: Sequence[Block]) -> set[int]:
-    """All classes of all maps."""
+    """Return all classes of all maps."""
     maps = [picture for block in blocks for row in block.rows for picture in row if picture.ndim == 2]
     return {int(value) for picture in maps for value in np.unique(picture)}
 
@@ -81,7 +82,7 @@ def classes_in(blocks: Sequence[Block]) -> set[int]:
 def class_patches(
     palette: np.ndarray, classes: Sequence[str], used: set[int], rest: str = "ignored"
 ) -> list[Patch]:
-    """The entries of a key: the classes in use, in their colours, and pixels of no class."""
+    """Return the entries of a key: the used classes in their colours, and pixels without a class."""
     from matplotlib.patches import Patch
 
     patches = [
@@ -95,7 +96,7 @@ def class_patches(
 
 
 def write_names(figure: Figure, block: Block, heights: Sequence[int], cell: int, top: int) -> None:
-    """Titles above the columns and groups, names beside the rows; `top` is the pictures' upper edge."""
+    """Write titles above columns and groups, and names beside rows; `top` is the pictures' upper edge."""
     width, height = figure.get_size_inches() * DPI
     for column, name in enumerate(block.columns):
         x = LEFT + column * (cell + GAP) + cell / 2
@@ -115,9 +116,9 @@ def write_names(figure: Figure, block: Block, heights: Sequence[int], cell: int,
 
 
 def fitted(picture: np.ndarray) -> np.ndarray:
-    """Whole-number zoom of small pictures, whole-number thinning of large ones: no colour is invented.
+    """Zoom small pictures and thin large ones by a whole number, without new class colours.
 
-    A photograph that is thinned is averaged; classes cannot be.
+    Thinning averages a photograph, but selects pixels of a class map.
     """
     height, width = picture.shape[:2]
     side = max(height, width)
@@ -133,12 +134,12 @@ def fitted(picture: np.ndarray) -> np.ndarray:
 
 
 def _coloured(picture: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Pictures as they are, classes in their colours: (H, W, 3) uint8."""
+    """Return a picture unchanged, or classes in their colours: (H, W, 3) uint8."""
     return (colour_classes(picture, palette) if picture.ndim == 2 else picture).astype(np.uint8)
 
 
 def _centred(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """In the middle of a white cell."""
+    """Return a picture centred in a white cell."""
     cell = np.full((height, width, 3), 255, np.uint8)
     top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
     cell[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
@@ -149,5 +150,5 @@ def _joined(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
     shape = list(pictures[0].shape)
     shape[axis] = GAP
     gap = np.full(shape, 255, np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)][:-1]
-    return np.concatenate(parts, axis)
+    alternating = [array for picture in pictures for array in (picture, gap)][:-1]
+    return np.concatenate(alternating, axis)

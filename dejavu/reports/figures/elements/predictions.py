@@ -1,4 +1,4 @@
-"""Predictions of a pair of networks for some images, and what DejaVu regenerates of them."""
+"""Predictions of a pair of networks for images, and the images that DejaVu regenerates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FURTHER = 2  # pairs beside the first: with input and ground truth they fill its
 
 
 def choose(params: Params, scale: str, pairs: Sequence[Pair]) -> tuple[Pair, list[Pair]]:
-    """The pair whose images are regenerated, and further ones, evenly chosen.
+    """Return the pair whose images are regenerated, and further pairs, evenly spaced.
 
-    With shared attention regeneration needs the network in training mode, so another pair is taken for it.
-    Raises DejavuError where there is none.
+    With shared attention, regeneration needs the network in training mode, so a pair without it is chosen.
+    Raises DejavuError if there is none.
     """
     for first in pairs:
         if not _shares_attention(params.run(first.experiment, scale)):
@@ -47,7 +47,7 @@ def baseline(
     classes: Sequence[str],
     things: Sequence[bool] = (),
 ) -> list[Any]:
-    """Predictions of the pair's base for images (H, W, 3), by the seed that is shown of the pair."""
+    """Return predictions of the pair's base for images (H, W, 3), with the seed shown for the pair."""
     from ....models.load import load_network
     from ....tasks import channels
 
@@ -60,7 +60,7 @@ def baseline(
 def predictions(
     run: Run, network: object, images: Sequence[np.ndarray], things: Sequence[bool] = ()
 ) -> list[Any]:
-    """Predictions for images (H, W, 3) of any sizes, by the run's protocol."""
+    """Return predictions for images (H, W, 3) of any sizes, with the run's protocol."""
     from ....evaluation.predictor import Predictor
 
     predictor = Predictor(
@@ -77,7 +77,7 @@ def predictions(
 def regenerated(
     method: DejaVu, images: Sequence[np.ndarray], seed: int, redaction: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each image (H, W, 3) redacted, and regenerated."""
+    """Return each image (H, W, 3) redacted and regenerated."""
     import numpy as np
     import torch
 

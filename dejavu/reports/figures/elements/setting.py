@@ -1,4 +1,4 @@
-"""The sentence under a figure's title: scale, data, training and seeds."""
+"""Sentence below a figure's title: scale, data, training and seeds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...tables import Origin
 def setting(
     params: Params, name: str, scale: str, split: str, path: Callable[[str, int], Path] | None
 ) -> str:
-    """Scale, data, training and seeds of a table's rows.
+    """Return scale, data, training and seeds of a table's rows, in words.
 
-    Of an unfinished table only seeds whose file exists count: `path(experiment, seed)`. None: all count.
+    In an unfinished table only seeds with an existing file `path(experiment, seed)` count. None: all count.
     """
     measured = None
     if path is not None:

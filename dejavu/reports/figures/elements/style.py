@@ -1,4 +1,4 @@
-"""Elements of all figures: colours, letters, and PNG files that repeat to the byte."""
+"""Elements of all figures: colours, fonts, and PNG files with reproducible bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DPI = 150
 INK, MUTED = "#222222", "#666666"
 # Okabe and Ito's colours, which all readers can tell apart: jfly.uni-koeln.de/color
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# ... and a second sign of difference, for print in grey
+# Dashes and markers distinguish curves in grey print, too.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw within this: matplotlib's own defaults (whatever a user's matplotlibrc says) and STYLE."""
+    """Set matplotlib's defaults and STYLE in this context, without a user's matplotlibrc."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
@@ -59,14 +59,14 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
-    """An empty figure in inches, without pyplot: nothing global, and no display is looked for."""
+    """Return an empty figure, size in inches, without pyplot: no global state and no display."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Epochs are counted: no half ticks."""
+    """Set whole numbers as ticks of the x axis, for epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))

@@ -1,4 +1,4 @@
-"""A table's CSV as figures read it, and the sentence on how its numbers were made."""
+"""CSV of a table for figures, and the sentence on its setting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .setting import setting
 
 
 def table_content(params: Params, name: str, scale: str) -> Content:
-    """The table's CSV, which must have params.yaml's rows and metrics."""
+    """Read the table's CSV, which must have the rows and metrics of params.yaml."""
     table, path = params.get_table(name), Paths(scale).table(name, "csv")
     content = read_content(path)
     if [*content.lines] != [row.id for row in table.rows] or content.metrics != table.metrics:
@@ -22,7 +22,7 @@ def table_content(params: Params, name: str, scale: str) -> Content:
 
 
 def table_setting(params: Params, name: str, scale: str, partial: bool) -> str:
-    """The setting of the table's numbers, with a warning where they are of the best epoch."""
+    """Return the setting of the table's numbers, with a warning for best epochs."""
     text = setting(params, name, scale, "", Paths(scale).metrics if partial else None)
     if params.get_table(name).epoch == "last":
         return text

@@ -1,6 +1,6 @@
 """Qualitative figures of a table's tasks: the panel, and the paper's teaser.
 
-One block of pictures a task, with the key to its colours beside it; tasks/ draws both.
+Each task has one block of pictures, with the key to its colours beside it; tasks/ draws both.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ PANEL = {
     "redacted": "redacted",
     "regenerated": "regenerated",
 }
-"""The paper's six columns, and the field of `PanelRow` that each shows."""
+"""Six columns of the paper, with their fields of `PanelRow`."""
 PANOPTIC = {name: PANEL[name] for name in ("input", "ground truth", "baseline", "DejaVu")}
-"""The columns that the paper shows of a panoptic table."""
+"""Columns of the paper for panoptic segmentation."""
 TEASER = {
     "initial prediction": "before",
     "redacted input": "redacted",
     "regenerated input": "regenerated",
     "improved prediction": "after",
 }
-"""The paper's first figure."""
+"""Columns of the paper's first figure."""
 KEY, COLUMN = 190, 130  # pixels: width of a key, and of a further column
-LETTER, ROOMY = 9, 130  # pixels: of a letter of a class's name, and for how many a column has room anyway
+LETTER, ROOMY = 9, 130  # pixels: of one letter of a class name, and of the text in a normal column
 BETWEEN = 14  # pixels between blocks
 
 
 def block(shown: TaskImages, columns: Mapping[str, str], palette: np.ndarray) -> Block:
-    """A task's pictures in their colours; classes stay classes, which the panel colours."""
+    """Return the pictures of a task in their colours; class maps are coloured later by the panel."""
 
     def coloured(row: PanelRow, name: str) -> np.ndarray:
         array: np.ndarray = getattr(row, name)
@@ -57,7 +57,7 @@ def block(shown: TaskImages, columns: Mapping[str, str], palette: np.ndarray) ->
 
 
 def _groups(shown: TaskImages, columns: Mapping[str, str]) -> list[tuple[str, int]]:
-    """The task stands over the columns that every network would have, the pair over its own."""
+    """Return column groups: the task over the common columns, the pair over its own."""
     title = describe(shown.task).title
     common = sum(name in ("image", "truth") for name in columns.values())
     if not common:
@@ -67,7 +67,7 @@ def _groups(shown: TaskImages, columns: Mapping[str, str]) -> list[tuple[str, in
 
 @dataclass(frozen=True)
 class TaskBlocks:
-    """Tasks whose blocks stand below each other; palette (K, 3) uint8 RGB of the K classes."""
+    """Tasks with one block each, below each other; palette (K, 3) uint8 RGB of the K classes."""
 
     tasks: Sequence[TaskImages]
     columns: Mapping[str, str]
@@ -78,7 +78,7 @@ class TaskBlocks:
 
 
 def draw_tasks(data: TaskBlocks) -> Figure:
-    """The tasks' blocks below each other, each with the key to its colours."""
+    """Draw the blocks of the tasks below each other, each with the key to its colours."""
     tasks, columns, palette, classes = data.tasks, data.columns, data.palette, data.classes
     blocks = [block(shown, columns, palette) for shown in tasks]
     cell = widest_picture(blocks)
@@ -113,7 +113,7 @@ def draw_tasks(data: TaskBlocks) -> Figure:
 
 
 def _key_width(used: set[int], classes: Sequence[str], picture: np.ndarray) -> int:
-    """Width of a key in pixels: many classes need several columns, long names wide ones."""
+    """Return the width of a key in pixels: many classes need more columns, long names wider ones."""
     longest = max((len(classes[number]) for number in used if number < len(classes)), default=0)
     more = max(0, longest * LETTER - ROOMY)
     columns = max(1, -(-len(used) * LINE // max(LINE, picture.shape[0])))

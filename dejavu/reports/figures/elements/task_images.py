@@ -28,10 +28,10 @@ def task_images(
     images: int,
     tasks: Sequence[str] | None = None,
 ) -> list[TaskImages]:
-    """Images for each of the tasks (None: all that a pair learns), of the first pair that learns it.
+    """Return images for each task (None: all tasks of the pairs), from the first pair that learns it.
 
-    `report` is that of the prepared data. `images` of each, evenly spaced in the split, other ones for each
-    task. Raises DejavuError where the prepared data lack what a task learns from.
+    `report` is the report of the prepared data. Each task has `images` images, evenly spaced in the split and
+    different for each task. Raises DejavuError if the prepared data lack the targets of a task.
     """
     from .tasks import TaskImages
 
@@ -60,7 +60,7 @@ def _rows(
     indices: Sequence[int],
     report: Mapping[str, Any],
 ) -> list[Any]:
-    """The images at these indices of the split, with their truths, predictions and regenerations."""
+    """Return the images at these indices, with their truths, predictions and regenerations."""
     import numpy as np
 
     from ....models.load import load_method
@@ -85,22 +85,22 @@ def _rows(
 
 
 def shown_redaction(method: Method, task: str) -> int:
-    """The index of the redaction that is shown for a task: segmentation's is the first of several.
+    """Return the index of the redaction for a task: the first for segmentation, else the last.
 
-    Spatial redaction serves segmentation, spectral depth and normals, and in that order they are listed.
+    Spatial redaction is for segmentation, spectral redaction for depth and normals, listed in this order.
     """
     return 0 if task == "semantic" else len(method.redactions) - 1
 
 
 def _of(task: str, prediction: Any) -> np.ndarray:
-    """One task's prediction out of a network's, which is a mapping if it predicts several tasks."""
+    """Return the prediction of one task; a multi-task prediction is a mapping."""
     return prediction[task] if isinstance(prediction, dict) else prediction
 
 
 def _truths(
     split: Split, task: str, indices: Sequence[int], images: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """A task's ground truth of these images, at their sizes: the nearest pixel of each."""
+    """Return a task's ground truth of these images at their sizes, with nearest-pixel resizing."""
     from ....datasets.prepared.sizes import nearest
     from ....tasks import describe
 

@@ -1,4 +1,4 @@
-"""Inputs of figures of predictions beside weights: the trained pairs, the evaluated split, the note."""
+"""Inputs of figures of predictions, besides weights: trained pairs, evaluated split, note."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def trained_pairs(params: Params, name: str, scale: str, partial: bool) -> list[Pair]:
-    """The table's pairs; with `partial`, those that are trained."""
+    """Return the table's pairs; with `partial`, the trained pairs."""
     pairs = find_pairs(params, name)
     if not partial:
         return pairs
@@ -27,14 +27,14 @@ def trained_pairs(params: Params, name: str, scale: str, partial: bool) -> list[
 
 
 def _trained(params: Params, scale: str, pair: Pair) -> bool:
-    """Whether both networks of a pair are there, and the regenerator, of the seed that is shown."""
+    """Return True if both networks of a pair and the regenerator exist, for the shown seed."""
     paths, seed = Paths(scale), params.run(pair.experiment, scale).seeds[0]
     files = [paths.weights(name, seed) for name in (pair.base, pair.experiment)]
     return all(file.exists() for file in (*files, paths.regenerator(pair.experiment, seed)))
 
 
 def evaluated_split(params: Params, name: str, scale: str) -> tuple[dict[str, Any], Split]:
-    """The report of the table's prepared dataset, and the split that is evaluated."""
+    """Return the report of the table's prepared dataset, and the evaluated split."""
     from ....datasets.prepared.store import open_split, read_report
 
     table = params.get_table(name)
@@ -46,17 +46,17 @@ def evaluated_split(params: Params, name: str, scale: str) -> tuple[dict[str, An
 def note(
     params: Params, name: str, scale: str, report: dict[str, Any], partial: bool, pair: Pair | None = None
 ) -> str:
-    """The setting and the seed, which is that of the given pair or of the table's first one."""
+    """Return the setting and the shown seed, of the given pair or the table's first pair."""
     text = setting(params, name, scale, report["evaluate"], Paths(scale).weights if partial else None)
     shown = params.run((pair or find_pairs(params, name)[0]).experiment, scale)
     assert shown.dejavu is not None
-    several = shown.dejavu.redactions
+    redactions = shown.dejavu.redactions
     which = ""
-    if len(several) > 1:
-        which = f" Redacted: {several[0].name} for segmentation, {several[-1].name} for other tasks."
+    if len(redactions) > 1:
+        which = f" Redacted: {redactions[0].name} for segmentation, {redactions[-1].name} for other tasks."
     return f"{text} Shown: seed {shown.seeds[0]}.{which}"
 
 
 def titles(shown: list[TaskImages]) -> str:
-    """The pairs that are shown, each once."""
+    """Return the titles of the shown pairs, each once."""
     return "; ".join(dict.fromkeys(one.title for one in shown))

@@ -1,4 +1,4 @@
-"""Depth: a scale of metres that truth and predictions share."""
+"""Depth: a common scale in metres for truth and predictions."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOM = 170
-BAR = (16, 300)  # pixels: width, and the most height, of the scale
+BAR = (16, 300)  # pixels: width and largest height of the scale
 
 
 def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
-    """Metres (H, W) in colours."""
+    """Return metres (H, W) in colours."""
     return colour_depth(array, limits(shown))
 
 
 def classes(shown: TaskImages, block: Block) -> set[int]:
-    """None."""
+    """Return no classes."""
     return set()
 
 
 def limits(shown: TaskImages) -> tuple[float, float]:
-    """Nearest and farthest true depth, which the colours range over, whatever is predicted."""
+    """Return the smallest and largest true depth, the limits of the colours."""
     return depth_limits([row.truth for row in shown.rows])
 
 
 def draw_key(figure: Figure, key: Key) -> None:
-    """Draw a scale in metres; its ends are pointed where a prediction lies beyond."""
+    """Draw a scale in metres; an end is pointed if a prediction lies beyond it."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -50,7 +50,7 @@ def draw_key(figure: Figure, key: Key) -> None:
     bar = figure.colorbar(
         ScalarMappable(Normalize(low, high), COLOURMAP), cax=axes, extend=ends[below, above], extendfrac=0.04
     )
-    bar.ax.invert_yaxis()  # near stands above
+    bar.ax.invert_yaxis()  # near is at the top
     bar.set_label("depth (m)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     if key.unknown:

@@ -19,17 +19,17 @@ BALL = 110  # pixels
 
 
 def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
-    """Unit vectors (H, W, 3) in colours."""
+    """Return unit vectors (H, W, 3) in colours."""
     return colour_normals(array)
 
 
 def classes(shown: TaskImages, block: Block) -> set[int]:
-    """None."""
+    """Return no classes."""
     return set()
 
 
 def draw_key(figure: Figure, key: Key) -> None:
-    """Draw a ball as the camera sees it: each colour is the direction that a surface faces."""
+    """Draw a ball that faces the camera: each colour is the direction of a surface."""
     width, height = figure.get_size_inches() * DPI
     left, bottom = key.corner[0] + 26, key.corner[1] - BALL - 26
     figure.figimage(sphere(BALL), left, bottom)

@@ -17,12 +17,12 @@ ROOM = 0
 
 
 def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
-    """Codes (H, W) in colours, at the size that is drawn, so that lines between segments are thin."""
+    """Return codes (H, W) in colours, at the drawn size, so that lines between segments are thin."""
     return panoptic_colours.colour_segments(fitted(array), palette)
 
 
 def classes(shown: TaskImages, block: Block) -> set[int]:
-    """The classes of all segments."""
+    """Return the classes of all segments."""
     return panoptic_colours.classes_in(shown.maps)
 
 

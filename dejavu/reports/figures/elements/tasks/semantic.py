@@ -16,12 +16,12 @@ ROOM = 0
 
 
 def picture(array: np.ndarray, shown: TaskImages, palette: np.ndarray) -> np.ndarray:
-    """Classes (H, W) as they are."""
+    """Return classes (H, W) unchanged."""
     return array
 
 
 def classes(shown: TaskImages, block: Block) -> set[int]:
-    """The classes of the pictures that are shown."""
+    """Return the classes of the drawn pictures."""
     return classes_in([block])
 
 

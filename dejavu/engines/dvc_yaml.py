@@ -15,7 +15,8 @@ from .dependencies import figure_kinds, of_figures, of_table
 
 SCALE = "${scale.name}"
 
-# `<name>` is one of `_PATHS` below; all else is DVC's own language.
+# `<name>` is one of `_PATHS` below, or the keys of params.yaml that a run depends on; all else is DVC's own
+# language.
 DATASETS_AND_EXPERIMENTS = """\
 # The pipeline of workflow/ for DVC: the same commands on the same files (tests/engines/test_workflow.py
 # compares them). Written by `make dvc.yaml`: run it after a change of params.yaml's tables. The text is
@@ -55,18 +56,7 @@ stages:
     do:
       cmd: dejavu train ${key} --scale ${scale.name}
       params:
-        - experiments.${key}
-        - networks.${item.network}
-        - recipes.${item.recipe}
-        - scale.seeds
-        - scale.width
-        - scale.depth
-        - scale.pretrained
-        - scale.frozen_width
-        - scale.budget.all
-        - scale.budget.${item.budget}
-        - scale.data.${item.dataset}
-        - dejavu
+        <keys of a run>
       deps:
         - <prepared of item>
       outs:
@@ -79,18 +69,7 @@ stages:
     do:
       cmd: dejavu evaluate ${key} --scale ${scale.name}
       params:                    # the metrics' file holds the resolved configuration, and the cost
-        - experiments.${key}
-        - networks.${item.network}
-        - recipes.${item.recipe}
-        - scale.seeds
-        - scale.width
-        - scale.depth
-        - scale.pretrained
-        - scale.frozen_width
-        - scale.budget.all
-        - scale.budget.${item.budget}
-        - scale.data.${item.dataset}
-        - dejavu
+        <keys of a run>
         - datasets.${item.dataset}.cost_input
         - protocols
       deps:
@@ -101,6 +80,20 @@ stages:
 
   # From here on one stage for each table, and one for its figures.
 """
+
+_KEYS_OF_A_RUN = """\
+- experiments.${key}
+- networks.${item.network}
+- recipes.${item.recipe}
+- scale.seeds
+- scale.width
+- scale.depth
+- scale.pretrained
+- scale.frozen_width
+- scale.budget.all
+- scale.budget.${item.budget}
+- scale.data.${item.dataset}
+- dejavu"""
 
 _PATHS = {
     "raw": Paths(SCALE).raw_manifest("${key}"),
@@ -114,7 +107,7 @@ _PATHS = {
 
 def pipeline(params: Params) -> str:
     """The text of dvc.yaml."""
-    text = DATASETS_AND_EXPERIMENTS
+    text = DATASETS_AND_EXPERIMENTS.replace("<keys of a run>", _KEYS_OF_A_RUN.replace("\n", "\n        "))
     for name, path in _PATHS.items():
         text = text.replace(f"<{name}>", str(path))
     kinds = figure_kinds(params)

@@ -26,9 +26,7 @@ class Depth(Task):
     def read(self, output: Any) -> Prediction:
         prediction = super().read(output)
         assert isinstance(prediction, Tensor)
-        return (
-            prediction[:, None] if prediction.ndim == 3 else prediction
-        )  # (N, h, w), as transformers has it
+        return prediction[:, None] if prediction.ndim == 3 else prediction  # transformers has (N, h, w)
 
     def crop(self, target: Tensor, crop: Crop, ignore_index: int) -> Tensor:
         """Divide depth by the scale: things in a magnified image are nearer."""

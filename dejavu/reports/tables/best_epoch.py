@@ -10,7 +10,6 @@ comparison with numbers that were chosen in the same way, in a separate table.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from ...config.cross_checks_tables import not_logged
 from ...config.paths import Paths
 from ...errors import DejavuError
 from ...metrics import DELTA, main_metric
+from ..training_log import log_lines
 from .delta_mtl import references, score
 from .names import find
 from .results import Result
@@ -94,22 +94,13 @@ def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epo
 
     Raises DejavuError that names the file, and the command that makes it.
     """
-    again = f"make it with `{command}`"
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
+    with log_lines(path, command) as lines:
         fields = [(int(line["epoch"]), [line[f"val_{metric}"] for metric in metrics]) for line in lines]
         measured = {
             epoch: {metric: float(value) for metric, value in zip(metrics, values, strict=True)}
             for epoch, values in fields
             if "" not in values
         }
-    except FileNotFoundError:
-        raise DejavuError(f"{path} is missing: {again}") from None
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise DejavuError(
-            f"{path} is not a training log ({type(error).__name__}: {error}): {again}"
-        ) from None
     numbers = [value for values in measured.values() for value in values.values()]
     if not measured or not all(map(math.isfinite, numbers)):
         fault = (
@@ -117,5 +108,5 @@ def read_epochs(path: Path, metrics: tuple[str, ...], command: str) -> tuple[Epo
             if measured
             else f"has no epoch with {' and '.join(metrics)}"
         )
-        raise DejavuError(f"{path} {fault}: {again}")
+        raise DejavuError(f"{path} {fault}: make it with `{command}`")
     return measured, max(epoch for epoch, _ in fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from ....errors import DejavuError
 from ....metrics import METRICS, main_metric
 from ....tasks import describe
+from ...training_log import log_lines
 
 Log = dict[str, np.ndarray]
 
@@ -56,17 +56,9 @@ def read_log(path: Path, command: str, tasks: Collection[str] = ("semantic",)) -
     command that makes it.
     """
     required = ("epoch", *panels(tasks))
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
+    with log_lines(path, command) as lines:
         optional = [column for column, _ in below(required).values() if lines and column in lines[0]]
         log = {key: np.array([_number(line[key]) for line in lines]) for key in (*required, *optional)}
-    except FileNotFoundError:
-        raise DejavuError(f"{path} is missing: make it with `{command}`") from None
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise DejavuError(
-            f"{path} is not a training log ({type(error).__name__}: {error}): make it with `{command}`"
-        ) from None
     if not lines:
         raise DejavuError(f"{path} holds no epoch: make it with `{command}`")
     return log

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DejavuError
-from ..tasks.predictions import Prediction, tensors
+from ..tasks import describe
+from ..tasks.activation import are_probabilities, check_probabilities
+from ..tasks.predictions import Prediction, Queries, tensors
 
 
 def same_batch(images: Tensor, predictions: Mapping[str, Prediction]) -> None:
@@ -42,6 +44,33 @@ def warn_of_range(images: Tensor) -> None:
             f"images have a mean magnitude of {size:.0f}: normalise them, so that 0 is the mean pixel",
             stacklevel=3,
         )
+
+
+def fits_activation(predictions: Mapping[str, Prediction], activation: str, first: bool) -> None:
+    """Check the values of classes: a second softmax, or a missing one, would teach little, silently.
+
+    Raises DejavuError where they should be probabilities and are not. Warns, in the `first` call, of
+    probabilities where logits are expected.
+    """
+    for task, prediction in predictions.items():
+        if not describe(task).has_classes or any(one.is_meta for one in tensors({task: prediction})):
+            continue
+        if activation == "none" and isinstance(prediction, Tensor):
+            if first or not prediction.is_cuda:  # on a GPU reading it would stall every step
+                check_probabilities(prediction)
+        elif first and _are_probabilities(prediction):
+            remedy = "give activation='none'" if isinstance(prediction, Tensor) else "return logits"
+            warnings.warn(
+                f"the network's {task} prediction holds probabilities where logits are expected, and another "
+                f"activation makes them nearly equal: {remedy}",
+                stacklevel=3,
+            )
+
+
+def _are_probabilities(prediction: Prediction) -> bool:
+    if isinstance(prediction, Queries):
+        return are_probabilities(prediction.classes.transpose(1, 2)) or are_probabilities(prediction.masks)
+    return are_probabilities(prediction)
 
 
 def is_finite(loss: Tensor, images: Tensor, predictions: Mapping[str, Prediction]) -> None:

@@ -75,7 +75,7 @@ def build_regenerator(value: Choice | CRM, channels: int, stride: int, seed: int
     if value.condition_channels != channels:
         raise DejavuError(
             f"regenerator has condition_channels={value.condition_channels}, but the condition has "
-            f"{channels}: num_classes of a semantic prediction, 1 of depth, 3 of normals"
+            f"{channels}: num_classes of a semantic prediction (2 of one channel), 1 of depth, 3 of normals"
         )
     return value
 

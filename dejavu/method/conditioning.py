@@ -7,6 +7,7 @@ conditions of all tasks are concatenated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,10 @@ from torch import Tensor
 
 from ..errors import DejavuError, check_number, nearest, number_fault
 from ..tasks import describe, load
-from ..tasks.predictions import Prediction, Queries, check, read_all
+from ..tasks.activation import ACTIVATIONS
+from ..tasks.predictions import Prediction, Queries, read_all
+from ..tasks.semantic import Semantic
+from ..tasks.task import Task
 from .regeneration import to_grid
 
 FORMS = ("probabilities", "logits")
@@ -26,13 +30,15 @@ class Conditioning:
 
     Args:
         tasks: names of `dejavu.tasks`, such as "semantic" and "depth".
-        num_classes: K of the semantic and panoptic classes, or a mapping from task to K.
+        num_classes: K of the semantic and panoptic classes, or a mapping from task to K. One channel of
+            a semantic prediction is the second of two classes, and the condition has both.
         form: "probabilities" (depth scaled to [0, 1], unit normals), or "logits": as predicted; panoptic
             masks then have no sigmoid.
         depth_range: nearest and farthest depth in the unit of the prediction, which become 0 and 1.
+        activation: of the semantic prediction, one of `dejavu.tasks.activation`.
 
     Raises:
-        DejavuError: an unknown task or form, a missing number of classes, an invalid range.
+        DejavuError: an unknown task, form or activation, a missing number of classes, an invalid range.
 
     >>> condition = Conditioning(["semantic", "depth"], num_classes=2)
     >>> predictions = {"semantic": torch.zeros(1, 2, 8, 8), "depth": torch.full((1, 1, 4, 4), 5.0)}
@@ -46,6 +52,7 @@ class Conditioning:
         num_classes: int | Mapping[str, int] | None = None,
         form: str = "probabilities",
         depth_range: tuple[float, float] = DEPTH_RANGE,
+        activation: str = "softmax",
     ) -> None:
         for task in tasks:
             describe(task)
@@ -56,7 +63,9 @@ class Conditioning:
         if not _is_range(depth_range):
             raise DejavuError(f"depth_range must be (nearest, farthest), not {depth_range!r}")
         self.tasks, self.form, self.depth_range = tuple(tasks), form, depth_range
-        self.sizes = {task: _channels(task, num_classes) for task in tasks}
+        self.activation, self._tasks = activation, load_activated(tasks, activation)
+        self._outputs = {task: _channels(task, num_classes) for task in tasks}
+        self.sizes = {task: self._tasks[task].condition_channels(self._outputs[task]) for task in tasks}
 
     @property
     def channels(self) -> int:
@@ -73,15 +82,15 @@ class Conditioning:
         """
         predictions = read_all(self.tasks, prediction)
         for task, value in predictions.items():
-            check(task, value, self.sizes[task])
+            self._tasks[task].check(value, self._outputs[task])
         return predictions
 
     def __call__(self, predictions: Mapping[str, Prediction], grid: tuple[int, int]) -> Tensor:
         """Make the condition (N, C, *grid) from the predictions that `read` returns."""
         plain = self.form == "logits"
         conditions = [
-            load(task).condition(prediction_to_grid(predictions[task], grid), plain, self.depth_range)
-            for task in self.tasks
+            task.condition(prediction_to_grid(predictions[name], grid), plain, self.depth_range)
+            for name, task in self._tasks.items()
         ]
         return conditions[0] if len(conditions) == 1 else torch.cat(conditions, 1)
 
@@ -95,6 +104,26 @@ class Conditioning:
             for task, own in zip(self.tasks, channels, strict=True)
         ]
         return torch.cat(kept, 1)
+
+
+def load_activated(tasks: Sequence[str], activation: str) -> dict[str, Task]:
+    """Load tasks by name, with the activation of the semantic prediction.
+
+    Raises DejavuError for an unknown activation, or one that no task has a use for.
+    """
+    if activation not in ACTIVATIONS:
+        raise DejavuError(f"activation: unknown {activation!r}, {nearest(str(activation), ACTIVATIONS)}")
+    loaded = {task: load(task) for task in tasks}
+    semantic = {
+        name: replace(task, activation=activation)
+        for name, task in loaded.items()
+        if isinstance(task, Semantic)
+    }
+    if activation != "softmax" and not semantic:
+        raise DejavuError(
+            f"activation={activation!r} is for the task semantic: leave it out for {' and '.join(tasks)}"
+        )
+    return loaded | semantic
 
 
 def prediction_to_grid(prediction: Prediction, grid: tuple[int, int]) -> Prediction:

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DejavuError, check_number, nearest
-from ..tasks import describe, load
 from ..tasks.panoptic import class_masks
 from ..tasks.predictions import Prediction, Queries, read_all
+from ..tasks.task import Task
+from .conditioning import load_activated
 from .regeneration import to_grid
 
 Criterion = Callable[[Any, Any], Tensor]
@@ -68,6 +69,7 @@ class CyclicConsistency:
         labels: Any = None,
         criterion: Criterion | None = None,
         task: str | Sequence[str] = "semantic",
+        activation: str = "softmax",
     ) -> Tensor:
         """Compute weight * L_cycle, a scalar.
 
@@ -80,13 +82,14 @@ class CyclicConsistency:
                 of the network's output, or `Queries` of a panoptic network; with a list of tasks it
                 is a mapping from task to these.
             task: a task of `dejavu.tasks`, or a list of tasks.
+            activation: of a semantic prediction, as in `DejaVu`.
 
         Raises:
-            DejavuError: labels or criterion are missing, an unknown task, a prediction that cannot be read.
+            DejavuError: labels or criterion are missing, an unknown task or activation, a prediction that
+                cannot be read.
         """
         tasks = (task,) if isinstance(task, str) else tuple(task)
-        for name in tasks:
-            describe(name)
+        loaded = load_activated(tasks, activation)
         self._check(labels, criterion)
         if self.gradient == "network":
             regenerated = regenerated.detach()
@@ -98,7 +101,7 @@ class CyclicConsistency:
                 criterion(predicted[tasks[0]] if len(tasks) == 1 else predicted, labels)
             )
         expected = read_all(tasks, prediction)
-        losses = [_disagreement(name, predicted[name], expected[name]) for name in tasks]
+        losses = [_disagreement(one, predicted[name], expected[name]) for name, one in loaded.items()]
         return self.weight * torch.stack(losses).sum()
 
     def _check(self, labels: Any, criterion: Criterion | None) -> None:
@@ -131,7 +134,7 @@ def _scalar(loss: Any) -> Tensor:
     return loss
 
 
-def _disagreement(task: str, predicted: Prediction, expected: Prediction) -> Tensor:
+def _disagreement(task: Task, predicted: Prediction, expected: Prediction) -> Tensor:
     """Compute the distance of a prediction from the expected one, which gets no gradient."""
     if isinstance(predicted, Queries) and isinstance(expected, Queries):
         # Per class: a query may stand for another object in the other image.
@@ -141,7 +144,7 @@ def _disagreement(task: str, predicted: Prediction, expected: Prediction) -> Ten
     assert isinstance(predicted, Tensor) and isinstance(expected, Tensor)
     if predicted.shape != expected.shape:
         raise DejavuError(
-            f"the {task} predictions of an image and of its regeneration must have one shape, not "
+            f"the {task.name} predictions of an image and of its regeneration must have one shape, not "
             f"{tuple(expected.shape)} and {tuple(predicted.shape)}"
         )
-    return load(task).disagreement(predicted.float(), expected.detach().float())
+    return task.disagreement(predicted.float(), expected.detach().float())

@@ -66,7 +66,10 @@ class DejaVu(nn.Module):
             queries, as MaskFormer returns them). The prediction of one task is a tensor, a mapping with
             "out", "logits" or the task's name, or an object with such an attribute; with a list of tasks it
             is a mapping from task to prediction.
-        num_classes: K of a semantic or panoptic prediction, or a mapping from task to K.
+        num_classes: K of a semantic or panoptic prediction, or a mapping from task to K. One channel
+            of a semantic prediction is the second of two classes: 1 is a sigmoid.
+        activation: what makes probabilities of a semantic prediction: "softmax" of class logits, "sigmoid" of
+            logits of labels that do not exclude each other, "none" where the network returns probabilities.
         redaction: a name, a mapping {name: ..., options}, or a callable such as `RandomBlocks()`; or a list
             of these, which are regenerated side by side. `tasks` in a mapping names the tasks whose
             predictions condition its regeneration; without it, all do.
@@ -110,6 +113,7 @@ class DejaVu(nn.Module):
         *,
         task: str | Sequence[str] = "semantic",
         num_classes: int | Mapping[str, int] | None = None,
+        activation: str = "softmax",
         redaction: Choice | Redaction | Sequence[Choice | Redaction] = "random_blocks",
         regenerator: Choice | CRM = "crm_f",
         stride: int | None = None,
@@ -137,7 +141,7 @@ class DejaVu(nn.Module):
             check_number("stride", stride, 1, whole=True)
         self.network = network
         self.conditioning = Conditioning(
-            [task] if isinstance(task, str) else task, num_classes, condition, depth_range
+            [task] if isinstance(task, str) else task, num_classes, condition, depth_range, activation
         )
         self.redactions, self._conditions = build_redactions(redaction, self.conditioning.tasks)
         self.loss, self.pixels, self.gamma, self.warmup, self.detach = loss, pixels, gamma, warmup, detach
@@ -203,6 +207,7 @@ class DejaVu(nn.Module):
         if self.training and not self.detach:
             batch_checks.has_graph(predictions, self.network)
         regenerated = self._regenerate(images, prediction, generator)
+        batch_checks.fits_activation(predictions, self.conditioning.activation, not self._range_checked)
         if not self._range_checked:
             self._range_checked = True
             batch_checks.warn_of_range(images)
@@ -213,7 +218,7 @@ class DejaVu(nn.Module):
             loss = loss + _mean([self.text(one.steps[-1], texts) for one in regenerated])
         if self.cycle is not None:
             inputs = [self._cycle_input(one) for one in regenerated]
-            rest = (prediction, labels, self.criterion, self.tasks)
+            rest = (prediction, labels, self.criterion, self.tasks, self.conditioning.activation)
             loss = loss + _mean([self.cycle(self.network, image, *rest) for image in inputs])
         return factor * loss
 

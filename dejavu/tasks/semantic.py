@@ -1,10 +1,12 @@
 """Semantic segmentation: a class for every pixel.
 
 Targets are class ids (N, H, W), where the dataset's `ignore_index` (255) is unknown; predictions are logits
-(N, K, h, w).
+(N, K, h, w). In the method they may be anything that activation.py knows.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,14 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compute.processes import across
+from .activation import divergence, probabilities, two_classes
 from .resampling import Crop, enlarge, nearest_labels
 from .task import Prediction, Task
 
 CLASSES_AT_ONCE = 32  # that are enlarged together: 150 classes of a large photograph would take gigabytes
 
 
+@dataclass(frozen=True)
 class Semantic(Task):
     """Cross-entropy; the condition is the classes' probabilities."""
+
+    activation: str = "softmax"
+    """of a prediction that the method reads"""
 
     def crop(self, target: Tensor, crop: Crop, ignore_index: int) -> Tensor:
         return nearest_labels(target, crop, ignore_index)
@@ -39,12 +46,26 @@ class Semantic(Task):
 
     def condition(self, prediction: Prediction, plain: bool, depth_range: tuple[float, float]) -> Tensor:
         assert isinstance(prediction, Tensor)
-        return prediction if plain else prediction.softmax(1)
+        if prediction.shape[1] > 1:
+            return prediction if plain else probabilities(prediction, self.activation)
+        pair = two_classes(prediction, self.activation)
+        return pair if plain else probabilities(pair, self._of_pair)
+
+    def condition_channels(self, channels: int) -> int:
+        """One channel predicts the second of two classes."""
+        return max(channels, 2)
 
     def disagreement(self, prediction: Tensor, expected: Tensor) -> Tensor:
-        """KL(expected || prediction) of class logits."""
-        target = expected.log_softmax(1)
-        return (target.exp() * (target - prediction.log_softmax(1))).sum(1).mean()
+        """KL(expected || prediction)."""
+        if prediction.shape[1] > 1:
+            return divergence(prediction, expected, self.activation)
+        pairs = [two_classes(values, self.activation) for values in (prediction, expected)]
+        return divergence(pairs[0], pairs[1], self._of_pair)
+
+    @property
+    def _of_pair(self) -> str:
+        """The activation of the two classes that one channel stands for."""
+        return "none" if self.activation == "none" else "softmax"
 
     def consistency_prediction(self, prediction: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One-hot classes, drawn by their probabilities."""

@@ -139,6 +139,10 @@ class Task(Description, ABC):
         assert isinstance(prediction, Tensor)
         return prediction
 
+    def condition_channels(self, channels: int) -> int:
+        """Return the channels of the condition of a prediction of `channels`."""
+        return channels
+
     def disagreement(self, prediction: Tensor, expected: Tensor) -> Tensor:
         """Compute the mean distance over pixels of predictions (N, C, h, w); `expected` has no gradient."""
         return F.l1_loss(prediction, expected)

@@ -114,6 +114,37 @@ def test_scenes_are_read_as_what_they_stand_in_for() -> None:
     assert datasets.reader("nyudv2", "synthetic") is nyudv2.DATASET
 
 
+# Datasets to choose settings on
+
+
+def test_camvid_for_choosing_has_no_test_split(tmp_path: Path) -> None:
+    chosen = datasets.find("camvid_val")
+    assert chosen.splits == {"train": 367, "val": 101} and chosen.evaluate == chosen.validate == "val"
+    assert chosen.pairs is camvid.pairs and chosen.classes is camvid.CLASSES
+
+
+def test_nyudv2_for_choosing_divides_the_training_images(tmp_path: Path) -> None:
+    """Its lists are read, no image is in both splits, and none is of the test split."""
+    for split, names in (("train", ["00001", "00002", "00003"]), ("test", ["00009"])):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+        for name in names:
+            for kind in ("rgb", "label40", "depth"):
+                save(
+                    tmp_path / split / kind / f"{name}.png", np.zeros((2, 2, 3)[: 3 if kind == "rgb" else 2])
+                )
+    (tmp_path / "train_sub381.txt").write_text("00003\n00001\n")
+    (tmp_path / "val_sub414.txt").write_text("00002\n")
+    chosen = datasets.find("nyudv2_val")
+    assert [pair.name for pair in chosen.pairs(tmp_path, "train")] == ["00003", "00001"]
+    assert [pair.name for pair in chosen.pairs(tmp_path, "val")] == ["00002"]
+    (tmp_path / "val_sub414.txt").write_text("00009\n")
+    with pytest.raises(DejavuError, match="val_sub414.txt lists '00009', which is no training image"):
+        chosen.pairs(tmp_path, "val")
+    (tmp_path / "val_sub414.txt").unlink()
+    with pytest.raises(DejavuError, match="val_sub414.txt is missing"):
+        chosen.pairs(tmp_path, "val")
+
+
 # Cityscapes
 
 

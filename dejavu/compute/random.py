@@ -8,10 +8,12 @@ and its DejaVu row see the same batches.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,3 +53,19 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
         yield
+
+
+@contextmanager
+def undisturbed(images: Tensor) -> Iterator[None]:
+    """Within it anything may be drawn; outside, the global random states are as they were.
+
+    These are Python's, numpy's, torch's on the processor and torch's on the device of the images.
+    """
+    device = images.device if isinstance(images, Tensor) else torch.device("cpu")
+    python, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)

@@ -72,3 +72,17 @@ def ramp(progress: float, warmup: float = 0.0) -> float:
     [0.0, 0.5, 1.0, 1.0]
     """
     return 1.0 if progress >= warmup else progress / warmup
+
+
+def warmup_factor(progress: float | None, warmup: float) -> float:
+    """Return the current factor of the warm-up, 0 to 1.
+
+    Raises DejavuError for a progress that is no share, and where a warm-up lacks it.
+    """
+    if progress is None:
+        if warmup:
+            raise DejavuError(f"warmup is {warmup}: give regeneration_loss the progress, step / all steps")
+        return 1.0
+    if not 0 <= progress <= 1:
+        raise DejavuError(f"progress must be the share of the training that is done, 0 to 1, not {progress}")
+    return ramp(progress, warmup)

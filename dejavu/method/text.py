@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import DejavuError
+from ..tasks import describe as describe_task
+from ..tasks import load
 from ..tasks.images import MEAN, STD
 from .frozen import clip
 from .frozen.network import check_numbers, check_rgb, check_triple, describe
@@ -129,3 +132,25 @@ class TextSupervision:
             return ""
         listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         return self.template.replace("{}", listed)
+
+
+def describe_images(
+    text: TextSupervision, tasks: Sequence[str], labels: Any, captions: Sequence[str] | None
+) -> list[str]:
+    """Return the captions, or else prompts that are made of the labels of the task that has classes.
+
+    labels: class ids (N, H, W), the codes of a panoptic task, or a mapping from task to labels.
+
+    Raises DejavuError where there is neither.
+    """
+    if captions is not None:
+        return list(captions)
+    task = next((task for task in tasks if describe_task(task).has_classes), None)
+    if isinstance(labels, Mapping):
+        labels = labels.get(task)
+    if not isinstance(labels, Tensor):
+        raise DejavuError(
+            "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
+            "regeneration_loss one of them"
+        )
+    return text.prompts(labels if task is None else load(task).class_ids(labels))

@@ -18,10 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ..compute.processes import across
-from ..compute.random import generator as make_generator
-from ..compute.random import seeded
+from ..compute.random import seeded, undisturbed
 from ..errors import DejavuError, check_number
-from ..tasks import describe, load
 from ..tasks.predictions import Prediction, Queries
 from . import batch_checks
 from .attention import Shared, SharedAttention, SharedRegeneration
@@ -37,11 +35,13 @@ from .build_parts import (
 )
 from .conditioning import DEPTH_RANGE, Conditioning
 from .cycle import Criterion, CyclicConsistency, call_without_trace
-from .loss import DISTANCES, dejavu_loss, ramp, removed_pixels
+from .distributed import check_order, loss_options, uncompiled
+from .draws import Draws, complete_state
+from .loss import DISTANCES, dejavu_loss, removed_pixels, warmup_factor
 from .perceptual import Perceptual
 from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
 from .regeneration import CRM, to_grid
-from .text import TextSupervision
+from .text import TextSupervision, describe_images
 
 
 class Regenerated(NamedTuple):
@@ -134,6 +134,7 @@ class DejaVu(nn.Module):
         super().__init__()
         if not isinstance(network, nn.Module):
             raise DejavuError(f"network must be a torch module, not {type(network).__name__}")
+        check_order(network)
         choice("loss", loss, DISTANCES)
         choice("pixels", pixels, ("all", "redacted"))
         weight(gamma, warmup)
@@ -159,8 +160,8 @@ class DejaVu(nn.Module):
         self.training_only.to(**device_and_dtype(network))
         if detach and cycle is not None:
             raise DejavuError("detach is the control without a gradient, and a cycle has one: leave one out")
-        self.seed = seed
-        self._calls = 0  # of the loss without a generator: each draws other numbers
+        self.draws = Draws(seed)
+        self.register_load_state_dict_pre_hook(complete_state)
         self._range_checked = False  # it is checked once
 
     @property
@@ -176,9 +177,28 @@ class DejaVu(nn.Module):
             modules["shared"] = self.shared
         return nn.ModuleDict(modules)
 
-    def forward(self, images: Tensor, *arguments: Any, **options: Any) -> Any:
-        """Return the base network's prediction, to the bit and at its cost, in training and in evaluation."""
-        return self.network(images, *arguments, **options)
+    def forward(
+        self,
+        images: Tensor,
+        *arguments: Any,
+        regeneration: bool | Mapping[str, Any] = False,
+        **options: Any,
+    ) -> Any:
+        """Return the base network's prediction, to the bit and at its cost, in training and in evaluation.
+
+        Args:
+            images: the network's input.
+            arguments: more of the network's arguments.
+            regeneration: True, or a mapping with options of `regeneration_loss`, returns a pair: the
+                prediction and that loss. Modules that average gradients over processes need it in one call:
+                `prediction, added = DistributedDataParallel(model)(images, regeneration={"progress": 0.5})`.
+            options: more of the network's arguments, by name.
+        """
+        requested = loss_options(regeneration, getattr(self, "_is_replica", False))
+        prediction = self.network(images, *arguments, **options)
+        if requested is None:
+            return prediction
+        return prediction, uncompiled(self.regeneration_loss)(images, prediction, **requested)
 
     def regeneration_loss(
         self,
@@ -202,7 +222,7 @@ class DejaVu(nn.Module):
                 (N, H, W), or of a panoptic task the codes of tasks/segments.py.
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
-        factor = self._warmup_factor(progress)
+        factor = warmup_factor(progress, self.warmup)
         predictions = self.conditioning.read(prediction)
         if self.training and not self.detach:
             batch_checks.has_graph(predictions, self.network)
@@ -214,7 +234,7 @@ class DejaVu(nn.Module):
         loss = self.gamma * _mean([self._distance(images, one) for one in regenerated])
         batch_checks.is_finite(loss, images, predictions)
         if self.text is not None:
-            texts = self._texts(labels, captions)
+            texts = describe_images(self.text, self.tasks, labels, captions)
             loss = loss + _mean([self.text(one.steps[-1], texts) for one in regenerated])
         if self.cycle is not None:
             inputs = [self._cycle_input(one) for one in regenerated]
@@ -227,20 +247,23 @@ class DejaVu(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the redacted and the final regenerated images, each (N, 3, H, W).
 
+        It leaves no trace, in training and in evaluation mode: neither in the global random numbers nor in
+        BatchNorm's statistics nor in the numbers that the next loss draws, which are the same as here.
+
         redaction: index of the redaction, in a list of them.
         """
-        result = self._regenerate(images, prediction, generator)[redaction]
+        with undisturbed(images):
+            result = self._regenerate(images, prediction, generator, picture=True)[redaction]
         return result.redacted, result.steps[-1]
 
     def _regenerate(
-        self, images: Tensor, prediction: Any, generator: torch.Generator | None
+        self, images: Tensor, prediction: Any, generator: torch.Generator | None, picture: bool = False
     ) -> list[Regenerated]:
         check_images(images)
         predictions = self.conditioning.read(prediction)
         batch_checks.same_batch(images, predictions)
         if generator is None:
-            generator = make_generator(self.seed, "redact", self._calls)
-            self._calls += 1
+            generator = self.draws.next(counted=not picture)
         if self.detach:
             predictions = {task: _detached(value) for task, value in predictions.items()}
         condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
@@ -252,7 +275,8 @@ class DejaVu(nn.Module):
             if self.shared is not None and attention is not None:
                 attended = to_grid(self.shared(redacted, attention), self.regenerator.grid(images))
                 own = torch.cat([own, attended], 1)
-            steps = self.regenerator(redacted, own)
+            called = (redacted, own)
+            steps = call_without_trace(self.regenerator, *called) if picture else self.regenerator(*called)
             removed_by = getattr(redaction, "part", removed_pixels)
             spatial = not isinstance(redaction, SpectralRedaction)
             share = across(mask.float().mean(), 0.0) if spatial and self.pixels == "redacted" else None
@@ -275,20 +299,6 @@ class DejaVu(nn.Module):
         # Else the cycle's gradient would reach the base network through the condition after all.
         return call_without_trace(self.regenerator, one.redacted, one.condition.detach())[-1]
 
-    def _texts(self, labels: Any, captions: Sequence[str] | None) -> list[str]:
-        assert self.text is not None
-        if captions is not None:
-            return list(captions)
-        task = next((task for task in self.tasks if describe(task).has_classes), None)
-        if isinstance(labels, Mapping):  # by task
-            labels = labels.get(task)
-        if not isinstance(labels, Tensor):
-            raise DejavuError(
-                "text supervision needs captions, or labels (N, H, W) whose classes make the prompts: give "
-                "regeneration_loss one of them"
-            )
-        return self.text.prompts(labels if task is None else load(task).class_ids(labels))
-
     def _attention(self, prediction: Any) -> Shared | None:
         if self.shared is None:
             return None
@@ -299,20 +309,6 @@ class DejaVu(nn.Module):
                 "training mode"
             )
         return attention.detach() if self.detach else attention
-
-    def _warmup_factor(self, progress: float | None) -> float:
-        """Return the current factor of the warm-up, 0 to 1."""
-        if progress is None:
-            if self.warmup:
-                raise DejavuError(
-                    f"warmup is {self.warmup}: give regeneration_loss the progress, step / all steps"
-                )
-            return 1.0
-        if not 0 <= progress <= 1:
-            raise DejavuError(
-                f"progress must be the share of the training that is done, 0 to 1, not {progress}"
-            )
-        return ramp(progress, self.warmup)
 
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:

@@ -108,7 +108,8 @@ def test_a_generator_of_ones_own_is_no_call() -> None:
     assert model.state_dict()["draws._extra_state"] == 0
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["model", "call"])
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of the compiler
+@pytest.mark.parametrize("whole", [True, False], ids=["model", "network"])
 def test_compiled_models_draw_the_same(whole: bool) -> None:
     images = torch.randn(2, 3, 32, 32)
     losses = []

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..compute.packaged import SCHEME, packaged_file
 from ..compute.weights import is_file_name, read_weights
 from ..errors import DejavuError
 
@@ -26,7 +27,8 @@ def load_pretrained(
 
     Args:
         module: the backbone, at full width.
-        source: a .safetensors, .pt, .pth or .bin file, or a name that `hub` knows.
+        source: a .safetensors, .pt, .pth or .bin file, one in an installed package as
+            package:DISTRIBUTION/FILE, or a name that `hub` knows.
         hub: name -> weights by name, downloaded. Raises DejavuError for an unknown name.
         leave: beginnings of the names of weights that the backbone does not have, such as a classifier's.
         adapt: renames or reshapes the weights first (position embeddings of another image size).
@@ -38,8 +40,10 @@ def load_pretrained(
     Raises:
         DejavuError: the weights are missing, cannot be read or do not fit.
     """
-    if is_file_name(source):
-        given: Weights = read_weights(source, "pretrained")
+    if source.startswith(SCHEME):
+        given: Weights = read_weights(str(packaged_file(source, "pretrained")), "pretrained")
+    elif is_file_name(source):
+        given = read_weights(source, "pretrained")
     else:
         given = _download(hub, source)
     given = {name: value for name, value in given.items() if not name.startswith(tuple(leave))}

@@ -14,14 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import DejavuError
-from ...tasks.images import MEAN, STD
-from ..layers.sizes import cut, fewer, scaled
+from ..layers.normalisation import Renormalise
+from ..layers.per_task import PerTask
+from ..layers.sizes import fewer, scaled
 
 FILTERS = (64, 128, 256, 512, 512)  # channels of the encoder's stages at width 1
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # a stage, in the encoder and the decoder
 MULTIPLE = 32  # input sides are padded to multiples of it: five poolings
-ALONE = "out"  # the name of a single task's head
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -107,30 +106,23 @@ class Trunk(nn.Module):
         return stage.last
 
 
-class TrunkNetwork(nn.Module):
-    """A network of one task or more on the trunk; a subclass adds `heads`, a module for each task.
+class TrunkNetwork(PerTask):
+    """A network of one task or more on the trunk.
 
     Args:
         num_classes: K of a single task, or each task's channels, such as {"semantic": 13, "depth": 1}.
         width: scales every channel count.
         depth: scales the number of a stage's convolutions.
         unit: undo ImageNet's normalisation first.
-
-    Attributes:
-        heads: each task's own parameters; a single task is called "out".
-        feature_channels: F of the features that training mode returns.
     """
 
     stride = 1
-    heads: nn.ModuleDict
 
     def __init__(
         self, num_classes: int | Mapping[str, int], width: float = 1.0, depth: float = 1.0, unit: bool = True
     ) -> None:
-        super().__init__()
-        self.channels = outputs(num_classes)
-        self.multitask = not isinstance(num_classes, int)
-        self.unit = Unit() if unit else nn.Identity()
+        super().__init__(num_classes)
+        self.unit = Renormalise() if unit else nn.Identity()
         self.trunk = Trunk(width, depth)
         self.feature_channels = self.trunk.filters[-1]
 
@@ -138,18 +130,6 @@ class TrunkNetwork(nn.Module):
     def last_shared(self) -> nn.Module:
         """The last module that all tasks share: the last convolution of the trunk's decoder."""
         return self.trunk.last
-
-    def output(
-        self, predictions: Mapping[str, Tensor], features: Tensor, size: tuple[int, int]
-    ) -> Tensor | dict[str, Tensor]:
-        """Return predictions (N, K, H', W') by task, cropped to `size`; in training mode the features, too.
-
-        A single task's prediction is returned alone.
-        """
-        cropped = {task: cut(maps, size, self.stride) for task, maps in predictions.items()}
-        if not self.multitask:
-            return cropped[ALONE]
-        return cropped | {"features": features} if self.training else cropped
 
 
 class Pooled(NamedTuple):
@@ -179,37 +159,6 @@ def unpool(values: Tensor, indices: Tensor) -> Tensor:
     values, indices = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (values, indices))  # (N, h * w, C)
     spread = values.new_zeros(count, 4 * height * width, channels).scatter_(1, indices, values)
     return spread.unflatten(1, (2 * height, 2 * width)).permute(0, 3, 1, 2)
-
-
-class Unit(nn.Module):
-    """Images of ImageNet's mean and deviation back to the range [0, 1], (N, 3, H, W)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, values in (("mean", MEAN), ("std", STD)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.addcmul(self.mean, images, self.std)
-
-
-def outputs(num_classes: int | Mapping[str, int]) -> dict[str, int]:
-    """Channels of each head. Raises DejavuError for no task, no channels or a name that means something else.
-
-    >>> outputs(13), outputs({"semantic": 13, "depth": 1})
-    ({'out': 13}, {'semantic': 13, 'depth': 1})
-    """
-    if isinstance(num_classes, int):
-        return {ALONE: num_classes}
-    if not num_classes or "features" in num_classes or min(num_classes.values()) < 1:
-        raise DejavuError(
-            "num_classes of several tasks must name each task's channels, at least one, and none may be "
-            f"called 'features', not {dict(num_classes)}"
-        )
-    return dict(num_classes)
 
 
 def start(network: nn.Module) -> None:

@@ -45,6 +45,11 @@ class FeaturePyramid(nn.Module):
         super().__init__()
         self.fpn = FeaturePyramidNetwork(list(inputs), channels)
 
+    @property
+    def outputs(self) -> nn.ModuleList:
+        """The last convolution of each level."""
+        return self.fpn.layer_blocks
+
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, C_i, H/s_i, W/s_i), finest first, to as many (N, channels, H/s_i, W/s_i)."""
         return list(self.fpn({str(level): x for level, x in enumerate(maps)}).values())
@@ -57,10 +62,12 @@ class SemanticHead(nn.Module):
     level has one convolution and no doubling.
     """
 
-    def __init__(self, num_classes: int, inputs: int, channels: int, levels: int = 4) -> None:
+    def __init__(
+        self, num_classes: int, inputs: int, channels: int, levels: int = 4, dropout: float = 0.1
+    ) -> None:
         super().__init__()
         self.branches = nn.ModuleList([self._branch(inputs, channels, level) for level in range(levels)])
-        self.dropout = nn.Dropout2d(0.1)
+        self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     @staticmethod

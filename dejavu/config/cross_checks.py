@@ -173,6 +173,7 @@ def _only_for_segmentation(run: Run, where: str) -> None:
     """Check that keys for classes are used for segmentation only."""
     recipe, task = run.train, " and ".join(run.tasks)
     used = {key: getattr(recipe, key) for key in ("class_weights", "ohem", "rmi", "coarse", "class_uniform")}
+    used["head"] = run.head != "classes"
     used["cat_max_ratio"] = recipe.cat_max_ratio < 1
     used["protocol"] = run.protocol.foreign_to(run.task)
     if run.protocol.panoptic is not None and run.task != "panoptic":
@@ -193,8 +194,8 @@ def _pair(params: Params, name: str, where: str, row: Experiment) -> None:
     base = params.experiments[row.base]
     if base.base is not None:
         raise ValueError(f"{where}.base: '{row.base}' has a base itself; name the plain row '{base.base}'")
-    alike = ("task", "dataset", "network", "recipe", "protocol", "budget", "train", "balance", "consistency")
-    for key in alike:
+    alike = "task head dataset network recipe protocol budget train balance consistency"
+    for key in alike.split():
         same = getattr(row, key) == getattr(base, key)
         if key == "budget" and not same:  # it may have another number of seeds
             same = all(_sized_alike(params, name, row.base, scale) for scale in params.scales)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .method import Balance, Consistency, Method, MethodChanges
 from .recipe import Overrides
 from .scale import ALL
-from .values import Name, Section, Tasks
+from .values import Head, Name, Section, Tasks
 
 
 class _Row(Section):
@@ -14,6 +14,8 @@ class _Row(Section):
     dataset: Name
     network: Name
     recipe: Name
+    head: Head = "classes"
+    """binary: of a dataset of two classes the network has one output, the logit of the second class."""
     protocol: Name = "whole"
     """The protocol of the evaluation."""
     train: Overrides = Overrides()

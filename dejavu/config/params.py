@@ -83,6 +83,7 @@ class Params(Sections):
             scale=size.name,
             seeds=size.seeds[: budget("seeds", None)],
             task=row.task,
+            head=row.head,
             balance=row.balance,
             consistency=row.consistency,
             dataset=row.dataset,

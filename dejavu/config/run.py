@@ -8,7 +8,7 @@ from ..errors import DejavuError
 from .data import DataSource, Source
 from .method import Balance, Consistency, Method
 from .recipe import Protocol, Recipe
-from .values import Options, Section, Tasks
+from .values import Head, Options, Section, Tasks
 
 FORMAT = 2
 """version of the metrics files' keys, and of the keys of `Run.as_dict` in them"""
@@ -31,6 +31,7 @@ class Run(Section):
     scale: str
     seeds: tuple[int, ...]
     task: Tasks
+    head: Head = "classes"
     dataset: str
     base: str | None
     data: DataSource
@@ -66,9 +67,12 @@ class Run(Section):
         """Return plain values for JSON: all that the run's numbers depend on.
 
         The numbers do not depend on the size for costs or the folder of the images. Pretrained
-        weights are in the network's options; both keys matter where a loss has a frozen network.
+        weights are in the network's options; both keys matter where a loss has a frozen network. The usual
+        `head` is left out, so that files that are older than this key stay valid.
         """
         without: dict[str, Any] = {"source": {"cost_input", "folder"}}
+        if self.head == "classes":
+            without |= {"head": True}
         if self.dejavu is None or (self.dejavu.text is None and self.dejavu.perceptual is None):
             without |= {"pretrained": True, "frozen_width": True}
         return self.model_dump(mode="json", exclude=without)

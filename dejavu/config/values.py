@@ -74,6 +74,8 @@ NO_NAME = "is no name: letters, digits, '_' and '-', at most 64, are needed"
 Name = Annotated[str, Strict(), Field(pattern=NAME)]
 Text = Annotated[str, Strict(), AfterValidator(one_line)]
 Size = tuple[Side, Side]  # height, width in pixels
+Head = Literal["classes", "binary"]
+"""An output for each class, or one for two classes: the logit of the second one."""
 Options = dict[str, Any]
 if TYPE_CHECKING:
     Task = str

@@ -113,7 +113,8 @@ def cost(params: Params, run: Run) -> dict[str, Any]:
     from .. import datasets
     from ..tasks import channels
 
-    outputs = channels(run.task, len(datasets.class_names(run.dataset, params.datasets)))
+    classes = 1 if run.head == "binary" else len(datasets.class_names(run.dataset, params.datasets))
+    outputs = channels(run.task, classes)
     size, network = params.cost_input(run.dataset), run.network
     code = code_hash(["networks.cost", f"networks.{network.module}"])
     request = [network.module, network.options, outputs, size, code]

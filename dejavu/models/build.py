@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from .. import networks
 from ..errors import DejavuError
@@ -13,6 +13,7 @@ from ..method.cycle import CyclicConsistency
 from ..method.perceptual import Perceptual
 from ..method.text import TextSupervision
 from ..method.wrapper import DejaVu
+from ..tasks.activation import two_classes
 
 if TYPE_CHECKING:
     from ..config import Method, Run
@@ -32,12 +33,39 @@ def build_network(
     `num_channels`: output channels of one task, or of each task by its name (`tasks.channels`).
 
     `pretrained=False` loads no pretrained weights; use it if other weights are loaded afterwards.
+
+    A binary head has one output z, whose weights are exported. Here it returns the logits (0, z) of both
+    classes, whose cross-entropy is the binary one and whose larger one is that above a probability of 0.5: so
+    every loss, protocol and figure of two classes is right for it. Raises DejavuError where it cannot be.
     """
-    network = run.network
+    binary, network = run.head == "binary", run.network
+    if binary and num_channels != 2:
+        raise DejavuError(
+            f"experiments.{run.experiment}.head: binary is for 2 classes, and '{run.data.source}', which is "
+            f"'{run.dataset}' at scale {run.scale}, has {num_channels}: leave it out"
+        )
+    if binary:
+        num_channels, classes = 1, None if classes is None else classes[1:]
     options = {key: value for key, value in network.options.items() if pretrained or key != "pretrained"}
-    return networks.build(
+    built = networks.build(
         network.module, num_channels, width=network.width, depth=network.depth, classes=classes, **options
     )
+    if binary:
+        if callable(getattr(built, "criterion", None)):
+            raise DejavuError(
+                f"experiments.{run.experiment}.head: binary is one logit a pixel, and the network "
+                f"'{run.network.name}' learns masks by a loss of its own: leave it out"
+            )
+        built.register_forward_hook(_both_classes)
+    return built
+
+
+def _both_classes(network: nn.Module, images: Any, output: Any) -> Any:
+    """Return what a network of one logit returned, auxiliary outputs included, as logits of two classes."""
+    if isinstance(output, Tensor):
+        return two_classes(output)
+    auxiliary = {name: two_classes(logit) for name, logit in output.get("auxiliary", {}).items()}
+    return {**output, "out": two_classes(output["out"]), **({"auxiliary": auxiliary} if auxiliary else {})}
 
 
 def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int = 0) -> DejaVu:

@@ -221,15 +221,20 @@ def test_every_example_is_on_the_library_page() -> None:
 
 
 def test_a_folder_of_ones_own_images_is_described_as_it_works(tmp_path: Path) -> None:
-    """The two blocks of docs/data.md, put where the page says, make a scale that every row can be run at."""
+    """The blocks of docs/data.md, put where the page says, make a scale for every row, and a binary pair."""
     blocks = re.findall(r"```yaml\n(\w+):\n(.*?)```", (DOCS / "data.md").read_text(), re.S)
-    assert [section for section, _ in blocks] == ["datasets", "scales"]
+    places = {
+        "datasets": r"^datasets:\n",
+        "scales": r"(?=^scale: )",
+        "experiments": r"^  hrnet18_dejavu: .*\n",
+    }
+    assert [section for section, _ in blocks] == list(places)
     text = (ROOT / "params.yaml").read_text()
     for section, body in blocks:
-        before = r"^datasets:\n" if section == "datasets" else r"(?=^scale: )"
-        text = re.sub(before, lambda match, body=body: match[0] + body, text, count=1, flags=re.M)
+        text = re.sub(places[section], lambda match, body=body: match[0] + body, text, count=1, flags=re.M)
     (tmp_path / "params.yaml").write_text(text)
     (tmp_path / "paper").symlink_to(ROOT / "paper")
     params = loading.load(tmp_path / "params.yaml")
     run = params.run("hrnet18_dejavu", "mine")
     assert (run.data.source, len(run.seeds), run.network.width) == ("mydata", 5, 0.5)
+    assert {params.run(row, "mine").head for row in ("object", "object_dejavu")} == {"binary"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Literal, TypeGuard
@@ -23,7 +24,18 @@ MOST = 12
 """names that a hint lists"""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def closest(name: object, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to another one, in any case; None where none is close.
+
+    >>> closest("HRNet81", ["hrnet18", "segformer_b5"]), closest("zebra", ["hrnet18"])
+    ('hrnet18', None)
+    """
+    folded = {one.casefold(): one for one in sorted(map(str, known), reverse=True)}
+    close = difflib.get_close_matches(str(name).casefold(), folded, n=1)
+    return folded[close[0]] if close else None
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the closest known one, or all of them, or the first of many.
 
     >>> nearest("hrnet81", ["hrnet18", "segformer_b5"])
@@ -34,9 +46,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'known: 0, 1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 and 88 more'
     """
     names = sorted(map(str, known))
-    close = difflib.get_close_matches(str(name), names, n=1)
+    close = closest(name, names)
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names[:MOST]) or 'none'}{more}"
+    return f"did you mean '{close}'?" if close else f"known: {', '.join(names[:MOST]) or 'none'}{more}"
 
 
 def number_fault(
@@ -103,6 +115,68 @@ def check_number(
     fault = number_fault(value, low, high, ends, whole=whole)
     if fault:
         raise DejavuError(f"{key} {fault}, not {value!r}")
+
+
+def spelling(value: object, kind: type) -> str:
+    """Return how to write a value that YAML or Python reads as another kind than `kind`; '' where unknown.
+
+    `kind` is int, float, bool or str. The result is the end of a sentence about the value.
+
+    >>> spelling("8", int), spelling("1e3", int), spelling("2.5", int)
+    (' (write 8, without quotes)', ' (write 1000: YAML reads 1e3 as text)', '')
+    >>> spelling("1e-3", float), spelling(10.0, int), spelling("None", float)
+    (' (write 0.001: YAML reads 1e-3 as text)', ' (write 10)', " (YAML's word for nothing is null)")
+    >>> spelling("true", bool), spelling("y", bool), spelling(1, bool)
+    (' (write true, without quotes)', ' (write true: YAML reads y as text)', ' (write true)')
+    >>> spelling(2026, str), spelling(False, str)
+    (" (write '2026', in quotes)", ' (write the name in quotes: YAML reads no, off and false as false)')
+    """
+    if kind is str:
+        return _as_text(value)
+    if isinstance(value, str) and value.casefold() in ("none", "nil", "null"):
+        return " (YAML's word for nothing is null)"
+    right = _as_flag(value) if kind is bool else _as_number(value, kind is int)
+    if right is None or not isinstance(value, str):
+        return "" if right is None else f" (write {right})"
+    plain = PLAIN_NUMBER if kind is not bool else PLAIN_FLAG
+    return (
+        f" (write {right}, without quotes)"
+        if plain.fullmatch(value)
+        else (f" (write {right}: YAML reads {value} as text)")
+    )
+
+
+PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*|[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?)")
+PLAIN_FLAG = re.compile("true|false|yes|no|on|off", re.IGNORECASE)
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return " (write the name in quotes: YAML reads null, ~ and an empty place as nothing)"
+    if isinstance(value, bool):
+        words = "yes, on and true as true" if value else "no, off and false as false"
+        return f" (write the name in quotes: YAML reads {words})"
+    unquoted = isinstance(value, int | float) or hasattr(value, "isoformat")  # a date
+    short = unquoted and len(str(value)) < 40
+    return f" (write '{value}', in quotes)" if short else ""
+
+
+def _as_flag(value: object) -> str | None:
+    words = {"true": "true yes on y 1", "false": "false no off n 0"}
+    return next((flag for flag, ones in words.items() if str(value).casefold() in ones.split()), None)
+
+
+def _as_number(value: object, whole: bool) -> str | None:
+    try:
+        number = float(value) if isinstance(value, str | float) else math.nan
+    except ValueError:
+        return None
+    if not math.isfinite(number) or (whole and number != int(number)):
+        return None
+    if whole:
+        return str(int(number)) if abs(number) < 1e15 else None
+    text = repr(number)  # YAML wants a point in what has an exponent
+    return text if "." in text or "e" not in text else text.replace("e", ".0e")
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from .errors import DejavuError, is_number, nearest, number_fault
+from .errors import DejavuError, closest, is_number, nearest, number_fault, spelling
 
 HERE = Path(__file__).parent
 
@@ -236,9 +236,10 @@ def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     for key, value in given.items():
         if key not in options:
             raise ValueError(f"{where}.{key}: '{name}' has no such option, {nearest(key, options)}")
-        fault = _fault(value, _type(options[key].annotation, f"{kind}: '{name}': {key}"))
+        type_ = _type(options[key].annotation, f"{kind}: '{name}': {key}")
+        fault = _fault(value, type_)
         if fault:
-            raise ValueError(f"{where}.{key}: {fault}, not {value!r}")
+            raise ValueError(f"{where}.{key}: {fault}, not {value!r}{_hint(value, type_)}")
     _check_order(given, options, where)
 
 
@@ -294,6 +295,18 @@ def _fault(value: Any, kind: Any) -> str | None:
         return number_fault(value, whole=kind is int)
     noun = {bool: "true or false", str: "text", type(None): "null"}.get(kind)
     return None if noun is None or isinstance(value, kind) else f"must be {noun}"
+
+
+def _hint(value: Any, kind: Any) -> str:
+    """Return how the intended value is written, or the nearest of the names; '' where neither is known."""
+    if get_origin(kind) in (Union, UnionType):
+        return next((hint for hint in (_hint(value, one) for one in get_args(kind)) if hint), "")
+    if get_origin(kind) is Literal:
+        close = closest(value, map(str, get_args(kind)))
+        return f" (did you mean '{close}'?)" if close else ""
+    if get_origin(kind) is Annotated:
+        return _hint(value, get_args(kind)[0])
+    return spelling(value, kind) if kind in (int, float, bool, str) else ""
 
 
 @cache

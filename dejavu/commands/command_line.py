@@ -12,11 +12,12 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
 
 from ..errors import DejavuError, lacks_memory
 from ..system import extras
 from ..system.signals import Stopped
+from . import completion
+from .parser import Parser, closest_option
 
 COMMANDS = {
     "download": "get a dataset's raw files (or render the synthetic scenes that stand in for it)",
@@ -36,6 +37,8 @@ COMMANDS = {
 }
 """Commands of this package, one file each, with their lines in `dejavu --help`."""
 MOST_THREADS = 1024
+OWN_OPTIONS = ("-h", "--help", "--version")
+"""options of `dejavu` itself"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _threads()
         line = sys.argv[1:] if arguments is None else list(arguments)
-        args = _parser(line).parse_args(line)
+        if completion.is_requested():
+            completion.complete(_parser)
+            return 0
+        args = _parse(line)
+        if args is None:
+            return 2  # as git: nothing was done, and a script whose variable is empty must not go on
         args.line = line
         status: int | None = _run(args)
         sys.stdout.flush()
@@ -136,18 +144,16 @@ def _threads() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports a wrong command line in one sentence, without the usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        raise DejavuError(f"{message} (see `{self.prog} --help`)")
-
-
 def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser of a command line: all commands, and the arguments of the given command."""
-    parser = _Parser(prog="dejavu", description="DejaVu (CVPR 2023), reproduced: train, measure, compare.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    parser = Parser(prog="dejavu", description="DejaVu (CVPR 2023), reproduced: train, measure, compare.")
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="print the versions of dejavu, Python, torch and the device",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     typed = next((word for word in line if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary}.")
@@ -158,9 +164,33 @@ def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(line: Sequence[str]) -> argparse.Namespace | None:
+    """Parse a command line; an empty one prints the help. Raises DejavuError for a wrong one."""
+    parser = _parser(line)
+    if not line:
+        parser.print_help()
+        return None
+    if line[0].startswith("-") and line[0] not in OWN_OPTIONS:
+        close = closest_option(line[0], OWN_OPTIONS[1:])
+        meant = f", did you mean '{close}'?" if close else ": a command comes first, and then its options"
+        raise DejavuError(f"unknown option '{line[0][:40]}'{meant} (see `dejavu --help`)")
+    return parser.parse_args(line)
+
+
 class _Version(argparse.Action):
+    """Prints versions of what results depend on. Imports torch, which no other option of `dejavu` does."""
+
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import platform
+
         from .. import __version__
 
-        print(__version__)
+        print(f"dejavu {__version__}\nPython {platform.python_version()}")
+        try:
+            import torch
+        except ModuleNotFoundError:
+            print("torch: not installed")
+        else:
+            gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+            print(f"torch {torch.__version__}\ndevice: {', '.join(gpus) or f'CPU ({platform.machine()})'}")
         parser.exit()

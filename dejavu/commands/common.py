@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from .completion import completed, datasets, names_of
 
 if TYPE_CHECKING:
     from ..config import Params
@@ -14,13 +18,15 @@ if TYPE_CHECKING:
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Add `--params` and `--scale`."""
     parser.add_argument("--params", default="params.yaml", metavar="FILE", help="default: params.yaml")
-    parser.add_argument("--scale", metavar="SCALE", help="default: the scale that params.yaml names")
+    scale = parser.add_argument("--scale", metavar="SCALE", help="default: the scale that params.yaml names")
+    completed(scale, names_of("scales"))
 
 
 def add_name(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add `--params`, `--scale` and the name of a dataset, experiment or table, as `args.name`."""
     add_configuration(parser)
-    parser.add_argument("name", metavar=kind.upper(), help="see `dejavu list`")
+    name = parser.add_argument("name", metavar=kind.upper(), help="see `dejavu list`")
+    completed(name, datasets if kind == "dataset" else names_of(f"{kind}s"))
 
 
 def add_partial(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +40,32 @@ def add_partial(parser: argparse.ArgumentParser) -> None:
 
 def add_rows(parser: argparse.ArgumentParser) -> None:
     """Add the rows that a command counts, as `args.names`, and `--json`."""
-    parser.add_argument(
+    names = parser.add_argument(
         "names",
         nargs="*",
         metavar="ROW",
         help="a row of a table, an experiment or a network; default: every row that has an experiment",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    completed(names, names_of("experiments", "networks"))
+    add_json(parser)
+
+
+def add_json(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add `--json`, for commands that print numbers; `print_json` prints them."""
+    parser.add_argument("--json", action="store_true", help=f"print JSON{more}")
+
+
+def print_json(values: Any) -> None:
+    """Print values as JSON, with null for numbers that JSON does not have (infinity and not a number)."""
+    print(json.dumps(_finite(values), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_configuration(args: argparse.Namespace) -> tuple[Params, str]:

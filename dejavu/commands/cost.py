@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import DejavuError
-from .common import add_configuration, add_rows, read_configuration
+from .common import add_configuration, add_rows, print_json, read_configuration
 
 if TYPE_CHECKING:
     from ..config import Params
@@ -34,7 +33,10 @@ def print_costs(params: Params, names: Sequence[str], scale: str, as_json: bool 
     from ..reports.costs import count, text
 
     costs = count(params, names, scale)
-    print(json.dumps([cost.as_dict() for cost in costs], indent=1) if as_json else text(costs))
+    if as_json:
+        print_json([cost.as_dict() for cost in costs])
+    else:
+        print(text(costs))
     faults = [cost for cost in costs if cost.fault]
     if faults:
         raise DejavuError(f"could not count {', '.join(cost.network for cost in faults)}: {faults[0].fault}")

@@ -8,11 +8,11 @@ publishes that result if weights, data, configuration and code are the same.
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from ..system.files import write_json
-from .common import add_name, job
+from .common import add_name, job, print_json
+from .completion import completed, names_of
 
 if TYPE_CHECKING:
     from ..config import Params, Run
@@ -24,11 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--again", action="store_true", help="measure anew what the training measured at its end"
     )
-    parser.add_argument(
+    protocol = parser.add_argument(
         "--protocol",
         metavar="NAME",
         help="try another of params.yaml's protocols: metrics are printed, and no file is written",
     )
+    completed(protocol, names_of("protocols"))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,12 +48,13 @@ def try_protocol(params: Params, name: str, scale: str, protocol: str) -> None:
     """
     from ..training.measured import measured, training_of
 
+    chosen = params.get_protocol(protocol)
     run, report = _prepared(params, name, scale)
     for seed in run.seeds:
         training_of(run, seed, report)  # checks that the weights belong to the configuration
-    tried = run.model_copy(update={"protocol": params.get_protocol(protocol)})
+    tried = run.model_copy(update={"protocol": chosen})
     by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
-    print(json.dumps({"experiment": name, "protocol": protocol, "seeds": by_seed}, indent=1))
+    print_json({"experiment": name, "protocol": protocol, "seeds": by_seed})
 
 
 def evaluate_experiment(params: Params, name: str, scale: str, again: bool = False) -> None:

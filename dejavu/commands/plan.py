@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import DejavuError
-from .common import add_configuration, add_rows, read_configuration
+from .common import add_configuration, add_rows, print_json, read_configuration
+from .parser import number
 
 if TYPE_CHECKING:
     from ..config import Params
@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time real steps of every row on the device at hand first, kept in results/SCALE/speed.json",
     )
     parser.add_argument(
-        "--tflops", type=_rate, metavar="X", help="plan with this rate, in 1e12 operations a second"
+        "--tflops",
+        type=number(0, ends="()"),
+        metavar="X",
+        help="plan with this rate, in 1e12 operations a second",
     )
     parser.add_argument(
         "--resources",
@@ -37,13 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="count the rows of all scales on GPUs into slurm/resources.csv: what cluster jobs request",
     )
     add_rows(parser)
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
-    return value
 
 
 def run(args: argparse.Namespace) -> None:
@@ -84,7 +80,10 @@ def print_plan(
         _measure(planner, experiments)
     speeds = _speeds(planner, experiments, tflops)
     rows = {experiment: planner.row(experiment, speeds) for experiment in experiments}
-    print(json.dumps(as_dict(planner, rows, speeds), indent=1) if as_json else text(planner, rows, speeds))
+    if as_json:
+        print_json(as_dict(planner, rows, speeds))
+    else:
+        print(text(planner, rows, speeds))
     if faults:
         raise DejavuError(
             f"{len(faults)} of {len(faults) + len(rows)} rows are not in this plan: {faults[0]}"

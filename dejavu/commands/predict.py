@@ -16,6 +16,7 @@ from ..errors import DejavuError
 from ..tasks import describe
 from . import score
 from .common import add_name, job
+from .parser import number
 
 if TYPE_CHECKING:
     from ..config import Params, Run
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's name, a seed and the folder to write to."""
     add_name(parser, "experiment")
-    parser.add_argument("--seed", type=int, help="of this seed only; default: all of the scale's")
+    parser.add_argument(
+        "--seed", type=number(whole=True), metavar="N", help="of this seed only; default: all of the scale's"
+    )
     parser.add_argument("--out", type=_as_folder, metavar="DIR", help="default: predictions/SCALE/EXPERIMENT")
 
 

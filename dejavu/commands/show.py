@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from .common import add_name, read_configuration
+from .common import add_json, add_name, print_json, read_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's name and `--json`."""
     add_name(parser, "experiment")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -21,6 +20,6 @@ def run(args: argparse.Namespace) -> None:
     params, scale = read_configuration(args)
     values = params.run(args.name, scale).as_dict()
     if args.json:
-        print(json.dumps(values, indent=1))
+        print_json(values)
         return
     print(yaml.safe_dump(values, sort_keys=False, default_flow_style=None).rstrip())

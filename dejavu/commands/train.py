@@ -15,6 +15,7 @@ from ..system.files import atomic
 from ..system.locks import locked
 from ..system.signals import Request, Stopped, listening
 from .common import add_name, job
+from .parser import number
 
 if TYPE_CHECKING:
     from ..config import Params, Run
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's name, a seed, and options that do not change the result."""
     add_name(parser, "experiment")
-    parser.add_argument("--seed", type=int, help="train this seed only; default: all of the scale's")
+    parser.add_argument(
+        "--seed",
+        type=number(whole=True),
+        metavar="N",
+        help="train this seed only; default: all of the scale's",
+    )
     parser.add_argument(
         "--checkpoint-seconds",
-        type=_seconds,
+        type=number(0),
         default=60.0,
         metavar="N",
         help="how often to save what a killed run goes on from (default 60; no effect on the result)",
@@ -36,13 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write runs/SCALE/EXPERIMENT/seed<N>/tensorboard"
     )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, not {text}")
-    return value
 
 
 def run(args: argparse.Namespace) -> int | None:

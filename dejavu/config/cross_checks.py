@@ -148,8 +148,23 @@ def _run(params: Params, name: str, scale: str) -> None:
             f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
             f"{run.data.train} training images"
         )
+    _norm_of_regenerator(run, f"experiments.{name} at scale {scale}")
     if run.gpus > 1:
         _shared_by_gpus(run, f"scales.{scale}.budget.{params.experiments[name].budget}.gpus")
+
+
+def _norm_of_regenerator(run: Run, where: str) -> None:
+    """Check that the regenerator's BatchNorm has more than one value a channel, where its stride is given."""
+    method, recipe = run.dejavu, run.train
+    if method is None or method.stride is None or method.regenerator.options.get("norm", "batch") != "batch":
+        return
+    images = recipe.batch_size if recipe.sync_norm else recipe.batch_size // run.gpus
+    if images == 1 and max(recipe.crop) <= method.stride:
+        raise ValueError(
+            f"{where}: dejavu.regenerator.norm is batch and would see one value a channel (crop "
+            f"{recipe.crop[0]} x {recipe.crop[1]}, dejavu.stride {method.stride}, {images} image a process): "
+            "set it to group, or lower the stride, or raise crop or batch_size"
+        )
 
 
 def _shared_by_gpus(run: Run, where: str) -> None:

@@ -9,7 +9,6 @@ from pydantic import model_validator
 
 from ..errors import nearest
 from .experiment import Experiment, ExperimentEntry
-from .method import MethodChanges
 from .params import Params, Sections
 from .paths import printed_values
 from .printed import read_printed
@@ -21,8 +20,6 @@ from .values import Name
 class ParamsFile(Sections):
     """params.yaml: the only configuration."""
 
-    dejavu: MethodChanges = MethodChanges()
-    """The method of every DejaVu row; a row names only what it changes."""
     experiments: dict[Name, ExperimentEntry]
     tables: dict[Name, TableEntry]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError, closest, spelling
 from . import Params, cross_checks
 from .file import ParamsFile
 from .values import NAME, NO_NAME
@@ -69,19 +69,24 @@ def one_sentence(error: ValidationError) -> str:
     if fault["type"] == "string_pattern_mismatch":
         where = ".".join(keys[:-2]) if keys[-1] == "[key]" else where
         message = PATTERNS.get(fault["ctx"]["pattern"], message)
-    shown = _shown(value)
-    hint = ""
-    if isinstance(value, str) and fault["type"].startswith(("float", "int")):
-        try:
-            number = repr(float(value))  # YAML wants a point in what has an exponent
-            number = number if "." in number or "e" not in number else number.replace("e", ".0e")
-            hint = f" (write {number}: YAML reads {value} as text)"
-        except ValueError:
-            hint = ""
-    elif isinstance(value, str) and fault["type"] == "literal_error":
+    return f"{where}: {_shown(value)} {message}{_hint(fault)}"
+
+
+KINDS = {"int": int, "float": float, "bool": bool, "string": str}
+"""What pydantic's names of faults begin with, and the kind of the right value."""
+
+
+def _hint(fault: Any) -> str:
+    """Return how the intended value is written, or the nearest name; '' where neither is known."""
+    value, type_ = fault.get("input"), fault["type"]
+    kind = KINDS.get(type_.partition("_")[0])
+    if kind is not None and (kind is not str or type_ == "string_type"):
+        return spelling(value, kind)
+    if type_ == "literal_error":
         known = [choice.strip("'") for choice in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        hint = f" ({nearest(value, known)})"
-    return f"{where}: {shown} {message}{hint}"
+        close = closest(value, known)
+        return f" (did you mean '{close}'?)" if close else ""
+    return ""
 
 
 def _shown(value: Any) -> str:

@@ -7,11 +7,15 @@ from typing import Any
 from ..errors import DejavuError, nearest
 from .data import DataSource, Source
 from .experiment import Experiment
+from .method import MethodChanges
 from .recipe import Protocol, Recipe
 from .run import Run, RunNetwork
 from .scale import Scale
 from .table import Table
 from .values import Name, Section, Size, WithOptions
+
+SECTIONS = ("experiments", "tables", "networks", "datasets", "scales", "protocols", "recipes")
+"""keys whose entries have names"""
 
 
 class Network(WithOptions):
@@ -30,6 +34,8 @@ class Sections(Section):
     networks: dict[Name, Network]
     recipes: dict[Name, Recipe]
     protocols: dict[Name, Protocol]
+    dejavu: MethodChanges = MethodChanges()
+    """The method of every DejaVu row; a row names only what it changes."""
 
 
 class Params(Sections):
@@ -40,7 +46,7 @@ class Params(Sections):
 
     def get_scale(self, scale: str | None) -> Scale:
         """Return the named scale; None is the scale that params.yaml selects."""
-        return self.scale if scale is None else _lookup(self.scales, scale, "scale")
+        return self.scale if scale is None else self._get("scale", scale)
 
     def data_source(self, dataset: str, scale: str) -> DataSource:
         """Return the source of `dataset` at `scale`, with the size and number of its images."""
@@ -60,7 +66,7 @@ class Params(Sections):
 
     def run(self, experiment: str, scale: str) -> Run:
         """Resolve one experiment: recipe <- the scale's budgets <- the row's `train`."""
-        row = _lookup(self.experiments, experiment, "experiment")
+        row = self._get("experiment", experiment)
         size, network = self.get_scale(scale), self.networks[row.network]
         data = self.data_source(row.dataset, scale)
         recipe = self.recipes[row.recipe].model_dump(exclude_unset=True)
@@ -106,14 +112,17 @@ class Params(Sections):
         )
 
     def get_protocol(self, protocol: str) -> Protocol:
-        return _lookup(self.protocols, protocol, "protocol")
+        return self._get("protocol", protocol)
 
     def get_table(self, table: str) -> Table:
-        return _lookup(self.tables, table, "table")
+        return self._get("table", table)
 
-
-def _lookup(section: dict[str, Any], name: str, kind: str) -> Any:
-    if name not in section:
+    def _get(self, kind: str, name: str) -> Any:
+        """Return an entry. Raises DejavuError with the nearest name, or the sections that have this one."""
+        section = getattr(self, f"{kind}s")
+        if name in section:
+            return section[name]
+        others = [one for one in SECTIONS if name in getattr(self, one)]
+        hint = f"which is one of the {' and the '.join(others)}" if others else nearest(name, section)
         listed = " (see `dejavu list`)" if kind in ("experiment", "table") else ""
-        raise DejavuError(f"unknown {kind} '{name}', {nearest(name, section)}{listed}")
-    return section[name]
+        raise DejavuError(f"unknown {kind} '{name}', {hint}{listed}")

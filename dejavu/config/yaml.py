@@ -6,6 +6,7 @@ memory or crash Python are refused.
 
 from __future__ import annotations
 
+import re
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ DIGITS = 4000
 """digits of a whole number; Python prints at most 4,300"""
 BEYOND = 10**DIGITS
 TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
+OCTAL = re.compile("0o?[0-7]+")
 MERGE = "tag:yaml.org,2002:merge"
+
+
+class TwoReadings(ConstructorError):
+    """A number that readers of YAML 1.1, such as PyYAML, and of YAML 1.2, such as DVC, read differently."""
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -37,6 +43,9 @@ def read_yaml(path: str | Path) -> Any:
             return _value(text, _FastLoader)
         except yaml.YAMLError:
             return _value(text, _ClearLoader)
+    except TwoReadings as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DejavuError(f"{path}{line}: {error.problem}") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         reason = " ".join(str(problem or error).split()) + (f" (line {mark.line + 1})" if mark else "")
@@ -106,7 +115,9 @@ def _check_keys(nodes: list[yaml.Node], loader: Any) -> None:
     for node in nodes:
         key = loader.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            raise ConstructorError(None, None, f"the key {key!r} is not text", node.start_mark)
+            quotes = f": write '{node.value}', in quotes" if isinstance(node, yaml.ScalarNode) else ""
+            reason = f"the key {key!r} is not text{quotes if len(quotes) < 100 else ''}"
+            raise ConstructorError(None, None, reason, node.start_mark)
         if key in keys:
             raise ConstructorError(None, None, f"the key '{key}' is given twice", node.start_mark)
         keys.add(key)
@@ -121,11 +132,36 @@ class _ClearLoader(yaml.SafeLoader):
 
 
 def _whole_number(loader: Any, node: yaml.ScalarNode) -> int:
-    """Read a whole number. In base 16 or 60 (1:30) it has more decimal digits than characters."""
-    value = int(loader.construct_yaml_int(node)) if len(node.value) <= DIGITS else BEYOND
+    """Read a whole number. In base 16 it has more decimal digits than characters."""
+    if len(node.value) <= DIGITS:
+        _check_base(node)
+        value = int(loader.construct_yaml_int(node))
+    else:
+        value = BEYOND
     if abs(value) >= BEYOND:
         raise ConstructorError(None, None, f"a number has more than {DIGITS} digits", node.start_mark)
     return value
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> float:
+    _check_base(node)
+    return float(loader.construct_yaml_float(node))
+
+
+def _check_base(node: yaml.ScalarNode) -> None:
+    """Raise TwoReadings for a number to the base 8 or 60."""
+    sign, digits = re.sub("[^-]", "", node.value[:1]), node.value.replace("_", "").lstrip("+-")
+    shown = node.value if len(node.value) <= 40 else f"{node.value[:40]}..."
+    text = f"'{shown}' in quotes where it is text"
+    if ":" in digits:
+        reason = "is a number to the base 60 to some readers of YAML and text to others"
+        write = "it to the base 10"
+    elif OCTAL.fullmatch(digits) and (octal := int(digits.replace("o", ""), 8)):
+        reason = "is octal to some readers of YAML, and not to others"
+        write = f"{sign}{octal}" if "o" in digits else f"{sign}{octal} or {sign}{int(digits)}"
+    else:
+        return
+    raise TwoReadings(None, None, f"{shown} {reason}: write {write}, or {text}", node.start_mark)
 
 
 def _no_set(loader: Any, node: yaml.Node) -> None:
@@ -134,4 +170,7 @@ def _no_set(loader: Any, node: yaml.Node) -> None:
 
 for _loader in (_FastLoader, _ClearLoader):
     _loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+    _loader.add_constructor("tag:yaml.org,2002:float", _number)
+    # YAML 1.2 writes octal numbers so; to PyYAML, which reads YAML 1.1, it would be text.
+    _loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("[-+]?0o[0-7]+"), list("-+0"))
     _loader.add_constructor("tag:yaml.org,2002:set", _no_set)

@@ -265,7 +265,7 @@ def _codes(path: Path) -> np.ndarray:
     ids = read_ids(path)
     check_ids(path, ids, entry)
     try:
-        return segments.encode(ids, entry.segments)
+        return segments.encode(ids, entry.segments, [category.name for category in TABLE])
     except DejavuError as error:
         raise DejavuError(f"{path} cannot be read: {error}") from None
 

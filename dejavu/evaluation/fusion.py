@@ -8,6 +8,7 @@ pixels are void then. Queries of the same stuff class are one segment.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -80,4 +81,9 @@ def _codes(labels: np.ndarray, remain: np.ndarray, things: Sequence[bool]) -> np
         counts[label] += 1
         if number < MOST:  # further things of a class have no code: they are void
             codes[query] = label * 256 + number
+    if counts[np.array(things, bool)].max(initial=0) > MOST:
+        warnings.warn(
+            f"more than {MOST} things of one class are predicted in an image: further ones are void",
+            stacklevel=2,
+        )
     return codes

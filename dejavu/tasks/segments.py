@@ -8,7 +8,7 @@ resized, cropped and stored as labels are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,10 +31,13 @@ class Segment(NamedTuple):
     crowd: bool = False
 
 
-def encode(ids: np.ndarray, segments: Mapping[int, Segment]) -> np.ndarray:
+def encode(
+    ids: np.ndarray, segments: Mapping[int, Segment], names: Sequence[str] | None = None
+) -> np.ndarray:
     """Encode a map of segment ids (H, W) as codes, uint16 (H, W); ids without a segment are void.
 
-    The segments of a class are numbered from 0 in the order of `segments`; its crowds share one code.
+    The segments of a class are numbered from 0 in the order of `segments`; its crowds share one code. `names`
+    are those of the classes, for the sentence of an error.
 
     Raises DejavuError for a class beyond 254, or more than 255 segments of one class.
 
@@ -48,9 +51,14 @@ def encode(ids: np.ndarray, segments: Mapping[int, Segment]) -> np.ndarray:
             raise DejavuError(f"segment {id_} has the class {segment.category}, not one of 0 to {MOST - 1}")
         number = CROWD if segment.crowd else counts[segment.category]
         counts[segment.category] += not segment.crowd
-        if counts[segment.category] > MOST:
-            raise DejavuError(f"class {segment.category} has more than {MOST} segments in one image")
         codes[id_] = segment.category * 256 + number
+    for category, count in counts.items():
+        if count > MOST:
+            name = f"class {category}" if names is None else f"'{names[category]}'"
+            raise DejavuError(
+                f"it has {count} segments of {name}, more than {MOST} of one class in an image: mark those "
+                "that need not be separated as one segment with iscrowd 1"
+            )
     if not len(table):
         return np.full(ids.shape, VOID, np.uint16)
     coded = np.array([codes[id_] for id_ in table.tolist()], np.uint16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dejavu.commands import main
 from dejavu.config.yaml import LARGEST
 
 from . import samples
@@ -80,6 +82,13 @@ FILES: dict[str, tuple[bytes, str]] = {
         RIGHT.replace("channels: 18", f"channels: 0x{'f' * 5000}").encode(),
         "digits",
     ),
+    "octal of YAML 1.1": (RIGHT.replace("channels: 18", "channels: 022").encode(), "write 18 or 22"),
+    "negative octal": (RIGHT.replace("channels: 18", "channels: -022").encode(), "write -18 or -22"),
+    "octal of YAML 1.2": (RIGHT.replace("channels: 18", "channels: 0o22").encode(), "write 18, or '0o22'"),
+    "base 60": (RIGHT.replace("channels: 18", "channels: 1:30").encode(), "1:30 is a number to the base 60"),
+    "base 60 in a text's place": (RIGHT.replace("licence: mine", "licence: 12:30:00").encode(), "in quotes"),
+    "base 60 with a fraction": (RIGHT.replace("channels: 18", "channels: 1:30.5").encode(), "base 60"),
+    "a key that is read as false": (RIGHT.encode() + b"no: 1\n", "write 'no', in quotes"),
     "a number of endless hours": (
         RIGHT.replace("channels: 18", f"channels: 1{':1' * 300_000}").encode(),
         "digits",
@@ -342,3 +351,95 @@ def test_printed_values_that_cannot_be_read(empty: Path, refused: Refused, how: 
     (empty / "paper").mkdir()
     (empty / "paper" / "pair.csv").write_bytes(content)
     refused("show", "hrnet18", named=("params.yaml", "tables.pair", named))
+
+
+MEANT: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
+    "whole": {
+        "scales.smoke.budget.all.epochs": (
+            *(("'8'", "write 8, without quotes"), ("1e3", "write 1000: YAML reads 1e3 as text")),
+            *(("8.0", "(write 8)"), ("None", "null"), ("08", "write 8: YAML reads 08 as text")),
+        ),
+        "networks.hrnet18.channels": (
+            *(("'18'", "write 18, without quotes"), ("1e3", "write 1000"), ("18.0", "(write 18)")),
+        ),
+        "experiments.hrnet18_dejavu.dejavu.regenerator.width": (("'32'", "write 32, without quotes"),),
+    },
+    "real": {
+        "recipes.hrnet_cityscapes.optimizer.lr": (
+            *(("'0.01'", "write 0.01, without quotes"), ("1e-2", "write 0.01: YAML reads 1e-2 as text")),
+        ),
+        "dejavu.redaction.ratio": (("'0.5'", "write 0.5, without quotes"), ("5e-1", "write 0.5: YAML reads")),
+    },
+    "flag": {
+        "recipes.hrnet_cityscapes.flip": (
+            *(
+                ("'no'", "write false, without quotes"),
+                ("y", "write true: YAML reads y"),
+                ("1", "(write true)"),
+            ),
+        ),
+    },
+    "name": {
+        "datasets.mine.folder.classes": (
+            *(("[no, road]", "in quotes: YAML reads no, off and false as false"), ("[on, a]", "yes, on")),
+            *(
+                ("[12, a]", "write '12', in quotes"),
+                ("[~, a]", "null, ~"),
+                ("[2026-12-01, a]", "'2026-12-01'"),
+            ),
+        ),
+        "tables.pair.metrics": (("[off]", "in quotes: YAML reads no"),),
+        "experiments.hrnet18.dataset": (("yes", "in quotes: YAML reads yes"),),
+        "networks.hrnet18.pretrained": (("no", "in quotes: YAML reads no"), ("18", "write '18', in quotes")),
+    },
+    "choice": {
+        "recipes.hrnet_cityscapes.optimizer.name": (("SGD", "did you mean 'sgd'?"),),
+        "dejavu.loss": (("L1", "did you mean 'l1'?"),),
+        "dejavu.regenerator.norm": (("Batch", "did you mean 'batch'?"), ("~", "did you mean 'none'?")),
+        "dejavu.redaction.name": (("Random_Blocks", "did you mean 'random_blocks'?"),),
+        "networks.hrnet18.module": (("HRNet", "did you mean 'hrnet'?"),),
+        "experiments.hrnet18.network": (("HRNet18", "did you mean 'hrnet18'?"),),
+        "experiments.hrnet18.task": (("Semantic", "did you mean 'semantic'?"),),
+        "tables.pair.metrics": (("[mIoU]", "did you mean 'miou'?"),),
+    },
+}
+"""By the kind of the right value: keys, wrong values as they are written, and the hint that follows."""
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "hint"),
+    [(path, *one) for keys in MEANT.values() for path, ones in keys.items() for one in ones],
+    ids=lambda value: value[:40],
+)
+def test_the_sentence_says_how_the_value_is_written(
+    empty: Path, refused: Refused, path: str, written: str, hint: str
+) -> None:
+    broken = samples.params()
+    if path == "dejavu.regenerator.norm":
+        broken["dejavu"]["regenerator"]["norm"] = None
+    samples.put(broken, path, "PLACE")
+    samples.write(empty, broken)
+    text = (empty / "params.yaml").read_text()
+    (empty / "params.yaml").write_text(text.replace("PLACE", written, 1))
+    refused("show", "hrnet18", named=("params.yaml", path.removesuffix(".name").split(".")[-1], hint))
+
+
+def test_a_norm_that_would_see_one_value_is_refused_before_any_training(
+    empty: Path, refused: Refused
+) -> None:
+    """The same row with another norm, with two images, or with a finer grid is right."""
+    broken = samples.params()
+    samples.put(broken, "scales.smoke.budget.all.batch_size", 1)
+    samples.put(broken, "experiments.hrnet18_dejavu.dejavu", {"stride": 64})
+    samples.write(empty, broken)
+    refused("list", named=("params.yaml", "regenerator.norm", "one value a channel", "set it to group"))
+    mended = {
+        "scales.smoke.budget.all.batch_size": 2,
+        "experiments.hrnet18_dejavu.dejavu.stride": 32,
+        "experiments.hrnet18_dejavu.dejavu.regenerator": {"name": "crm_f", "norm": "group"},
+    }
+    for path, value in mended.items():
+        right = copy.deepcopy(broken)
+        samples.put(right, path, value)
+        samples.write(empty, right)
+        assert main(["list"]) == 0

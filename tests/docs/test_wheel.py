@@ -171,7 +171,7 @@ def test_the_command_line_says_what_it_needs_and_where(clean: Path, tmp_path: Pa
 
 
 def test_help_and_version_need_no_extra(clean: Path, tmp_path: Path) -> None:
-    for option, text in (("--help", "usage: dejavu"), ("--version", dejavu.__version__)):
+    for option, text in (("--help", "usage: dejavu"), ("--version", f"dejavu {dejavu.__version__}")):
         done = subprocess.run(
             [clean.parent / "dejavu", option], cwd=tmp_path, env={}, capture_output=True, text=True
         )

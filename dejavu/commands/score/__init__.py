@@ -6,12 +6,12 @@ The numbers come from the metric code that fills the tables. The module of a tas
 from __future__ import annotations
 
 import argparse
-import json
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from ...tasks import names
+from ..common import add_json, print_json
 
 HERE = Path(__file__).parent
 
@@ -23,14 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for task in names():
         reader = _reader(task)
         if reader is not None:
-            reader.add_arguments(tasks.add_parser(task, help=reader.SUMMARY, description=reader.TEXT))
+            command = tasks.add_parser(task, help=reader.SUMMARY, description=reader.TEXT)
+            reader.add_arguments(command)
+            add_json(command, ", which is always so")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the scores as JSON on stdout. Raises DejavuError that names the file at fault."""
     reader = _reader(args.task)
     assert reader is not None
-    print(json.dumps({"task": args.task, **reader.scores(args)}, indent=1, allow_nan=False))
+    print_json({"task": args.task, **reader.scores(args)})
 
 
 def command(task: str, truth: Path, predictions: Path, classes: int) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DejavuError
+from ..parser import number
 from . import pngs
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ TEXT = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add two folders, the files' unit, and which pixels are scored."""
     pngs.add_folders(parser)
-    parser.add_argument("--scale", type=float, default=256, metavar="N", help="metres = value / N (256)")
-    parser.add_argument("--min", type=float, default=0.001, metavar="M", help="metres, not included (0.001)")
-    parser.add_argument("--max", type=float, default=80, metavar="M", help="metres, not included (80)")
+    parser.add_argument("--scale", type=number(), default=256, metavar="N", help="metres = value / N (256)")
+    parser.add_argument(
+        "--min", type=number(), default=0.001, metavar="M", help="metres, not included (0.001)"
+    )
+    parser.add_argument("--max", type=number(), default=80, metavar="M", help="metres, not included (80)")
     parser.add_argument(
         "--crop", default="none", metavar="NAME", help="none (default), KITTI's garg or eigen"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...errors import DejavuError
+from ..parser import number
 from . import pngs
 
 SUMMARY = "label PNGs: mIoU, boundary mIoU, accuracies, IoU per class"
@@ -18,9 +18,15 @@ TEXT = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add two folders, and what the indices mean."""
     pngs.add_folders(parser)
-    parser.add_argument("--classes", required=True, type=int, metavar="N", help="classes are 0..N-1")
     parser.add_argument(
-        "--ignore", type=int, default=255, metavar="VALUE", help="label that is not scored (255; -1: none)"
+        "--classes", required=True, type=number(1, 65536, whole=True), metavar="N", help="classes are 0..N-1"
+    )
+    parser.add_argument(
+        "--ignore",
+        type=number(whole=True, also=" (-1: no label is ignored)"),
+        default=255,
+        metavar="VALUE",
+        help="label that is not scored (255; -1: none)",
     )
 
 
@@ -34,8 +40,6 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
     from ...datasets.formats.images import read_indices
     from ...metrics.semantic import SemanticMetrics
 
-    if not 1 <= args.classes <= 65536:
-        raise DejavuError(f"--classes is {args.classes}; it must be between 1 and 65536")
     metrics = SemanticMetrics(args.classes, args.ignore)
     count = pngs.update(metrics, args, lambda path, _: read_indices(path, (8, 16)))
     return {"images": count, **metrics.compute()}

@@ -134,7 +134,8 @@ def test_nothing_sure_is_an_empty_prediction() -> None:
 
 def test_more_things_than_codes_are_void() -> None:
     many = covering(260, 0, (1, 260))
-    codes = fuse(many, (1, 260), (1, 260), THINGS, Fusion(threshold=0.5, overlap=0.5))[0]
+    with pytest.warns(UserWarning, match="more than 255 things of one class .* are void"):
+        codes = fuse(many, (1, 260), (1, 260), THINGS, Fusion(threshold=0.5, overlap=0.5))[0]
     assert codes[:255].tolist() == list(range(255)) and (codes[255:] == VOID).all()
 
 

@@ -155,7 +155,7 @@ class Planner:
         network["options"].pop("pretrained", None)
         method = run.dejavu.model_dump(mode="json", exclude={"gamma", "warmup"}) if run.dejavu else None
         multitask = [run.balance and run.balance.name, run.consistency is not None]
-        classes = len(self.meaning(run).classes)
+        classes = 1 if run.head == "binary" else len(self.meaning(run).classes)
         settings = [recipe, optimizer, network, method, run.task, multitask, classes, run.frozen_width]
         return json_hash(settings)[:16]
 

@@ -47,10 +47,11 @@ def count(params: Params, names: Sequence[str], scale: str) -> list[Counted]:
     """Count each network of the named rows once, at its dataset's size."""
     from ..evaluation.measure import cost
 
-    counted: dict[tuple[str, str, tuple[str, ...]], Counted] = {}
+    counted: dict[tuple[Any, ...], Counted] = {}
     for name, row in chosen(params, names):
         run = params.run(name, scale)
-        one = counted.setdefault((run.network.name, run.dataset, run.tasks), Counted(run.network.name, run))
+        key = (run.network.name, run.dataset, run.tasks, run.head)
+        one = counted.setdefault(key, Counted(run.network.name, run))
         one.rows += [row.id if row else name] if (row.id if row else name) not in one.rows else []
         if row is not None:
             one.paper = {key: value for key, value in row.paper.items() if value and key in COSTS} | one.paper

@@ -137,3 +137,16 @@ def test_it_fills_its_table_and_its_figures(here: Path) -> None:
             assert picture.width > 200
     table = Paths("binary").table("squares", "md").read_text()
     assert "mIoU" in table and "DejaVu" in table
+
+
+def test_its_cost_is_counted_beside_that_of_an_output_a_class(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same network for the same data, and another last layer: 18 of its 19 outputs less."""
+    assert command(["cost", "hrnet18", "square", "--json"]) == 0
+    costs = {one["rows"][0]: one["params_m"] for one in json.loads(capsys.readouterr().out)}
+    count = {
+        outputs: sum(p.numel() for p in networks.build("hrnet", outputs).parameters()) for outputs in (1, 19)
+    }
+    assert costs["hrnet18"] - costs["square"] == pytest.approx((count[19] - count[1]) / 1e6, abs=1e-2)
+    assert costs["hrnet18"] > costs["square"]

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ....errors import DejavuError, nearest
 from ....networks.backbones.segnet import CONVOLUTIONS, FILTERS, MULTIPLE, start
 from ....networks.layers.sizes import fewer, pad, scaled
+from ....tasks import describe
 
 
 class ConsistencyNetwork(nn.Module):
@@ -49,8 +50,11 @@ class ConsistencyNetwork(nn.Module):
                 f"{', '.join(channels) or 'none'}"
             )
         for task, count in channels.items():
-            if count < 1:
-                raise DejavuError(f"consistency: channels of the task {task} must be at least 1, not {count}")
+            least = 2 if describe(task).has_classes else 1  # one class alone is always the drawn one
+            if count < least:
+                raise DejavuError(
+                    f"consistency: channels of the task {task} must be at least {least}, not {count}"
+                )
         sizes = [scaled(count, width) for count in FILTERS]
         if sizes[-1] != features:
             raise DejavuError(

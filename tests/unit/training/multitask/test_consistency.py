@@ -347,9 +347,10 @@ def test_maps_are_those_of_the_published_code() -> None:
     [
         ({"depth": 1}, 64, "two or more, not of depth"),
         ({"depth": 1, "normals": 0}, 64, "normals must be at least 1, not 0"),
+        ({"semantic": 1, "depth": 1}, 64, "semantic must be at least 2, not 1"),
         (CHANNELS, 512, "its 64 channels at width 0.125 .* bottleneck, which has 512"),
     ],
-    ids=["one task", "no channels", "other features"],
+    ids=["one task", "no channels", "one class", "other features"],
 )
 def test_what_makes_no_network(channels: dict[str, int], features: int, sentence: str) -> None:
     with pytest.raises(DejavuError, match=sentence):

@@ -68,6 +68,7 @@ def describe(dataset: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
     For files in a linked folder (a large data set outside the clone) the checksum uses the size, for all
     other files the content.
     """
+    splits = {split: len(dataset.checked_pairs(raw, split)) for split in dataset.splits}
     linked = {entry.name for entry in raw.iterdir() if entry.is_symlink()}
     digest, size = hashlib.sha256(), 0
     for file in sorted(files):
@@ -75,6 +76,5 @@ def describe(dataset: Dataset, raw: Path, files: list[str]) -> dict[str, Any]:
         bytes_ = path.stat().st_size
         size += bytes_
         mark = str(bytes_) if file.split("/")[0] in linked else sha256(path)
-        digest.update(f"{mark}  {file}\n".encode())
-    splits = {split: len(dataset.pairs(raw, split)) for split in dataset.splits}
+        digest.update(f"{mark}  {file}\n".encode("utf-8", "surrogateescape"))
     return {"splits": splits, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..datasets import IGNORE, Dataset, Pair, reader
 from ..datasets.prepared.sizes import as_plain, in_words
 from ..errors import DejavuError
 from ..system.files import naming, read_json, write_json
+from ..system.folders import first_of, summary
 from ..system.locks import locked
 from .common import add_name, job
 from .download import origin
@@ -50,9 +52,8 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
             unfinished.mkdir(parents=True)
-            pairs = {
-                split: _pairs(dataset, paths.raw(name), split, part, manifest) for split in dataset.splits
-            }
+            pairs, left_out = _all_pairs(dataset, paths.raw(name), part, manifest)
+            _same_colours(pairs)
             meaning = _meaning(dataset, part.source, paths.raw(name))
             with naming(unfinished):
                 splits = convert(dataset, pairs, part.size, unfinished, meaning["classes"])
@@ -61,9 +62,14 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         about = {key: manifest[key] for key in ("dataset", "source", "stands_in_for", "licence")}
-        write_json(paths.report(name), about | meaning | {"size": as_plain(part.size), "splits": splits})
+        files = {"left_out": summary(left_out)} if left_out else {}
+        write_json(
+            paths.report(name), about | meaning | files | {"size": as_plain(part.size), "splits": splits}
+        )
     counts = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
     print(f"{name} at scale {scale}: {counts} at {in_words(part.size)} in {target}, none unreadable")
+    if left_out:
+        print(f"left out in {paths.raw(name)}, as no image's files: {first_of(left_out)}", file=sys.stderr)
 
 
 def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict[str, Any]:
@@ -82,11 +88,21 @@ def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict
     return manifest
 
 
+def _all_pairs(
+    dataset: Dataset, raw: Path, part: DataSource, manifest: dict[str, Any]
+) -> tuple[dict[str, list[Pair]], list[str]]:
+    """Return each split's pairs (the first ones if the scale limits them), and the files of no pair."""
+    splits = {split: _pairs(dataset, raw, split, part, manifest) for split in dataset.splits}
+    left_out = dataset.left_out(raw, [pair for items in splits.values() for pair in items])
+    limits = {split: part.train if split == "train" else part.val for split in splits}
+    return {split: items[: limits[split]] for split, items in splits.items()}, left_out
+
+
 def _pairs(dataset: Dataset, raw: Path, split: str, part: DataSource, manifest: dict[str, Any]) -> list[Pair]:
-    """Return the pairs of the split, or the first ones if the scale limits their number."""
+    """Return the pairs of the split. Raises DejavuError if they are not those of the manifest."""
     from ..datasets.prepared.store import command
 
-    pairs = dataset.pairs(raw, split)
+    pairs = dataset.checked_pairs(raw, split)
     if len(pairs) != manifest["splits"][split]:
         raise DejavuError(
             f"{raw} has {len(pairs)} {split} pairs, and its manifest says {manifest['splits'][split]}: "
@@ -98,7 +114,16 @@ def _pairs(dataset: Dataset, raw: Path, split: str, part: DataSource, manifest: 
             f"{raw} has {len(pairs)} {split} scenes, and params.yaml asks for {limit}: "
             f"run {command(raw, 'download')} again"
         )
-    return pairs[:limit]
+    return pairs
+
+
+def _same_colours(pairs: dict[str, list[Pair]]) -> None:
+    """Raise DejavuError where label files show the same index in different colours."""
+    from ..datasets.formats.label_colours import contradiction
+
+    fault = contradiction(pair.label for items in pairs.values() for pair in items)
+    if fault:
+        raise DejavuError(f"{fault}: one index has to be one class, so store the labels with one palette")
 
 
 def _meaning(dataset: Dataset, source: str, raw: Path) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DejavuError
+from ..system.folders import files_below
 from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats.images import read_indices, relabel
 from .formats.palette import distinct
+from .formats.patterns import check_images, check_labels, find
 from .obtain import mirror
 from .obtain.archive import unpack
 from .obtain.fetch import fetch
@@ -42,7 +44,7 @@ NAMES = (
 )  # fmt: skip
 SPLITS = {"train": 20210, "val": 2000}
 FOLDERS = {"train": "training", "val": "validation"}
-KINDS = ("images", "annotations")
+KINDS, ENDINGS = ("images", "annotations"), (".jpg", ".png")
 
 ARCHIVE = "ADEChallengeData2016.zip"
 SHA1 = "219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"
@@ -113,20 +115,21 @@ def _target(name: str) -> str | None:
 
 def pairs(raw: Path, split: str) -> list[Pair]:
     """Return the pairs of `split`, sorted by name."""
-    images, labels = (raw / kind / FOLDERS[split] for kind in KINDS)
-    result = []
-    for image in sorted(images.glob("*.jpg")):
-        label = labels / f"{image.stem}.png"
-        if not label.is_file():
-            raise DejavuError(f"{label} is missing: it is the label of {image}")
-        result.append(Pair(image.stem, image, label))
-    if not result:
-        raise DejavuError(f"{images} has no *.jpg: unpack {ARCHIVE} there")
-    known = {pair.name for pair in result}
-    for label in sorted(labels.glob("*.png")):
-        if label.stem not in known:
-            raise DejavuError(f"{label} has no image in {images}")
-    return result
+    forms = [f"{kind}/{FOLDERS[split]}/{{name}}{end}" for kind, end in zip(KINDS, ENDINGS, strict=True)]
+    images, labels = (find(raw, form, str(raw / form)) for form in forms)
+    if not images:
+        raise DejavuError(f"{raw / KINDS[0] / FOLDERS[split]} has no *.jpg: unpack {ARCHIVE} there")
+    check_labels(images, images, labels, str(raw / forms[1]))
+    check_images(images, labels, str(raw / forms[0]))
+    ordered = sorted(images.items(), key=lambda item: item[1])
+    return [Pair(name, image, labels[name]) for name, image in ordered]
+
+
+def candidates(raw: Path) -> list[Path]:
+    """Return the files in the folders of images and of labels."""
+    return [
+        path for kind in KINDS for folder in FOLDERS.values() for path in files_below(raw / kind / folder)
+    ]
 
 
 _TRAIN_IDS = {0: IGNORE, **{number + 1: number for number in range(len(NAMES))}}
@@ -144,5 +147,6 @@ DATASET = Dataset(
     evaluate="val",
     download=download,
     pairs=pairs,
+    candidates=candidates,
     decode_label=decode_label,
 )

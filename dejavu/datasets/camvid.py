@@ -8,6 +8,7 @@ path and the label's. Brostow, Fauqueur, Cipolla: Semantic object classes in vid
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import numpy as np
 
 from ..errors import DejavuError
 from ..system.files import sha256
+from ..system.folders import files_below
 from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats.images import read_indices, relabel
+from .formats.lists import Lines, listed, read_list
+from .formats.patterns import check_labels, find
 from .obtain import mirror
 from .obtain.fetch import fetch_all
 
@@ -88,30 +92,20 @@ def _remove_others(raw: Path, files: set[str]) -> None:
 def pairs(raw: Path, split: str) -> list[Pair]:
     """Return the pairs of `split` in the order of its list."""
     listing = raw / f"{split}.txt"
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DejavuError(f"{listing} is missing: it lists the images of CamVid's split {split}") from None
-    except UnicodeDecodeError:
-        raise DejavuError(f"{listing} is not a text file of image names") from None
-    names = [Path(line.split()[0]).stem for line in lines if line.strip()]
-    if not names:
-        raise DejavuError(f"{listing} is empty, and should list the images of CamVid's split {split}")
-    return [Pair(name, _image(raw / split, name), _label(raw, split, name)) for name in names]
+    lines = read_list(listing, f"the images of CamVid's split {split}")
+    images: dict[str, Path] = {}
+    for ending in (".jpg", ".png"):
+        images |= find(raw, f"{split}/{{name}}{ending}", f"{split}/")
+    labels = find(raw, f"{split}annot/{{name}}.png", f"{split}annot/")
+    entries = Lines(images, labels, raw, (".png", ".jpg"))  # the original's lists name PNGs
+    names = listed(listing, lines, entries, f"as {raw / split}/{{name}}.png (or .jpg)")
+    check_labels(names, images, labels, str(raw / f"{split}annot" / "{name}.png"))
+    return [Pair(name, images[name], labels[name]) for name in names]
 
 
-def _image(folder: Path, name: str) -> Path:
-    for suffix in (".png", ".jpg"):
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
-    raise DejavuError(f"{folder / name}.png (or .jpg) is missing, though {folder}.txt lists it")
-
-
-def _label(raw: Path, split: str, name: str) -> Path:
-    path = raw / f"{split}annot" / f"{name}.png"
-    if not path.is_file():
-        raise DejavuError(f"{path} is missing: it is the label of an image that {raw / split}.txt lists")
-    return path
+def candidates(raw: Path, splits: Iterable[str] = tuple(SPLITS)) -> list[Path]:
+    """Return the files in the folders of images and of labels."""
+    return [path for split in splits for end in ("", "annot") for path in files_below(raw / f"{split}{end}")]
 
 
 _TRAIN_IDS = {**{value: value for value in range(len(CLASSES))}, VOID: IGNORE}
@@ -129,5 +123,6 @@ DATASET = Dataset(
     evaluate="test",
     download=download,
     pairs=pairs,
+    candidates=candidates,
     decode_label=decode_label,
 )

@@ -6,6 +6,7 @@ The test images, which the final comparison is measured on, are never read.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from . import camvid
 
@@ -14,4 +15,5 @@ DATASET = replace(
     title="CamVid (validation)",
     splits={split: camvid.SPLITS[split] for split in ("train", "val")},
     evaluate="val",
+    candidates=partial(camvid.candidates, splits=("train", "val")),
 )

@@ -7,14 +7,16 @@ official scripts (github.com/mcordts/cityscapesScripts, helpers/labels.py). Cord
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ..errors import DejavuError
+from ..system.folders import files_below
 from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats.images import read_indices, relabel
+from .formats.patterns import check_images, check_labels, find
 from .obtain import mirror
 from .scenes import raw_files
 
@@ -51,6 +53,9 @@ LABEL_IDS = 34
 """0..33; the licence plate's -1 does not occur in 8-bit label images"""
 TRAIN_IDS = dict.fromkeys(range(LABEL_IDS), IGNORE) | {row[1]: n for n, row in enumerate(_EVALUATED)}
 FOLDERS = ("leftImg8bit", "gtFine")
+ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")
+_UNREAD = ("color.png", "instanceIds.png", "labelTrainIds.png", "polygons.json")
+"""other files of the official archive and scripts, which are not read"""
 
 
 def download(raw: Path, requested: Any, source: Any) -> list[str]:
@@ -81,26 +86,23 @@ def download(raw: Path, requested: Any, source: Any) -> list[str]:
 
 def pairs(raw: Path, split: str) -> list[Pair]:
     """Return the pairs of `split`, sorted by city and name."""
-    images, labels = raw / "leftImg8bit" / split, raw / "gtFine" / split
-    result = []
-    for image in sorted(images.glob("*/*_leftImg8bit.png")):
-        name = image.name.removesuffix("_leftImg8bit.png")
-        label = labels / image.parent.name / f"{name}_gtFine_labelIds.png"
-        if not label.is_file():
-            raise DejavuError(f"{label} is missing: it is the label of {image}")
-        result.append(Pair(name, image, label))
-    if not result:
+    forms = [f"{folder}/{split}/{{name}}{end}" for folder, end in zip(FOLDERS, ENDINGS, strict=True)]
+    images, labels = (find(raw, form, str(raw / form)) for form in forms)
+    if not images:
+        folder = raw / FOLDERS[0] / split
         raise DejavuError(
-            f"{images} has no <city>/*_leftImg8bit.png: unpack leftImg8bit_trainvaltest.zip there"
+            f"{folder} has no <city>/*_leftImg8bit.png: unpack leftImg8bit_trainvaltest.zip there"
         )
-    _no_more_labels(labels, {pair.label for pair in result})
-    return result
+    check_labels(images, images, labels, str(raw / forms[1]))
+    check_images(images, labels, str(raw / forms[0]))
+    ordered = sorted(images.items(), key=lambda item: item[1])
+    return [Pair(PurePosixPath(name).name, image, labels[name]) for name, image in ordered]
 
 
-def _no_more_labels(folder: Path, known: set[Path]) -> None:
-    for label in sorted(folder.glob("*/*_gtFine_labelIds.png")):
-        if label not in known:
-            raise DejavuError(f"{label} has no image in {folder.parents[1] / 'leftImg8bit' / folder.name}")
+def candidates(raw: Path) -> list[Path]:
+    """Return the files in the folders of images and of labels that the official archives do not have."""
+    below = (files_below(raw / folder / split) for folder in FOLDERS for split in SPLITS)
+    return [path for files in below for path in files if not path.name.endswith(_UNREAD)]
 
 
 def decode_label(path: Path) -> np.ndarray:
@@ -115,5 +117,6 @@ DATASET = Dataset(
     evaluate="val",
     download=download,
     pairs=pairs,
+    candidates=candidates,
     decode_label=decode_label,
 )

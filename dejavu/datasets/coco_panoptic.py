@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import numpy as np
 
 from ..errors import DejavuError
+from ..system.folders import Listing, alike, files_below
 from ..tasks import segments
 from .dataset import Classes, Dataset, Pair, labels_of
 from .formats.coco import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
@@ -223,7 +224,8 @@ def _read(path: Path, changed: int, size: int) -> tuple[Panoptic, dict[str, Entr
             raise DejavuError(
                 f"{path} lists '{entry.file_name}', and PNGs have no folders of their own there"
             )
-    return content, {entry.file_name: entry for entry in content.entries.values()}
+    named = {entry.file_name: entry for entry in content.entries.values()}
+    return content, {alike(name): entry for name, entry in named.items()} | named
 
 
 def pairs(raw: Path, split: str) -> list[Pair]:
@@ -233,17 +235,25 @@ def pairs(raw: Path, split: str) -> list[Pair]:
     for id_, name in content.images.items():
         if id_ not in content.entries:
             raise DejavuError(f"{listing} has no annotation of its image {id_} ({name})")
+    images, pngs = Listing(raw / f"{split}2017"), Listing(listing.with_suffix(""))
     result = []
     for entry in content.entries.values():
-        png = listing.with_suffix("") / entry.file_name
-        image = raw / f"{split}2017" / content.images.get(entry.image_id, f"{Path(entry.file_name).stem}.jpg")
-        for path in (image, png):
-            if not path.is_file():
-                raise DejavuError(f"{path} is missing: {listing} lists it")
-        result.append(Pair(png.stem, image, png, panoptic=png))
+        name = content.images.get(entry.image_id, f"{Path(entry.file_name).stem}.jpg")
+        image, png = images.get(name), pngs.get(entry.file_name)
+        if image is None or png is None:
+            folder, name = (images, name) if image is None else (pngs, entry.file_name)
+            raise DejavuError(f"{folder.folder / name} is missing{folder.hint(name)}: {listing} lists it")
+        result.append(Pair(Path(entry.file_name).stem, image, png, panoptic=png))
     if not result:
         raise DejavuError(f"{listing} has no annotations")
     return sorted(result, key=lambda pair: pair.name)
+
+
+def candidates(raw: Path) -> list[Path]:
+    """Return the files in the folders of images and of PNGs."""
+    folders = [raw / f"{split}2017" for split in SPLITS]
+    folders += [_listing(raw, split).with_suffix("") for split in SPLITS]
+    return [path for folder in folders for path in files_below(folder)]
 
 
 def decode_panoptic(pair: Pair) -> np.ndarray:
@@ -259,7 +269,8 @@ def decode_label(path: Path) -> np.ndarray:
 
 def _codes(path: Path) -> np.ndarray:
     listing = path.parent.with_suffix(".json")
-    entry = _annotations(listing)[1].get(path.name)
+    entries = _annotations(listing)[1]
+    entry = entries.get(path.name) or entries.get(alike(path.name))
     if entry is None:
         raise DejavuError(f"{path} is not in {listing}")
     ids = read_ids(path)
@@ -278,6 +289,7 @@ DATASET = Dataset(
     evaluate="val",
     download=download,
     pairs=pairs,
+    candidates=candidates,
     decode_label=decode_label,
     decode_panoptic=decode_panoptic,
 )

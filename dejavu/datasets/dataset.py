@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..errors import DejavuError
+from ..system.folders import name_fault, shown
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
@@ -87,6 +90,8 @@ class Dataset:
 
     Raises DejavuError that names the file when one of a pair, or the whole split, is missing.
     """
+    candidates: Callable[[Path], Sequence[Path]] = lambda raw: ()
+    """(raw): the files among which `pairs` looks; `dejavu prepare` names those that no pair has."""
     decode_label: Callable[[Path], np.ndarray]
     """A label file as train ids, uint8 (H, W), 255 = ignored.
 
@@ -122,6 +127,22 @@ class Dataset:
         }
         present = (kind for kind, function in functions.items() if function is not None)
         return ("labels", *present, *self.decode_more)
+
+    def checked_pairs(self, raw: Path, split: str) -> list[Pair]:
+        """Return `pairs`. Raises DejavuError for a name that is there twice, or that no list can hold."""
+        pairs, known = self.pairs(raw, split), dict[str, Pair]()
+        for pair in pairs:
+            if fault := name_fault(pair.name):
+                raise DejavuError(f"{shown(pair.image)} {fault}")
+            if known.setdefault(pair.name, pair) is not pair:
+                both = f"{known[pair.name].image} and {pair.image}"
+                raise DejavuError(f"{both} are both '{pair.name}' of the split {split}: names have to differ")
+        return pairs
+
+    def left_out(self, raw: Path, pairs: Sequence[Pair]) -> list[str]:
+        """Return the paths below `raw` of the candidates that no pair of any split has."""
+        used = {path for pair in pairs for path in pair[1:]}
+        return [path.relative_to(raw).as_posix() for path in self.candidates(raw) if path not in used]
 
     def classes_of(self, source: str) -> Classes:
         """Return the classes of `source` in this dataset's layout: the dataset itself, or "synthetic"."""

@@ -24,9 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError
+from ..system.folders import files_below, folder_hint
 from .dataset import IGNORE, Classes, Dataset, Pair
 from .formats import patterns
+from .formats.lists import Lines, listed, read_list
 from .obtain import mirror
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def fault(settings: Any) -> str | None:
         return "images: needs {split}, unless `lists` names text files that tell the splits apart"
     if lists is not None and "{split}" not in lists:
         return "lists: needs {split}, or all splits would be the same"
-    if not settings.labels.endswith(".png"):
+    if not settings.labels.lower().endswith(".png"):
         return f"labels: must end in .png, which keeps class indices exact, not '{settings.labels}'"
     if "train" not in settings.splits or len(settings.splits) < 2:
         return f"splits: must have train, and val or test or both, not {', '.join(settings.splits) or 'none'}"
@@ -107,6 +109,7 @@ def read_folder(name: str, settings: Any) -> Dataset:
         validate=folder.splits[1],
         download=folder.download,
         pairs=folder.pairs,
+        candidates=folder.candidates,
         decode_image=folder.decode_image,
         decode_label=folder.decode_label,
     )
@@ -153,41 +156,30 @@ class _Folder:
         of_labels = set(labels.values())  # which may lie among the images
         images = {name: path for name, path in images.items() if path not in of_labels}
         if not images:
+            hint = folder_hint(root, patterns.fixed_folder(image_pattern))
             raise DejavuError(
-                f"{root / image_pattern} is no file: {self.where}.images finds no {split} image"
+                f"{root / image_pattern} is no file{hint}: {self.where}.images finds no {split} image"
             )
-        listed = self.settings.lists is not None
-        names = self._listed(root, split, images) if listed else sorted(images)
-        for name in names:
-            if name not in labels:
-                expected = root / label_pattern.replace("{name}", name)
-                raise DejavuError(f"{expected} is missing: it is the label of {images[name]}")
-        if not listed and labels.keys() - images.keys():
-            stray = min(labels.keys() - images.keys())
-            raise DejavuError(f"{labels[stray]} has no image {root / image_pattern.replace('{name}', stray)}")
+        in_lists = self.settings.lists is not None
+        names = self._listed(root, split, images, labels) if in_lists else sorted(images)
+        patterns.check_labels(names, images, labels, str(root / label_pattern))
+        if not in_lists:
+            patterns.check_images(images, labels, str(root / image_pattern))
         return [Pair(name, images[name], labels[name]) for name in names]
 
-    def _listed(self, root: Path, split: str, images: dict[str, Path]) -> list[str]:
+    def _listed(self, root: Path, split: str, images: dict[str, Path], labels: dict[str, Path]) -> list[str]:
         """Return the names of a split, in the order of its list."""
         listing = root / self.settings.lists.replace("{split}", self.settings.splits[split])
-        known: dict[str, str] = {}
-        for name, path in images.items():
-            known |= {path.relative_to(root).as_posix(): name, f"{name}{path.suffix}": name}
-        known |= {name: name for name in images}
-        names = []
-        for number, line in enumerate(_lines(listing, f"{self.where}.lists"), 1):
-            entry = line.strip()
-            if entry:
-                listed = known.get(entry) or known.get(entry.split()[0])
-                if listed is None:
-                    raise DejavuError(
-                        f"{listing}, line {number}: '{entry}' is no image that {self.where}.images finds, "
-                        f"{nearest(entry, sorted(images)[:1000])}"
-                    )
-                names.append(listed)
-        if not names or _twice(names):
-            raise DejavuError(f"{listing} {f'lists {_twice(names)[0]} twice' if names else 'is empty'}")
-        return names
+        lines = read_list(listing, f"the {split} images ({self.where}.lists)")
+        return listed(listing, lines, Lines(images, labels, root), f"that {self.where}.images finds")
+
+    def candidates(self, raw: Path) -> list[Path]:
+        """The files below the folders in which all splits' images and labels are, without the lists."""
+        root, settings = raw / LINK, self.settings
+        folders = {patterns.fixed_folder(pattern) for pattern in (settings.images, settings.labels)}
+        lists = {root / (settings.lists or "").replace("{split}", name) for name in settings.splits.values()}
+        files = {path: None for folder in sorted(folders) for path in files_below(root / folder)}
+        return [path for path in files if path not in lists]
 
     def decode_image(self, path: Path) -> Image:
         """Read an image, RGB. An EXIF tag that turns it is refused: labels may be drawn on either form."""
@@ -201,12 +193,3 @@ class _Folder:
 
         remedy = f": {self.where}.values takes more values of a class, {self.where}.ignore those of none"
         return relabel(path, read_indices(path), self.train_ids, remedy)
-
-
-def _lines(listing: Path, where: str) -> list[str]:
-    try:
-        return listing.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DejavuError(f"{listing} is not a text file of image names") from None
-    except OSError:
-        raise DejavuError(f"{listing} is missing: {where} says that it lists a split's images") from None

@@ -15,6 +15,8 @@ Geiger et al., IJRR 2013; Uhrig et al., 3DV 2017; Eigen et al., NIPS 2014; Godar
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DejavuError
+from ..system.folders import Listing, entries, files_below
 from .dataset import IGNORE, Dataset, Pair
-from .formats.images import read_indices
+from .formats.images import GREY, check_png, read_indices
+from .formats.lists import read_list
 from .obtain import mirror
 
 SPLITS = {"train": None, "val": None, "test": None}  # as many images as the lists in use have
@@ -32,6 +36,7 @@ CAMERAS = {"l": "image_02", "r": "image_03"}
 ANNOTATED = ("train", "val")
 """folders of the annotated depth; which one a drive is in has nothing to do with the lists"""
 
+_FRAME = re.compile(r"\d{10}\.(png|jpg)", re.IGNORECASE)
 _LINE = re.compile(r"(\d{4}_\d{2}_\d{2})/(\1_drive_\d{4}_sync)\s+(\d{1,10})\s+([lr])")
 
 
@@ -41,11 +46,11 @@ def download(raw: Path, requested: Any, source: Any) -> list[str]:
         raise DejavuError("KITTI has no synthetic scenes that stand in for it")
     folder = mirror.find("kitti")
     if folder is not None:
-        for path in sorted(folder.iterdir()):
-            if path.is_dir() or path.name in {f"{split}.txt" for split in SPLITS}:
-                target = raw / path.name
+        for entry in entries(folder):
+            if entry.is_dir() or entry.name in {f"{split}.txt" for split in SPLITS}:
+                target = raw / entry.name
                 if not target.exists() or target.is_symlink():
-                    mirror.link(path, target)
+                    mirror.link(folder / entry.name, target)
     elif not any((raw / f"{split}.txt").is_file() for split in SPLITS):
         how = f" ({source.manual})" if source.manual else ""
         raise DejavuError(
@@ -64,19 +69,12 @@ def pairs(raw: Path, split: str) -> list[Pair]:
     Raises DejavuError for a line of another form, and names the first file that is missing.
     """
     listing = raw / f"{split}.txt"
-    try:
-        lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        raise DejavuError(f"{listing} is missing: it lists the images of KITTI's {split} split") from None
-    except UnicodeDecodeError:
-        raise DejavuError(f"{listing} is not a text file of images") from None
-    result = [_pair(raw, listing, number, line) for number, line in enumerate(lines, 1) if line]
-    if not result:
-        raise DejavuError(f"{listing} is empty, and should list the images of KITTI's {split} split")
-    return result
+    lines = read_list(listing, f"the images of KITTI's {split} split")
+    inside = cache(Listing)  # a folder is listed once
+    return [_pair(raw, listing, number, line.strip(), inside) for number, line in lines]
 
 
-def _pair(raw: Path, listing: Path, number: int, line: str) -> Pair:
+def _pair(raw: Path, listing: Path, number: int, line: str, inside: Callable[[Path], Listing]) -> Pair:
     match = _LINE.fullmatch(line)
     if match is None:
         raise DejavuError(
@@ -86,15 +84,25 @@ def _pair(raw: Path, listing: Path, number: int, line: str) -> Pair:
     date, drive, frame, side = match.groups()
     frame, camera = frame.zfill(10), CAMERAS[side]
     folder = raw / date / drive / camera / "data"
-    images = [path for end in (".png", ".jpg") if (path := folder / f"{frame}{end}").is_file()]
-    if not images:
+    image = inside(folder).get(f"{frame}.png") or inside(folder).get(f"{frame}.jpg")
+    if image is None:
         raise DejavuError(f"{folder / frame}.png (or .jpg) is missing, though {listing.name} lists it")
-    below = Path(drive, "proj_depth", "groundtruth", camera, f"{frame}.png")
-    depths = [raw / folder / below for folder in ANNOTATED]
+    depths = [raw / name / drive / "proj_depth" / "groundtruth" / camera for name in ANNOTATED]
     for depth in depths:
-        if depth.is_file():
-            return Pair(f"{drive}/{camera}/{frame}", images[0], depth, depth)
-    raise DejavuError(f"{depths[0]} is missing, though {listing.name} lists it, and neither is it in val/")
+        if path := inside(depth).get(f"{frame}.png"):
+            return Pair(f"{drive}/{camera}/{frame}", image, path, path)
+    missing = depths[0] / f"{frame}.png"
+    raise DejavuError(f"{missing} is missing, though {listing.name} lists it, and neither is it in val/")
+
+
+def candidates(raw: Path) -> list[Path]:
+    """Return the files beside frames and depth that are neither; lists choose among frames by design."""
+    days = [raw / day.name for day in entries(raw) if re.fullmatch(r"\d{4}_\d{2}_\d{2}", day.name)]
+    drives = [(day / drive.name, "data") for day in days for drive in entries(day)]
+    truths = [raw / name / drive.name for name in ANNOTATED for drive in entries(raw / name)]
+    drives += [(drive / "proj_depth" / "groundtruth", "") for drive in truths]
+    folders = [folder / camera / below for folder, below in drives for camera in CAMERAS.values()]
+    return [path for folder in folders for path in files_below(folder) if not _FRAME.fullmatch(path.name)]
 
 
 def decode_label(path: Path) -> np.ndarray:
@@ -109,6 +117,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 def decode_depth(path: Path) -> np.ndarray:
     """Read depth in metres, float32 (H, W), 0 = not measured; exact, as v / 256 is."""
+    check_png(path, 16, GREY)
     values = read_indices(path, (16,))
     if not values.any():
         raise DejavuError(f"{path} has no depth at all: every value is 0")
@@ -122,6 +131,7 @@ DATASET = Dataset(
     evaluate="test",
     download=download,
     pairs=pairs,
+    candidates=candidates,
     decode_label=decode_label,
     decode_depth=decode_depth,
 )

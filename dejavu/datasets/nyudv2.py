@@ -13,6 +13,7 @@ al.'s (CVPR 2013), the 13 Couprie et al.'s (ICLR 2013), with the numbers and col
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,6 +57,8 @@ class Form(Protocol):
         """Return the paths below `raw` of all its files, sorted."""
 
     def find_pairs(self, raw: Path, split: str) -> list[Pair]: ...
+
+    def candidates(self, raw: Path) -> list[Path]: ...
 
     def decode_image(self, path: Path) -> Image.Image: ...
 
@@ -113,6 +116,11 @@ def pairs(raw: Path, split: str) -> list[Pair]:
     return form(raw).find_pairs(raw, split)
 
 
+def candidates(raw: Path) -> Sequence[Path]:
+    """Return the files among which the form's pairs are."""
+    return form(raw).candidates(raw)
+
+
 def remarks(raw: Path) -> tuple[str, ...]:
     """Return sentences on the data that a reader of a table must know."""
     return form(raw).REMARKS
@@ -120,7 +128,7 @@ def remarks(raw: Path) -> tuple[str, ...]:
 
 def _of(path: Path) -> Form:
     """Return the form that a path of a pair belongs to."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return mtan
     return official if official.FILE in path.parts else png
 
@@ -158,6 +166,7 @@ DATASET = Dataset(
     validate="test",
     download=download,
     pairs=pairs,
+    candidates=candidates,
     decode_image=decode_image,
     decode_label=decode_label,
     decode_depth=decode_depth,

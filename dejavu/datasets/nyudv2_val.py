@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import DejavuError
 from . import nyudv2
 from .dataset import Pair
+from .formats.lists import Lines, listed, read_list
 from .obtain import mirror
 
 LISTS = {"train": "train_sub381.txt", "val": "val_sub414.txt"}
@@ -39,20 +40,15 @@ def download(raw: Path, requested: Any, source: Any) -> list[str]:
 def pairs(raw: Path, split: str) -> list[Pair]:
     """Return the pairs of `split` in the order of its list."""
     listing = raw / LISTS[split]
-    try:
-        names = listing.read_text(encoding="utf-8").split()
-    except FileNotFoundError:
-        raise DejavuError(
-            f"{listing} is missing: it lists the images of NYUD-v2's division for choosing"
-        ) from None
-    except UnicodeDecodeError:
-        raise DejavuError(f"{listing} is not a text file of image names") from None
+    lines = read_list(listing, "the images of NYUD-v2's division for choosing")
     known = {pair.name: pair for pair in nyudv2.pairs(raw, "train")}
-    if unknown := [name for name in names if name not in known]:
-        raise DejavuError(f"{listing} lists '{unknown[0]}', which is no training image of {raw}")
-    if not names:
-        raise DejavuError(f"{listing} is empty, and should list training images of NYU Depth v2")
-    return [known[name] for name in names]
+    images = Lines({name: pair.image for name, pair in known.items()}, {}, raw)
+    return [known[name] for name in listed(listing, lines, images, f"of the training images in {raw}")]
+
+
+def candidates(raw: Path) -> list[Path]:
+    """Return the files among which the training images are."""
+    return [path for path in nyudv2.candidates(raw) if path.is_relative_to(raw / "train")]
 
 
 DATASET = replace(
@@ -63,4 +59,5 @@ DATASET = replace(
     validate="val",
     download=download,
     pairs=pairs,
+    candidates=candidates,
 )

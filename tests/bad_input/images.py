@@ -67,6 +67,25 @@ def moving(form: str, mode: str = "RGB", frames: int = 2) -> bytes:
     return content.getvalue()
 
 
+def transparent(mode: str, pixels: int = 10) -> bytes:
+    """A PNG of any mode that has transparency, with so many transparent pixels."""
+    content, colour = io.BytesIO(), picture(1, "P" if mode == "P" else mode.removesuffix("A"))
+    if mode in ("RGBA", "LA"):
+        alpha = np.full((SIZE[1], SIZE[0]), 255, np.uint8)
+        alpha.flat[:pixels] = 100
+        colour.putalpha(Image.fromarray(alpha))
+        colour.save(content, "PNG")
+        return content.getvalue()
+    values = np.array(colour)
+    values[(values == 7) if values.ndim == 2 else (values == 7).all(-1)] = 8  # the colour that is transparent
+    values.reshape(SIZE[0] * SIZE[1], -1)[:pixels] = 7
+    image = Image.fromarray(values) if mode != "P" else Image.frombytes("P", SIZE, values.tobytes())
+    if mode == "P":
+        image.putpalette(list(range(256)) * 3)
+    image.save(content, "PNG", transparency=(7, 7, 7) if mode == "RGB" else 7)
+    return content.getvalue()
+
+
 def flipped(content: bytes) -> bytes:
     """With one bit changed in what is compressed."""
     place = content.index(b"IDAT") + 8 if b"IDAT" in content else len(content) // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,29 @@ import pytest
 from PIL import ExifTags, Image
 
 from dejavu.commands import main
+from dejavu.commands.score.depth import read_depth
+from dejavu.commands.score.normals import read_normals
+from dejavu.datasets import kitti
+from dejavu.datasets.formats.coco import read_ids
 from dejavu.datasets.formats.images import read_image, read_indices
+from dejavu.datasets.nyudv2_forms import codes
 from dejavu.errors import DejavuError
 
 from . import samples
 from .checks import Refused
-from .images import BROKEN, PLACES, SIZE, encoded, interlaced, moving, no_plain_file, picture, png, turned
+from .images import (
+    BROKEN,
+    PLACES,
+    SIZE,
+    encoded,
+    interlaced,
+    moving,
+    no_plain_file,
+    picture,
+    png,
+    transparent,
+    turned,
+)
 
 TASKS = {
     "semantic": ["score", "semantic", "--gt", "gt", "--pred", "pred", "--classes", "3"],
@@ -209,6 +227,7 @@ RAW = {
         "PNG that moves": moving("PNG"),
         "WebP that moves": moving("WEBP"),
         "TIFF of several pages": moving("TIFF"),
+        **{f"transparent pixels of {mode}": transparent(mode) for mode in ("RGBA", "LA", "P", "RGB", "L")},
     },
     "b.png": {
         "PNG that moves": moving("PNG", "L"),
@@ -243,6 +262,49 @@ def test_an_image_that_viewers_turn_is_named(
 def test_a_label_that_viewers_turn_is_named(mine: Path, refused: Refused) -> None:
     Path("mine/train/b.png").write_bytes(turned(3, "PNG", "L"))
     refused(*PREPARE, named=("train/b.png", "EXIF orientation 3"))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
+def test_transparency_is_named_and_read_where_nothing_is_transparent(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(transparent(mode, 10))
+    with pytest.raises(DejavuError, match=r"image\.png is transparent at 10 of its 768 pixels, and"):
+        read_image(path)
+    path.write_bytes(transparent(mode, 0))
+    assert read_image(path).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("read", "wanted"),
+    [
+        (kitti.decode_depth, "16-bit grey"),
+        (codes.decode_depth, "8-bit grey"),
+        (codes.read_normals, "8-bit RGB"),
+        (read_ids, "8-bit RGB"),
+        (lambda path: read_depth(path, 256, False), "16-bit grey"),
+        (lambda path: read_normals(path, False), "8-bit RGB"),
+    ],
+    ids=["KITTI", "NYUD-v2", "normals", "segments", "scored depth", "scored normals"],
+)
+def test_depth_and_normals_of_another_kind_are_named_as_what_they_are(
+    tmp_path: Path, read: Callable[[Path], object], wanted: str
+) -> None:
+    kinds = {
+        "16-bit grey": encoded("I;16", value=9),
+        "8-bit grey": encoded("L", value=9),
+        "8-bit RGB": encoded("RGB", value=9),
+        "8-bit palette": encoded("P", value=9),
+        "8-bit grey with transparency": encoded("LA", value=9),
+        "8-bit RGB with transparency": encoded("RGBA", value=9),
+        "1-bit grey": encoded("1"),
+        "JPEG file": encoded("RGB", form="JPEG"),
+        "BMP file": encoded("L", form="BMP"),
+    }
+    for kind, content in kinds.items():
+        (tmp_path / "x.png").write_bytes(content)
+        if kind != wanted:
+            with pytest.raises(DejavuError, match=rf"x\.png .*{kind}.*, and {wanted} is needed"):
+                read(tmp_path / "x.png")
 
 
 def as_stored() -> dict[str, bytes]:

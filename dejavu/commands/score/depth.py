@@ -63,8 +63,8 @@ def read_depth(path: Path, scale: float, predicted: bool) -> np.ndarray:
     """Metres (H, W) of a 16-bit grey PNG. 0, no depth, stays 0 in a ground truth and is NaN if predicted."""
     import numpy as np
 
-    from ...datasets.formats.images import read_indices
+    from ...datasets.formats.images import GREY, check_png, read_indices
 
-    pngs.check_header(path, 16, 0)
+    check_png(path, 16, GREY)
     metres = read_indices(path, (16,)) / scale
     return np.where(metres == 0, np.nan, metres) if predicted else metres

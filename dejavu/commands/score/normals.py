@@ -47,9 +47,9 @@ def read_normals(path: Path, predicted: bool) -> np.ndarray:
     """
     import numpy as np
 
-    from ...datasets.formats.images import read_image
+    from ...datasets.formats.images import RGB, check_png, read_image
 
-    pngs.check_header(path, 8, 2)
+    check_png(path, 8, RGB)
     values = np.asarray(read_image(path))
     none = (values == 0).all(-1) | ((values == 127) | (values == 128)).all(-1)
     normals = values / 127.5 - 1

@@ -9,6 +9,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ...errors import DejavuError
+from ...system.folders import Listing, shown
+from . import pngs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,15 +53,20 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
     truth = read_panoptic(args.gt)
     guess = read_panoptic(args.pred, truth.categories)
     _check_same_images(args, truth, guess)
+    inside = {folder: Listing(folder) for folder in (args.gt_dir, args.pred_dir)}
+    scored: set[Path] = set()
     quality = PanopticQuality([c.thing for c in truth.categories], names(truth.categories))
     for image, entry in track(truth.entries.items(), len(truth.entries), "scoring"):
         predicted = guess.entries[image]
-        real, drawn = _read(args.gt_dir, entry), _read(args.pred_dir, predicted)
+        paths = _png(inside[args.gt_dir], entry), _png(inside[args.pred_dir], predicted)
+        scored.update(paths)
+        real, drawn = _read(paths[0], entry), _read(paths[1], predicted)
         try:
             quality.update_ids(real, drawn, entry.segments, predicted.segments)
         except DejavuError as error:
-            files = args.pred_dir / predicted.file_name, args.gt_dir / entry.file_name
-            raise DejavuError(f"{files[0]} against {files[1]}: {error}") from None
+            raise DejavuError(f"{paths[1]} against {paths[0]}: {error}") from None
+    pngs.name_others("--gt-dir", args.gt_dir, scored)
+    pngs.name_others("--pred-dir", args.pred_dir, scored)
     return {"images": len(truth.entries), **quality.compute()}
 
 
@@ -84,11 +91,18 @@ def _check_same_images(args: argparse.Namespace, truth: Panoptic, guess: Panopti
         raise DejavuError(f"{args.pred} annotates image {extra[0]}{others}, which {args.gt} does not have")
 
 
-def _read(folder: Path, entry: Entry) -> np.ndarray:
+def _png(inside: Listing, entry: Entry) -> Path:
+    path = inside.get(entry.file_name)
+    if path is None:
+        missing = f"{shown(inside.folder / entry.file_name)} is missing{inside.hint(entry.file_name)}"
+        raise DejavuError(f"{missing}: the annotation of image {entry.image_id} names it")
+    return path
+
+
+def _read(path: Path, entry: Entry) -> np.ndarray:
     """An image's segment ids (H, W), all of them known."""
     from ...datasets.formats.coco import check_ids, read_ids
 
-    path = folder / entry.file_name
     ids = read_ids(path)
     check_ids(path, ids, entry)
     return ids

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from ...errors import DejavuError
+from ...system.folders import Listing, files_below, first_of, shown
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ...metrics import Collector
-
-PNG = b"\x89PNG\r\n\x1a\n"
-COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGB with transparency"}
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
@@ -30,63 +29,89 @@ def folder_arguments(truth: Path, predictions: Path) -> str:
     return f"--gt {quote(str(truth))} --pred {quote(str(predictions))}"
 
 
-def update(metrics: Collector, args: argparse.Namespace, read: Callable[[Path, bool], np.ndarray]) -> int:
+def update(
+    metrics: Collector,
+    args: argparse.Namespace,
+    read: Callable[[Path, bool], np.ndarray],
+    indices: bool = False,
+) -> int:
     """Feed all pairs of files to `metrics`; return their number.
 
-    `read` is given a path, and whether it is a prediction.
+    `read` is given a path, and whether it is a prediction. With `indices` files hold class indices, whose
+    colours have to agree.
     """
     from ...system.progress import track
 
-    names = pairs(args.gt, args.pred)
-    for name in track(names, len(names), "scoring"):
-        truth, prediction = read(args.gt / name, False), read(args.pred / name, True)
+    files = pairs(args.gt, args.pred)
+    if indices:
+        check_colours([truth for truth, _ in files], [prediction for _, prediction in files])
+    for expected, predicted in track(files, len(files), "scoring"):
+        truth, prediction = read(expected, False), read(predicted, True)
         try:
             metrics.update(truth, prediction)
         except DejavuError as error:
-            raise DejavuError(f"{args.pred / name} against {args.gt / name}: {error}") from None
-    return len(names)
+            raise DejavuError(f"{predicted} against {expected}: {error}") from None
+    for option, folder, number in (("--gt", args.gt, 0), ("--pred", args.pred, 1)):
+        name_others(option, folder, {pair[number] for pair in files})
+    return len(files)
 
 
-def check_header(path: Path, depth: int, colour: int) -> None:
-    """Refuse what is no PNG of this pixel format, which Pillow would convert without a word."""
-    if not path.is_file():
-        raise DejavuError(f"{path} is no plain file, and a PNG is needed")
-    with path.open("rb") as file:
-        header = file.read(26)
-    if len(header) < 26 or not header.startswith(PNG):
-        raise DejavuError(f"{path} cannot be read (not a PNG)")
-    if (header[24], header[25]) != (depth, colour):
-        raise DejavuError(
-            f"{path} is {header[24]}-bit {COLOURS.get(header[25], 'of an unknown kind')}, "
-            f"and {depth}-bit {COLOURS[colour]} is needed"
-        )
+def pairs(truth: Path, predictions: Path) -> list[tuple[Path, Path]]:
+    """The PNGs of both folders with the same path below each, sorted; each has its counterpart.
 
-
-def pairs(truth: Path, predictions: Path) -> list[Path]:
-    """The relative paths of all PNGs, sorted; they must be the same in both folders.
-
-    Raises DejavuError that names what is missing or has no counterpart.
+    Paths may differ in the case of their ending and the form of Unicode. Raises DejavuError that names what
+    is missing or has no counterpart, and a folder that may not be read.
     """
     expected, predicted = _pngs(truth, "--gt"), _pngs(predictions, "--pred")
-    if missing := sorted(expected - predicted):
-        raise DejavuError(
-            f"{predictions / missing[0]} is missing{_others(missing)}: {truth / missing[0]} exists"
-        )
-    if extra := sorted(predicted - expected):
-        raise DejavuError(
-            f"{predictions / extra[0]} has no ground truth{_others(extra)}: {truth / extra[0]} is missing"
-        )
-    return sorted(expected)
+    counterparts = {name: _counterpart(name, expected, predicted) for name in expected.files}
+    if missing := sorted(name for name, path in counterparts.items() if path is None):
+        name = f"{shown(predictions / missing[0])} is missing{predicted.hint(missing[0])}{_others(missing)}"
+        raise DejavuError(f"{name}: {shown(truth / missing[0])} exists")
+    known = set(counterparts.values())
+    if extra := sorted(name for name, path in predicted.files.items() if path not in known):
+        name = f"{shown(predictions / extra[0])} has no ground truth{expected.hint(extra[0])}{_others(extra)}"
+        raise DejavuError(f"{name}: {shown(truth / extra[0])} is missing")
+    files = ((expected.files[name], path) for name, path in counterparts.items() if path is not None)
+    return sorted(files)
 
 
-def _pngs(folder: Path, option: str) -> set[Path]:
+def _counterpart(name: str, expected: Listing, predicted: Listing) -> Path | None:
+    path = predicted.get(name)
+    if path is None:
+        return None
+    back = expected.get(path.relative_to(predicted.folder).as_posix())
+    return path if back == expected.files[name] else None  # else it is that of another file
+
+
+def name_others(option: str, folder: Path, scored: set[Path]) -> None:
+    """Count and name the files in a folder that are not scored, on stderr."""
+    others = [path.relative_to(folder).as_posix() for path in files_below(folder) if path not in scored]
+    if others:
+        print(f"not scored in {option} {folder}: {first_of(others)}", file=sys.stderr)
+
+
+def check_colours(truths: Sequence[Path], predictions: Sequence[Path]) -> None:
+    """Raise DejavuError where files of one folder show the same index in different colours.
+
+    Where only the two folders differ, which may draw one class in two colours, stderr says so.
+    """
+    from ...datasets.formats.label_colours import contradiction
+
+    for files in (truths, predictions):
+        if fault := contradiction(files):
+            raise DejavuError(f"{fault}: one index has to be one class, so store them with one palette")
+    if odd := contradiction([*truths, *predictions]):
+        print(f"{odd}: do both number the classes alike?", file=sys.stderr)
+
+
+def _pngs(folder: Path, option: str) -> Listing:
     if not folder.is_dir():
         raise DejavuError(f"{option} {folder} is not a folder; give the folder that holds the PNGs")
-    files = {path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() == ".png"}
-    if not files:
+    inside = Listing(folder, ".png")
+    if not inside.files:
         raise DejavuError(f"{option} {folder} holds no PNG files")
-    return files
+    return inside
 
 
-def _others(names: list[Path]) -> str:
+def _others(names: Sequence[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

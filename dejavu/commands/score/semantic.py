@@ -41,5 +41,5 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
     from ...metrics.semantic import SemanticMetrics
 
     metrics = SemanticMetrics(args.classes, args.ignore)
-    count = pngs.update(metrics, args, lambda path, _: read_indices(path, (8, 16)))
+    count = pngs.update(metrics, args, lambda path, _: read_indices(path, (8, 16)), indices=True)
     return {"images": count, **metrics.compute()}

@@ -24,11 +24,10 @@ from PIL import Image
 from ...errors import DejavuError
 from ...system.files import atomic, read_json, write_text
 from ...tasks.segments import MOST, Segment
-from .images import read_image
+from .images import RGB, check_png, read_image
 
 LARGEST = 2**24 - 1
 """the largest id that three bytes hold"""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class Category(NamedTuple):
@@ -181,11 +180,8 @@ def _images(path: Path, content: dict[str, Any]) -> dict[int | str, str]:
 
 def read_ids(path: Path) -> np.ndarray:
     """A PNG's segment ids, int32 (H, W). Raises DejavuError for what is no 8-bit RGB PNG, or not whole."""
+    check_png(path, 8, RGB)
     pixels = np.asarray(read_image(path, "an 8-bit RGB PNG"), np.int32)
-    with path.open("rb") as file:
-        head = file.read(26)
-    if not head.startswith(_SIGNATURE) or head[24:] != b"\x08\x02":  # bits and colour type in its header
-        raise DejavuError(f"{path} is not an 8-bit RGB PNG, in whose colours segment ids are kept")
     return pixels[..., 0] + 256 * pixels[..., 1] + 65536 * pixels[..., 2]
 
 

@@ -16,6 +16,12 @@ from ...errors import DejavuError
 LARGEST = 100_000_000
 """pixels; a file that claims more is refused before it is decoded"""
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""the first bytes of every PNG"""
+GREY, RGB = 0, 2
+COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGB with transparency"}
+"""PNG's kinds of pixels by their number in its header"""
+
 _CHUNK = 1 << 20
 _CHANNELS = {2: 3, 4: 2, 6: 4}
 """channels of a PNG's colour types that have more than one"""
@@ -25,6 +31,11 @@ _DEEP = re.compile(r"\b(RGB|RGBA|RGBX|LA?|CMYK);16")
 """raw modes such as "RGB;16B": Pillow would cut such colours to 8 bits"""
 _TURNED = range(2, 9)
 """the EXIF orientations that have an image shown turned or mirrored"""
+_MODES = {
+    "1": "black and white", "L": "8-bit grey", "LA": "grey with transparency", "P": "a palette",
+    "PA": "a palette with transparency", "RGB": "colours", "RGBA": "colours with transparency",
+    "CMYK": "four inks", "I;16": "16-bit grey", "I": "32-bit grey", "F": "floating point",
+}  # fmt: skip
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -54,7 +65,8 @@ def _open(path: Path, modes: tuple[str, ...], what: str, upright: bool = True) -
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
         raise DejavuError(f"{path} cannot be read ({reason})") from None
     if image.mode not in modes:
-        raise DejavuError(f"{path} is of mode {image.mode}, and {what} is needed")
+        kind = f" ({_MODES[image.mode]})" if image.mode in _MODES else ""
+        raise DejavuError(f"{path} is of mode {image.mode}{kind}, and {what} is needed")
     if deep and not image.mode.startswith("I"):
         raise DejavuError(f"{path} has 16-bit colours, and {what} is needed")
     if upright and (orientation := _orientation(image)) in _TURNED:
@@ -115,9 +127,46 @@ def _grids(width: int, height: int, interlaced: bool) -> list[tuple[int, int]]:
 def read_image(path: Path, what: str = "8-bit colour or grey", upright: bool = True) -> Image.Image:
     """Read a colour image, in RGB. Raises DejavuError with the file's name and its required form.
 
-    With `upright`, one that viewers turn by its EXIF tag is none.
+    One with transparent pixels is none: they hold colours that nobody sees. With `upright`, neither is one
+    that viewers turn by its EXIF tag.
     """
-    return _open(path, ("RGB", "RGBA", "L", "P"), what, upright).convert("RGB")
+    image = _open(path, ("RGB", "RGBA", "L", "LA", "P"), what, upright)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        hidden = int((np.asarray(image)[..., 3] < 255).sum())
+        if hidden:
+            raise DejavuError(
+                f"{path} is transparent at {hidden} of its {image.width * image.height} pixels, and {what} "
+                "without transparency is needed: store it as viewers show it"
+            )
+    return image.convert("RGB")
+
+
+def check_png(path: Path, depth: int, colour: int) -> None:
+    """Refuse what is no PNG of this pixel format (bits, number of `COLOURS`), which Pillow would convert.
+
+    Raises DejavuError that names the file's kind and the required one.
+    """
+    if not path.exists():
+        raise DejavuError(f"{path} is missing")
+    if not path.is_file():
+        raise DejavuError(f"{path} is no plain file, and a PNG is needed")
+    with path.open("rb") as file:
+        header = file.read(26)
+    wanted = f"{depth}-bit {COLOURS[colour]}"
+    if len(header) < 26 or not header.startswith(PNG):
+        raise DejavuError(f"{path} cannot be read (not a PNG{_other_format(path)}), and {wanted} is needed")
+    if (header[24], header[25]) != (depth, colour):
+        kind = f"{header[24]}-bit {COLOURS.get(header[25], 'of an unknown kind')}"
+        raise DejavuError(f"{path} is {kind}, and {wanted} is needed")
+
+
+def _other_format(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            return f" but a {image.format} file"
+    except (*_BROKEN, *_BOMBS):
+        return ""
 
 
 def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ...errors import DejavuError
+from ...system.folders import TWINS, alike, difference, files_below, shown
 
 
 def fault(pattern: str, braces: set[str]) -> str | None:
@@ -30,30 +31,58 @@ def fault(pattern: str, braces: set[str]) -> str | None:
 def find(root: Path, pattern: str, where: str) -> dict[str, Path]:
     """Return the matching files below `root` by their {name}, which may contain sub-folders.
 
-    `*` is anything within one component of a path. Raises DejavuError, with the key `where`, for two files of
-    one name.
+    `*` is anything within one component of a path. Upper and lower case of the ending are the same, and names
+    are in Unicode's composed form (NFC). Raises DejavuError, with the key `where`, for two files of one name,
+    and for a folder that may not be read.
     """
     result: dict[str, Path] = {}
-    pieces = re.split(r"(\{name\}|\*)", pattern)
-    special = {"{name}": "(?P<name>.+)", "*": "[^/]*"}
-    form = re.compile("".join(special.get(piece, re.escape(piece)) for piece in pieces))
-    fixed = Path(pieces[0]).parts if pieces[0].endswith("/") else Path(pieces[0]).parts[:-1]
-    for path in _files(root.joinpath(*fixed)):
+    form = _compiled(pattern)
+    for path in files_below(root / fixed_folder(pattern)):
         match = form.fullmatch(path.relative_to(root).as_posix())
-        if match and result.setdefault(match["name"], path) != path:
-            both = f"{result[match['name']]} and {path}"
-            raise DejavuError(f"{both} are both '{match['name']}': {where} must find one of them only")
+        name = unicodedata.normalize("NFC", match["name"]) if match else ""
+        if match and result.setdefault(name, path) != path:
+            twins = f" ({TWINS})" if alike(str(path)) == alike(str(result[name])) else ""
+            both = f"{shown(result[name])} and {shown(path)}"
+            raise DejavuError(f"{both} are both '{shown(name)}': {where} must find one of them only{twins}")
     return result
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """List all files below a folder, without hidden ones; links are followed, each folder once."""
-    visited = set()
-    for current, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(current, name) for name in sorted(files) if not name.startswith("."))
+def check_labels(
+    names: Iterable[str], images: Mapping[str, Path], labels: Mapping[str, Path], expected: str
+) -> None:
+    """Make sure that the images of some names have labels, whose paths are `expected` with a {name}.
+
+    Raises DejavuError with the first label that is missing, and what differs in a name that is nearly it.
+    """
+    for name in names:
+        if name not in labels:
+            missing = f"{shown(expected.replace('{name}', name))} is missing{difference(name, labels)}"
+            raise DejavuError(f"{missing}: it is the label of {shown(images[name])}")
+
+
+def check_images(images: Mapping[str, Path], labels: Mapping[str, Path], expected: str) -> None:
+    """Make sure that all labels have images, whose paths are `expected` with a {name}; raises DejavuError."""
+    for name in sorted(labels.keys() - images.keys()):
+        missing = f"{shown(expected.replace('{name}', name))}{difference(name, images)}"
+        raise DejavuError(f"{shown(labels[name])} has no image {missing}")
+
+
+def fixed_folder(pattern: str) -> Path:
+    """Return the folder that all files of a pattern are below.
+
+    >>> fixed_folder("images/{split}/{name}.jpg").as_posix(), fixed_folder("{name}.jpg").as_posix()
+    ('images', '.')
+    """
+    return Path(re.split(r"[{*]", f"{pattern}*")[0] + "*").parent
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return the expression of a pattern, whose ending may be in upper and lower case."""
+    special = {"{name}": "(?P<name>.+)", "*": "[^/]*"}
+
+    def expression(text: str) -> str:
+        return "".join(special.get(piece, re.escape(piece)) for piece in re.split(r"(\{name\}|\*)", text))
+
+    ending = PurePosixPath(pattern).suffix
+    stem = pattern[: len(pattern) - len(ending)]
+    return re.compile(f"{expression(stem)}(?i:{expression(ending)})", re.DOTALL)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import DejavuError
 from ..dataset import IGNORE
-from ..formats.images import read_image, read_indices, relabel
+from ..formats.images import GREY, RGB, check_png, read_image, read_indices, relabel
 from .classes import TO_13 as TO_13
 
 VOID = (254, 255)
@@ -32,6 +32,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 def decode_depth(path: Path) -> np.ndarray:
     """Decode depth in metres, float32 (H, W), 0 = none: the middle of each code's interval."""
+    check_png(path, 8, GREY)
     codes = read_indices(path)
     if not codes.any():
         raise DejavuError(f"{path} has no depth at all: every code is 0")
@@ -40,6 +41,7 @@ def decode_depth(path: Path) -> np.ndarray:
 
 def read_normals(path: Path) -> np.ndarray:
     """Read a map of unit normals, float32 (H, W, 3), 0-vector = none. Raises DejavuError where it is none."""
+    check_png(path, 8, RGB)
     stored = np.asarray(read_image(path))
     vectors = stored.astype(np.float32) / np.float32(127.5) - 1
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DejavuError
+from ...system.folders import Listing, files_below
 from ..dataset import IGNORE, Pair
 from ..formats.normals import Camera, from_depth
 from ..obtain import mirror
@@ -54,12 +55,8 @@ def bring(folder: Path, raw: Path) -> list[str]:
 
 def files(raw: Path) -> list[str]:
     """Return the paths below `raw` of all its files."""
-    result = [raw / FOLDERS[split] / kind / f"{n}.npy" for split, n in _all() for kind in KINDS]
-    return sorted(path.relative_to(raw).as_posix() for path in result)
-
-
-def _all() -> list[tuple[str, int]]:
-    return [(split, n) for split, count in COUNTS.items() for n in range(count)]
+    result = [path for split in FOLDERS for pair in find_pairs(raw, split) for path in pair[1:5]]
+    return sorted(path.relative_to(raw).as_posix() for path in result if path is not None)
 
 
 def find_pairs(raw: Path, split: str) -> list[Pair]:
@@ -67,15 +64,23 @@ def find_pairs(raw: Path, split: str) -> list[Pair]:
 
     Raises DejavuError where a file is missing, or the normals do not fit the depth however they are turned.
     """
-    result = []
+    inside, result = [Listing(raw / FOLDERS[split] / kind) for kind in KINDS], []
     for n in range(COUNTS[split]):
-        image, label, depth, normals = (raw / FOLDERS[split] / kind / f"{n}.npy" for kind in KINDS)
-        for path in (image, label, depth, normals):
-            if not path.is_file():
-                raise DejavuError(f"{path} is missing: MTAN's release has {COUNTS[split]} of them")
-        result.append(Pair(f"{n:04d}", image, label, depth, normals))
+        files = []
+        for folder in inside:
+            path = folder.get(f"{n}.npy")
+            if path is None:
+                missing = f"{folder.folder / f'{n}.npy'} is missing{folder.hint(f'{n}.npy')}"
+                raise DejavuError(f"{missing}: MTAN's release has {COUNTS[split]} of them")
+            files.append(path)
+        result.append(Pair(f"{n:04d}", *files))
     axes(raw / FOLDERS["train"])
     return result
+
+
+def candidates(raw: Path) -> list[Path]:
+    """Return the files in the folders of both splits."""
+    return [path for split in FOLDERS.values() for kind in KINDS for path in files_below(raw / split / kind)]
 
 
 def decode_image(path: Path) -> Image.Image:
@@ -122,11 +127,12 @@ def axes(folder: Path) -> tuple[list[int], list[int]]:
     of their depth. Raises DejavuError where even these do not.
     """
     moments, known = np.zeros((3, 3)), 0  # stored channel by derived axis
+    depths, normals = (Listing(folder / kind) for kind in ("depth", "normal"))
     for n in np.unique(np.linspace(0, COUNTS["train"] - 1, COMPARED).astype(int)).tolist():
-        depth = decode_depth(folder / "depth" / f"{n}.npy")
-        stored = _stored_normals(folder / "normal" / f"{n}.npy")
+        files = [inside.get(f"{n}.npy") or inside.folder / f"{n}.npy" for inside in (depths, normals)]
+        depth, stored = decode_depth(files[0]), _stored_normals(files[1])
         if stored.shape[:2] != depth.shape:
-            raise DejavuError(f"{folder / 'normal' / f'{n}.npy'} and its depth differ in size")
+            raise DejavuError(f"{files[1]} and its depth differ in size")
         derived = from_depth(depth, _camera(*depth.shape), QUANTUM * depth * depth)
         both = stored.any(-1) & derived.any(-1)
         moments += stored[both].T.astype(np.float64) @ derived[both]

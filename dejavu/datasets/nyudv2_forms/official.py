@@ -103,6 +103,11 @@ def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
     return from_depth(depth, CAMERA, QUANTUM * depth * depth, finer=2)
 
 
+def candidates(raw: Path) -> list[Path]:
+    """Return none: all frames are in one file."""
+    return []
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     with extra("pipeline", str(path)):

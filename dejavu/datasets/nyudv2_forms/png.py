@@ -12,15 +12,19 @@ Layout (320x240): `{train,test}.txt` lists names, and of each name there are, in
 from __future__ import annotations
 
 import os
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ...errors import DejavuError
+from ...system.folders import difference, files_below
 from ..dataset import Pair
 from ..formats.images import read_image
+from ..formats.lists import Lines, listed, read_list
 from ..formats.normals import Camera, from_depth
+from ..formats.patterns import find
 from ..obtain import mirror
 from .codes import STEP, read_normals
 from .codes import decode_depth as decode_depth  # of the form's interface
@@ -73,29 +77,24 @@ def files(raw: Path) -> list[str]:
 def find_pairs(raw: Path, split: str) -> list[Pair]:
     """The images of `split` in the order of its list, with labels, depth and, where there are, normals."""
     listing = raw / f"{split}.txt"
-    try:
-        names = listing.read_text(encoding="utf-8").split()
-    except FileNotFoundError:
-        raise DejavuError(
-            f"{listing} is missing: it lists the images of NYU Depth v2's {split} split"
-        ) from None
-    except UnicodeDecodeError:
-        raise DejavuError(f"{listing} is not a text file of image names") from None
-    if not names:
-        raise DejavuError(f"{listing} is empty, and should list the images of NYU Depth v2's {split} split")
-    given = any((raw / split / "normals").glob("*.png"))  # then all must be: no set is half derived
-    return [_pair(raw / split, name, given) for name in names]
+    lines = read_list(listing, f"the images of NYU Depth v2's {split} split")
+    images: dict[str, Path] = {}
+    for ending in (".png", ".jpg"):
+        images |= find(raw, f"{split}/rgb/{{name}}{ending}", f"{split}/rgb/")
+    more = {kind: find(raw, f"{split}/{kind}/{{name}}.png", f"{split}/{kind}/") for kind in FOLDERS[1:]}
+    if not more["normals"]:  # where one image has them all must have them: no set is half derived
+        del more["normals"]
+    names = listed(listing, lines, Lines(images, {}, raw), f"as {raw / split}/rgb/{{name}}.jpg (or .png)")
+    for name, kind in product(names, more):
+        if name not in more[kind]:
+            missing = f"{raw / split / kind / name}.png is missing{difference(name, more[kind])}"
+            raise DejavuError(f"{missing}: it belongs to an image that {listing} lists")
+    return [Pair(name, images[name], *(files[name] for files in more.values())) for name in names]
 
 
-def _pair(folder: Path, name: str, given: bool) -> Pair:
-    result = [path for end in (".jpg", ".png") if (path := folder / "rgb" / f"{name}{end}").is_file()]
-    if not result:
-        raise DejavuError(f"{folder / 'rgb' / name}.jpg (or .png) is missing, though {folder}.txt lists it")
-    label, depth, normals = (folder / kind / f"{name}.png" for kind in FOLDERS[1:])
-    for path in (label, depth, normals) if given else (label, depth):
-        if not path.is_file():
-            raise DejavuError(f"{path} is missing: it belongs to an image that {folder}.txt lists")
-    return Pair(name, result[0], label, depth, normals if given else None)
+def candidates(raw: Path) -> list[Path]:
+    """Return the files in the folders of both splits."""
+    return [path for split in SPLITS for kind in FOLDERS for path in files_below(raw / split / kind)]
 
 
 def decode_image(path: Path) -> Image.Image:

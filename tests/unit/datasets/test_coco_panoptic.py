@@ -419,7 +419,7 @@ FAULTS = {
     "another size": r"rendered_000003\.png is 79x48 pixels, and its image",
     "id in the PNG alone": r"rendered_000003\.png has pixels of segment 77,",
     "id in the JSON alone": r"rendered_000003\.png has no pixel of segment 77,",
-    "grey": r"rendered_000003\.png is not an 8-bit RGB PNG",
+    "grey": r"rendered_000003\.png is 8-bit grey, and 8-bit RGB is needed",
     "unknown category": "category_id 26, not one of the 133 known",
 }
 

@@ -138,7 +138,9 @@ def test_nyudv2_for_choosing_divides_the_training_images(tmp_path: Path) -> None
     assert [pair.name for pair in chosen.pairs(tmp_path, "train")] == ["00003", "00001"]
     assert [pair.name for pair in chosen.pairs(tmp_path, "val")] == ["00002"]
     (tmp_path / "val_sub414.txt").write_text("00009\n")
-    with pytest.raises(DejavuError, match="val_sub414.txt lists '00009', which is no training image"):
+    with pytest.raises(
+        DejavuError, match="val_sub414.txt, line 1: '00009' is no image of the training images"
+    ):
         chosen.pairs(tmp_path, "val")
     (tmp_path / "val_sub414.txt").unlink()
     with pytest.raises(DejavuError, match="val_sub414.txt is missing"):

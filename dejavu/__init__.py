@@ -102,7 +102,10 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f".{_NAMES[name]}", __name__), name)
     if name in _MODULES:
         return import_module(f".{_MODULES[name]}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # With name and obj Python's traceback suggests the nearest name of __dir__.
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+    )
 
 
 def __dir__() -> list[str]:

@@ -114,7 +114,7 @@ def check_number(
     """
     fault = number_fault(value, low, high, ends, whole=whole)
     if fault:
-        raise DejavuError(f"{key} {fault}, not {value!r}")
+        raise DejavuError(f"{key} {fault}, not {value!r}{spelling(value, int if whole else float)}")
 
 
 def spelling(value: object, kind: type) -> str:
@@ -124,8 +124,10 @@ def spelling(value: object, kind: type) -> str:
 
     >>> spelling("8", int), spelling("1e3", int), spelling("2.5", int)
     (' (write 8, without quotes)', ' (write 1000: YAML reads 1e3 as text)', '')
-    >>> spelling("1e-3", float), spelling(10.0, int), spelling("None", float)
-    (' (write 0.001: YAML reads 1e-3 as text)', ' (write 10)', " (YAML's word for nothing is null)")
+    >>> spelling("1e-3", float), spelling("50%", float), spelling(10.0, int)
+    (' (write 0.001: YAML reads 1e-3 as text)', ' (write 0.5: YAML reads 50% as text)', ' (write 10)')
+    >>> spelling("None", float), spelling([1], float), spelling(1.5, float), spelling(7, int)
+    (" (YAML's word for nothing is null)", '', '', '')
     >>> spelling("true", bool), spelling("y", bool), spelling(1, bool)
     (' (write true, without quotes)', ' (write true: YAML reads y as text)', ' (write true)')
     >>> spelling(2026, str), spelling(False, str)
@@ -167,14 +169,17 @@ def _as_flag(value: object) -> str | None:
 
 
 def _as_number(value: object, whole: bool) -> str | None:
+    if not isinstance(value, str):
+        return str(int(value)) if whole and isinstance(value, float) and value.is_integer() else None
+    percent = value.endswith("%") and not whole
     try:
-        number = float(value) if isinstance(value, str | float) else math.nan
+        number = float(value.removesuffix("%") if percent else value) / (100 if percent else 1)
     except ValueError:
         return None
-    if not math.isfinite(number) or (whole and number != int(number)):
+    if not abs(number) < 1e15 or (whole and not number.is_integer()):
         return None
     if whole:
-        return str(int(number)) if abs(number) < 1e15 else None
+        return str(int(number))
     text = repr(number)  # YAML wants a point in what has an exponent
     return text if "." in text or "e" not in text else text.replace("e", ".0e")
 

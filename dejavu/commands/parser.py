@@ -14,6 +14,11 @@ class Parser(argparse.ArgumentParser):
     """A parser that reports a wrong command line in one sentence, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
+        option, _, reason = message.removeprefix("argument ").partition(": ")
+        if reason.startswith("ignored explicit argument"):  # it is refused
+            message = f"{option} takes no value: leave {reason.rpartition(' ')[2]} out"
+        if reason == "expected one argument":
+            message = f"{option} needs a value; one that begins with '-' is written {option}=-VALUE"
         raise DejavuError(f"{message} (see `{self.prog} --help`)")
 
     def parse_known_args(  # type: ignore[override]

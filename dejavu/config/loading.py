@@ -5,12 +5,14 @@ The whole file is checked before any job starts.
 
 from __future__ import annotations
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from .. import config
 from ..errors import DejavuError, closest, spelling
 from . import Params, cross_checks
 from .file import ParamsFile
@@ -64,14 +66,27 @@ def one_sentence(error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"{where} is missing"
     message = fault["msg"].removeprefix("Input ").replace("Value error, ", "")
-    if fault["type"] == "model_type":
-        message = "should be a mapping of keys"
+    if fault["type"] in WORDS:
+        message = WORDS[fault["type"]].format(**fault.get("ctx", {}))
     if fault["type"] == "string_pattern_mismatch":
         where = ".".join(keys[:-2]) if keys[-1] == "[key]" else where
         message = PATTERNS.get(fault["ctx"]["pattern"], message)
     return f"{where}: {_shown(value)} {message}{_hint(fault)}"
 
 
+WORDS = {
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "dict_type": "should be a mapping of keys",
+    "model_type": "should be a mapping of keys",
+    "string_type": "should be text",
+    "bool_type": "should be true or false",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "too_short": "should have at least {min_length} items, not {actual_length}",
+    "too_long": "should have at most {max_length} items, not {actual_length}",
+}
+"""What pydantic says in Python's words, in YAML's."""
 KINDS = {"int": int, "float": float, "bool": bool, "string": str}
 """What pydantic's names of faults begin with, and the kind of the right value."""
 
@@ -82,11 +97,25 @@ def _hint(fault: Any) -> str:
     kind = KINDS.get(type_.partition("_")[0])
     if kind is not None and (kind is not str or type_ == "string_type"):
         return spelling(value, kind)
+    if type_ == "tuple_type" and isinstance(value, str):
+        numbers = re.findall(r"[0-9.]+", value)
+        return f" (write [{', '.join(numbers) if len(numbers) > 1 else value}])" if len(value) < 40 else ""
+    if type_ == "model_type":
+        return _as_section(value, fault["ctx"]["class_name"])
     if type_ == "literal_error":
         known = [choice.strip("'") for choice in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         close = closest(value, known)
         return f" (did you mean '{close}'?)" if close else ""
     return ""
+
+
+def _as_section(value: Any, section: str) -> str:
+    """Return how a section is written whose name, or whose only value, stands in its place."""
+    if section == "KeepAspect":
+        return ", as {short: 640, long: 2560}, or a list of height and width, as [96, 128]"
+    fields = getattr(getattr(config, section, None), "model_fields", ())
+    named = isinstance(value, str) and re.fullmatch(NAME, value) and "name" in fields
+    return f" (write {{name: {value}}} and its options)" if named else ""
 
 
 def _shown(value: Any) -> str:

@@ -68,6 +68,8 @@ LINES: list[tuple[str, str]] = [
     ("evaluate hrnet18", "dejavu prepare cityscapes"),
     ("evaluate hrnet18 --protocol", "--protocol"),
     ("evaluate hrnet18 --again yes", "yes"),
+    ("evaluate hrnet18 --again=yes", "--again takes no value: leave 'yes' out"),
+    ("score semantic --gt -x --pred b --classes 3", "written --gt=-VALUE"),
     ("predict zebra", "'zebra'"),
     ("predict hrnet18", "dejavu prepare cityscapes"),
     ("predict hrnet18 --seed 5", "--seed 5"),

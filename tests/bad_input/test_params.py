@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from dejavu.commands import main
+from dejavu.config import loading
+from dejavu.config.file import ParamsFile
 from dejavu.config.yaml import LARGEST
 
 from . import samples
@@ -368,7 +371,13 @@ MEANT: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "recipes.hrnet_cityscapes.optimizer.lr": (
             *(("'0.01'", "write 0.01, without quotes"), ("1e-2", "write 0.01: YAML reads 1e-2 as text")),
         ),
-        "dejavu.redaction.ratio": (("'0.5'", "write 0.5, without quotes"), ("5e-1", "write 0.5: YAML reads")),
+        "dejavu.redaction.ratio": (
+            *(
+                ("'0.5'", "write 0.5, without quotes"),
+                ("5e-1", "write 0.5: YAML reads"),
+                ("50%", "write 0.5:"),
+            ),
+        ),
     },
     "flag": {
         "recipes.hrnet_cityscapes.flip": (
@@ -391,6 +400,20 @@ MEANT: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "tables.pair.metrics": (("[off]", "in quotes: YAML reads no"),),
         "experiments.hrnet18.dataset": (("yes", "in quotes: YAML reads yes"),),
         "networks.hrnet18.pretrained": (("no", "in quotes: YAML reads no"), ("18", "write '18', in quotes")),
+    },
+    "list": {
+        "scales.smoke.budget.all.crop": (
+            *(("(32, 64)", "should be a list (write [32, 64])"), ("32x64", "write [32, 64]")),
+            *(("32", "should be a list"), ("[32, 64, 3]", "should have at most 2 items, not 3")),
+        ),
+        "datasets.mine.folder.classes": (("road", "write [road]"), ("[road]", "at least 2 items, not 1")),
+        "scales.smoke.data.cityscapes.size": (("32x64", "or a list of height and width"),),
+    },
+    "section": {
+        "dejavu.redaction": (("random_blocks", "should be a mapping of keys (write {name: random_blocks}"),),
+        "recipes.hrnet_cityscapes.optimizer": (("adamw", "write {name: adamw}"),),
+        "datasets.mine.folder.splits": (("[train, val]", "should be a mapping of keys"),),
+        "networks": (("~", "None should be a mapping of keys"),),
     },
     "choice": {
         "recipes.hrnet_cityscapes.optimizer.name": (("SGD", "did you mean 'sgd'?"),),
@@ -422,6 +445,25 @@ def test_the_sentence_says_how_the_value_is_written(
     text = (empty / "params.yaml").read_text()
     (empty / "params.yaml").write_text(text.replace("PLACE", written, 1))
     refused("show", "hrnet18", named=("params.yaml", path.removesuffix(".name").split(".")[-1], hint))
+
+
+PYTHONS = ("tuple", "dictionary", "string", "integer", "boolean")
+"""words of Python, which a reader of YAML need not know"""
+
+
+@pytest.mark.parametrize("value", [True, "x", 7, 0.5, [], {}, [[1]], None], ids=repr)
+def test_no_sentence_has_words_of_python(value: Any) -> None:
+    """In every key's place; some values are right for some keys."""
+    sentences = []
+    for path in EVERY:
+        broken = samples.params()
+        samples.put(broken, path, value)
+        try:
+            ParamsFile.model_validate(broken | {"scale": samples.params()["scales"]["smoke"]})
+        except ValidationError as error:
+            sentences.append(loading.one_sentence(error))
+    assert len(sentences) > 60
+    assert [one for one in sentences if any(word in one for word in PYTHONS)] == []
 
 
 def test_a_norm_that_would_see_one_value_is_refused_before_any_training(

@@ -252,8 +252,11 @@ def test_too_few_images_for_a_batch_is_said(tmp_path: Path) -> None:
 
 
 def test_too_small_a_crop_for_a_norm_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DejavuError, match="with crop 1 x 1 and batch_size 1 a norm of the network sees one"):
-        train(tmp_path, make_run(batch_size=1, crop=(1, 1)))
+    sentence = "with crop 1 x 1 and batch_size 1 a norm of the network sees one value a channel: raise one"
+    with pytest.raises(DejavuError, match=f"{sentence} of them in params.yaml$"):
+        train(tmp_path / "base", make_run(batch_size=1, crop=(1, 1)))
+    with pytest.raises(DejavuError, match=f"{sentence} .* set dejavu.regenerator.norm to group"):
+        train(tmp_path / "dejavu", make_run("hrnet18_dejavu", batch_size=1, crop=(1, 1)))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:

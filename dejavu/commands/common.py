@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -84,3 +85,8 @@ def job(args: argparse.Namespace) -> Iterator[tuple[Params, str]]:
     params, scale = read_configuration(args)
     with job_of_dvc():
         yield params, scale
+
+
+def print_remark(text: str) -> None:
+    """Print a line on stderr about input that is odd, and may be meant."""
+    print(f"dejavu: {text}", file=sys.stderr)

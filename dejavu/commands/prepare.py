@@ -15,12 +15,13 @@ from ..errors import DejavuError
 from ..system.files import naming, read_json, write_json
 from ..system.folders import first_of, summary
 from ..system.locks import locked
-from .common import add_name, job
+from .common import add_name, job, print_remark
 from .download import origin
 
 if TYPE_CHECKING:
     from ..config import DataSource, Params
     from ..config.paths import Paths
+    from ..datasets.prepared.checks import Subject
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +38,14 @@ def run(args: argparse.Namespace) -> None:
 def prepare_dataset(params: Params, name: str, scale: str) -> None:
     """Check and convert dataset `name` at `scale`; `report.json` is written last.
 
-    Raises DejavuError with the first unusable file and the number of such files; stderr lists all of them.
-    Then nothing is written, and an earlier result stays.
+    Oddities of the ground truth are printed on stderr, and are in the report's `remarks`.
+
+    Raises DejavuError with the first unusable file and the number of such files; stderr lists all of them. It
+    is raised for ground truth that is useless, too (datasets/prepared/checks.py). Then nothing is written,
+    and an earlier result stays.
     """
     from ..config.paths import Paths
+    from ..datasets.prepared.checks import check
     from ..datasets.prepared.convert import convert
 
     part, paths = params.data_source(name, scale), Paths(scale)
@@ -56,7 +61,11 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
             _same_colours(pairs)
             meaning = _meaning(dataset, part.source, paths.raw(name))
             with naming(unfinished):
-                splits = convert(dataset, pairs, part.size, unfinished, meaning["classes"])
+                splits, counts = convert(dataset, pairs, part.size, unfinished, meaning["classes"])
+            subject = _subject(dataset, part, name, scale)
+            remarks = check(subject, counts, lambda split: [pair.label for pair in pairs[split]])
+            if remarks:
+                meaning["remarks"] = [*meaning.get("remarks", ()), *remarks]
             paths.report(name).unlink(missing_ok=True)  # it would be wrong while the arrays change
             _publish(unfinished, target)
         finally:
@@ -66,10 +75,26 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
         write_json(
             paths.report(name), about | meaning | files | {"size": as_plain(part.size), "splits": splits}
         )
-    counts = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
-    print(f"{name} at scale {scale}: {counts} at {in_words(part.size)} in {target}, none unreadable")
+    images = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
+    print(f"{name} at scale {scale}: {images} at {in_words(part.size)} in {target}, none unreadable")
     if left_out:
         print(f"left out in {paths.raw(name)}, as no image's files: {first_of(left_out)}", file=sys.stderr)
+    if remarks:
+        print_remark(f"{name} at scale {scale}: {' '.join(remarks)}")
+
+
+def _subject(dataset: Dataset, part: DataSource, name: str, scale: str) -> Subject:
+    """Return the dataset as the checks of its ground truth name it."""
+    from ..datasets.prepared.checks import Subject
+
+    return Subject(
+        dataset,
+        name=f"{name} at scale {scale}",
+        size=in_words(part.size),
+        size_key=f"scales.{scale}.data.{name}.size",
+        classes=dataset.classes_of(part.source).names,
+        rendered=part.source == "synthetic",
+    )
 
 
 def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict[str, Any]:

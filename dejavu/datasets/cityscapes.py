@@ -7,6 +7,7 @@ official scripts (github.com/mcordts/cityscapesScripts, helpers/labels.py). Cord
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from ..errors import DejavuError
 from ..system.folders import files_below
 from .dataset import IGNORE, Classes, Dataset, Pair
-from .formats.images import read_indices, relabel
+from .formats.images import read_indices, relabel, stored_values
 from .formats.patterns import check_images, check_labels, find
 from .obtain import mirror
 from .scenes import raw_files
@@ -52,6 +53,7 @@ SPLITS = {"train": 2975, "val": 500}
 LABEL_IDS = 34
 """0..33; the licence plate's -1 does not occur in 8-bit label images"""
 TRAIN_IDS = dict.fromkeys(range(LABEL_IDS), IGNORE) | {row[1]: n for n, row in enumerate(_EVALUATED)}
+_NEEDED = "labelIds are needed, *_gtFine_labelIds.png as gtFine_trainvaltest.zip has them, and no trainIds"
 FOLDERS = ("leftImg8bit", "gtFine")
 ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")
 _UNREAD = ("color.png", "instanceIds.png", "labelTrainIds.png", "polygons.json")
@@ -107,7 +109,19 @@ def candidates(raw: Path) -> list[Path]:
 
 def decode_label(path: Path) -> np.ndarray:
     """Read train ids 0..18, uint8 (H, W), from a labelIds image; ids that are not evaluated become 255."""
-    return relabel(path, read_indices(path), TRAIN_IDS)
+    return relabel(path, read_indices(path), TRAIN_IDS, f": {_NEEDED}")
+
+
+def doubt(present: Sequence[int], labels: Sequence[Path]) -> str | None:
+    """Notice trainIds that are stored as labelIds: no id beyond 18, and those of buildings or sky.
+
+    Read as labelIds, 2 and 10 are a border of the rectification and rails, and the split would show neither
+    plants nor sky nor people nor vehicles.
+    """
+    values = stored_values(labels)
+    if max(values) >= len(_EVALUATED) or {2, 10}.isdisjoint(values):
+        return None
+    return f"label files hold {values[0]} to {values[-1]} alone, as trainIds do: {_NEEDED}"
 
 
 DATASET = Dataset(
@@ -119,4 +133,5 @@ DATASET = Dataset(
     pairs=pairs,
     candidates=candidates,
     decode_label=decode_label,
+    doubt=doubt,
 )

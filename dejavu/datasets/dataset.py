@@ -114,6 +114,11 @@ class Dataset:
     """
     decode_more: Mapping[str, Callable[[Pair], np.ndarray]] = field(default_factory=dict)
     """The arrays of further tasks, by their names (`array` in tasks/<task>.py): (H, W, *item) of a pair."""
+    settings: str = ""
+    """the section of params.yaml that says how its label files are read; '' where this package says it"""
+    doubt: Callable[[Sequence[int], Sequence[Path]], str | None] | None = None
+    """(train ids of which there are pixels, label files): what is wrong with files in which most classes have
+    no pixel, and what would help; None where nothing need be wrong."""
     remarks: Callable[[Path], Sequence[str]] | None = None
     """Sentences on the raw files in `raw` that a reader of a table must know."""
 

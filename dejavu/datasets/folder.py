@@ -112,6 +112,8 @@ def read_folder(name: str, settings: Any) -> Dataset:
         candidates=folder.candidates,
         decode_image=folder.decode_image,
         decode_label=folder.decode_label,
+        settings=folder.where,
+        doubt=folder.doubt,
     )
 
 
@@ -193,3 +195,23 @@ class _Folder:
 
         remedy = f": {self.where}.values takes more values of a class, {self.where}.ignore those of none"
         return relabel(path, read_indices(path), self.train_ids, remedy)
+
+    def doubt(self, present: Sequence[int], labels: Sequence[Path]) -> str | None:
+        """Notice an ignored value that is a class, and values that are the classes' numbers already."""
+        from .formats.images import stored_values
+
+        stored, count = stored_values(labels), len(self.settings.classes)
+        ignored = [value for value in stored if value in self.settings.ignore]
+        if ignored and len(present) == 1 and len(stored) == count == 2:
+            return (
+                f"label files hold {stored[0]} and {stored[1]} alone, of which {ignored[0]} is ignored; "
+                f"with {self.where}.values: {stored} and {self.where}.ignore: [] each is a class"
+            )
+        numbers = [value for value in stored if value != IGNORE]
+        without = [value for value in ignored if value < count]
+        if self.settings.values and 2 * len(without) >= len(numbers) > 1 and numbers[-1] < count:
+            return (
+                f"label files hold {numbers[0]} to {numbers[-1]} alone, which are the numbers of the classes "
+                f"already: leave {self.where}.values out, and give what no class has in {self.where}.ignore"
+            )
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +186,15 @@ def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
     if colour != 3 and (colour != 0 or depth not in depths):
         raise DejavuError(f"{path} is {depth}-bit, and {wanted} is needed")
     return np.asarray(image)
+
+
+def stored_values(paths: Sequence[Path], most: int = 64) -> list[int]:
+    """Return the values that occur in label PNGs of 8 bits, sorted; of many files `most` are read."""
+    step = max(1, len(paths) // most)
+    present = np.zeros(256, bool)
+    for path in paths[::step]:
+        present |= np.bincount(read_indices(path).ravel(), minlength=256) > 0
+    return np.flatnonzero(present).tolist()
 
 
 def relabel(path: Path, values: np.ndarray, table: dict[int, int], remedy: str = "") -> np.ndarray:

@@ -17,6 +17,7 @@ from PIL import Image
 from ...errors import DejavuError
 from ...system.progress import track
 from ..dataset import Dataset, Pair, labels_of
+from .counts import Counts, known
 from .sizes import fitted, is_fixed, nearest
 from .writer import Writer
 
@@ -42,6 +43,10 @@ class Item(NamedTuple):
     """uint16 (H, W), codes of tasks/segments.py"""
     more: Mapping[str, np.ndarray] = MappingProxyType({})
     """(H, W, *item), the arrays of further tasks, by their names"""
+    in_file: np.ndarray | None = None
+    """bool (256,), the train ids of the label file; None where `label` is the file's own"""
+    lost: tuple[str, ...] = ()
+    """the arrays whose file has ground truth, of which resizing has left nothing"""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By the store's kinds, those that there are."""
@@ -52,13 +57,13 @@ class Item(NamedTuple):
 
 def convert(
     dataset: Dataset, pairs: dict[str, list[Pair]], size: Size, folder: Path, classes: Sequence[str]
-) -> dict[str, Any]:
-    """Write the arrays of all splits into `folder`; returns the report's `splits`.
+) -> tuple[dict[str, Any], dict[str, Counts]]:
+    """Write the arrays of all splits into `folder`; returns the report's `splits`, and the counts of each.
 
     Raises DejavuError when a file cannot be used, after all have been looked at.
     """
     faults: list[str] = []
-    splits = {}
+    splits, counts = {}, {}
     for split, items in pairs.items():
         measured = split in (dataset.evaluate, dataset.validate)
         work = partial(load, dataset, size=size, whole_targets=measured and not is_fixed(size))
@@ -68,11 +73,12 @@ def convert(
             if isinstance(item, DejavuError):
                 faults.append(str(item))
             elif not faults:
-                writer.put(item.arrays(), item.raw_size)
+                writer.put(item.arrays(), item.raw_size, item.in_file, item.lost)
         if faults:
             writer.abandon()
             continue
         splits[split] = writer.close([pair.name for pair in items], classes)
+        counts[split] = writer.counts
         if "normals" in splits[split]:
             splits[split]["normals"]["from"] = "depth" if items[0].normals is None else "files"
     if faults:
@@ -82,7 +88,7 @@ def convert(
             f" (one of {len(faults)} files that cannot be used, all listed above)" if len(faults) > 1 else ""
         )
         raise DejavuError(faults[0] + more)
-    return splits
+    return splits, counts
 
 
 def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -> Item:
@@ -105,15 +111,28 @@ def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) 
     for kind, array in more.items():
         _same_size(pair, f"the {kind} of {pair.image}", array, raw_size)
     new_size = fitted(raw_size, size)
-    if raw_size != new_size:
-        image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
-    if raw_size != new_size and not whole_targets:
-        label = nearest(label, new_size)
-        depth = None if depth is None else nearest(depth, new_size)
-        normals = None if normals is None else nearest(normals, new_size)
-        panoptic = None if panoptic is None else nearest(panoptic, new_size)
-        more = {kind: nearest(array, new_size) for kind, array in more.items()}
-    return Item(np.asarray(image), label, raw_size, depth, normals, panoptic, more)
+    if raw_size == new_size:
+        return Item(np.asarray(image), label, raw_size, depth, normals, panoptic, more)
+    image = image.resize((new_size[1], new_size[0]), Image.Resampling.BILINEAR)
+    whole = Item(np.asarray(image), label, raw_size, depth, normals, panoptic, more)
+    return whole if whole_targets else _shrunk(whole, new_size)
+
+
+def _shrunk(item: Item, size: tuple[int, int]) -> Item:
+    """Resize the targets of an item, and note the ground truth that this loses."""
+    before = item.arrays()
+    del before["images"]
+    after = {kind: nearest(array, size) for kind, array in before.items()}
+    lost = tuple(kind for kind in after if not known(kind, after[kind]) and known(kind, before[kind]))
+    return item._replace(
+        label=after["labels"],
+        depth=after.get("depth"),
+        normals=after.get("normals"),
+        panoptic=after.get("panoptic"),
+        more={kind: after[kind] for kind in item.more},
+        in_file=np.bincount(item.label.ravel(), minlength=256) > 0,
+        lost=lost,
+    )
 
 
 def _geometry(

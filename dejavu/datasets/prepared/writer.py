@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...system.files import sha256
-from ...tasks.segments import CROWD, VOID
-from ..dataset import IGNORE
+from .counts import Counts
 from .ragged import RaggedWriter, sizes_file
-from .store import KINDS, UNKNOWN
+from .store import KINDS
 
 Shape = tuple[int, int]
 
@@ -42,7 +41,7 @@ class Fixed:
 
 
 class Writer:
-    """The writer of one split's items, in their order; it counts their pixels."""
+    """The writer of one split's items, in their order; `counts` has their ground truth's pixels."""
 
     def __init__(
         self, folder: Path, split: str, count: int, size: Shape | None, targets: Sequence[str]
@@ -55,29 +54,24 @@ class Writer:
             self.files[kind] = (
                 RaggedWriter(path, dtype, rest) if size is None else Fixed(path, dtype, (count, *size, *rest))
             )
-        self.pixels = np.zeros(256, np.int64)
-        self.known = dict.fromkeys(targets[1:], 0)
-        self.depths: list[float] = []
-        self.segments = {"count": 0, "crowds": 0}
+        self.counts = Counts(targets)
         self.raw_sizes: list[Shape] = []
 
-    def put(self, item: dict[str, np.ndarray], raw_size: Shape) -> None:
-        """Write the next item: its arrays by kind, and the size (H, W) that its files have."""
+    def put(
+        self,
+        item: dict[str, np.ndarray],
+        raw_size: Shape,
+        in_file: np.ndarray | None = None,
+        lost: Sequence[str] = (),
+    ) -> None:
+        """Write the next item: its arrays by kind; `raw_size` (H, W) is that of its files.
+
+        `in_file` and `lost` are for `Counts.add`.
+        """
         for kind, file in self.files.items():
             file.append(item[kind])
-        self.pixels += np.bincount(item["labels"].ravel(), minlength=256)
         self.raw_sizes.append(raw_size)
-        for kind in self.known:
-            self.known[kind] += _known(kind, item[kind])
-        if "depth" in self.known:
-            known = item["depth"][item["depth"] > 0]
-            self.depths += [float(known.min()), float(known.max())] if known.size else []
-        if "panoptic" in self.known:
-            row = item["panoptic"].ravel()
-            codes = np.unique(row[np.flatnonzero(np.diff(row, prepend=~row[:1]))])  # where runs begin: few
-            codes = codes[codes != VOID]
-            self.segments["count"] += len(codes)
-            self.segments["crowds"] += int((codes & 255 == CROWD).sum())
+        self.counts.add(item, in_file, lost)
 
     def abandon(self) -> None:
         """Close the files without finishing them."""
@@ -87,28 +81,19 @@ class Writer:
     def close(self, names: list[str], classes: Sequence[str]) -> dict[str, Any]:
         """Finish the files; returns the split's entry in the report."""
         entry: dict[str, Any] = {kind: _finish(file) for kind, file in self.files.items()}
-        for kind, count in self.known.items():
-            entry[kind]["known_share"] = round(count / int(self.pixels.sum()), 6)
-        if self.depths:
+        counts = self.counts
+        for kind in counts.known:
+            entry[kind]["known_share"] = round(counts.known_share(kind), 6)
+        if counts.depths:
             entry["depth"]["metres"] = {
-                "min": round(min(self.depths), 4),
-                "max": round(max(self.depths), 4),
+                "min": round(min(counts.depths), 4),
+                "max": round(max(counts.depths), 4),
             }
-        if "panoptic" in self.known:
-            entry["panoptic"]["segments"] = self.segments
+        if "panoptic" in counts.known:
+            entry["panoptic"]["segments"] = counts.segments
         self.names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        shares = self.pixels / self.pixels.sum()
-        return entry | {
-            "count": len(names),
-            "raw_size": _extremes(self.raw_sizes),
-            "pixel_shares": {name: round(float(shares[n]), 6) for n, name in enumerate(classes)},
-            "ignored_share": round(float(shares[IGNORE]), 6),
-        }
-
-
-def _known(kind: str, array: np.ndarray) -> int:
-    """Count the pixels (H, W) with ground truth."""
-    return int((array.reshape(*array.shape[:2], -1) != UNKNOWN[kind]).any(axis=-1).sum())
+        about = {"count": len(names), "raw_size": _extremes(self.raw_sizes)}
+        return entry | about | counts.in_report(classes)
 
 
 def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:

@@ -80,10 +80,12 @@ def train_experiment(
     chosen_seeds = run.chosen(seed)
     with listening(patient=run.gpus > 1) as request:
         from ..compute.skip_compiler import leave_compiler_out
+        from ..datasets.prepared.checks import check_depth
         from ..datasets.prepared.store import read_report
 
         paths = Paths(scale)
         report = read_report(paths.prepared(run.dataset), run.data)
+        check_depth(report, run.protocol.depth)
         leave_compiler_out()
         from ..compute import processes
         from ..training.checkpoint import run_folder

@@ -109,10 +109,12 @@ class PanopticQuality:
         """Compute the metrics in percent, ready for JSON; null where there is nothing to divide by.
 
         Keys: those of `dejavu.metrics.METRICS`, and `classes`: pq, sq, rq, tp, fp and fn of each by its name.
-        Raises DejavuError when not a single segment was counted.
+        Raises DejavuError where the ground truth has no segment, or crowds alone.
         """
-        if not any(counts.any() for counts in self.counts):
-            raise DejavuError("nothing was scored: neither ground truth nor prediction has a segment")
+        if not (self.counts.tp.any() or self.counts.fn.any()):
+            raise DejavuError(
+                "nothing was scored: the ground truth has no segment, all of it is void or a crowd"
+            )
         chosen = dict(zip(KINDS, (np.ones_like(self.things), self.things, ~self.things), strict=True))
         each = self.per_class
         means = {

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 SUMMARY = "16-bit PNGs: depth error in metres, abs rel, sq rel, RMSE, log errors, deltas"
 TEXT = (
     "Scores 16-bit grey PNGs of depth (0: none), paired by their path below the two folders. Prints "
-    "JSON: depth_aerr is pooled over all pixels, the others are means over images, as on KITTI."
+    "JSON: depth_aerr is pooled over all pixels, the others are means over images, as on KITTI; "
+    "ignored_percent is the share of depth beyond --min and --max."
 )
 
 
@@ -53,10 +54,22 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
             f"--min is {args.min} and --max is {args.max}; metres from 0 on are needed, --min below --max"
         )
     metrics = DepthMetrics(args.min, args.max, args.crop, args.median_scaling)
-    count = pngs.update(metrics, args, lambda path, predicted: read_depth(path, args.scale, predicted))
+    low, high = args.min, args.max
+
+    def counts(depth: np.ndarray) -> tuple[int, int]:
+        """Of the pixels that have depth, which few may have."""
+        return int(((depth > low) & (depth < high)).sum()), int((depth > 0).sum())
+
+    truth = pngs.update(
+        metrics, args, lambda path, predicted: read_depth(path, args.scale, predicted), counts
+    )
     protocol = {key: getattr(args, key) for key in ("scale", "min", "max", "crop", "median_scaling")}
     numbers = metrics.compute()
-    return {"images": count, "images_scored": metrics.images, **protocol, **numbers}
+    truth.remark(
+        f"that have depth are not between {low:g} and {high:g} m (--scale {args.scale:g}, --min, --max)"
+    )
+    about = {"images": truth.images, "images_scored": metrics.images}
+    return {**about, "ignored_percent": truth.ignored_percent, **protocol, **numbers}
 
 
 def read_depth(path: Path, scale: float, predicted: bool) -> np.ndarray:

@@ -36,8 +36,12 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
     from ...metrics.normals import NormalMetrics
 
     metrics = NormalMetrics()
-    count = pngs.update(metrics, args, read_normals)
-    return {"images": count, **metrics.compute()}
+    truth = pngs.update(
+        metrics, args, read_normals, lambda vectors: (int(vectors.any(-1).sum()), vectors[..., 0].size)
+    )
+    numbers = metrics.compute()
+    truth.remark("have no normal")
+    return {"images": truth.images, "ignored_percent": truth.ignored_percent, **numbers}
 
 
 def read_normals(path: Path, predicted: bool) -> np.ndarray:

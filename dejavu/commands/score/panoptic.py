@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import DejavuError
 from ...system.folders import Listing, shown
 from . import pngs
+from .truth import Truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 SUMMARY = "COCO panoptic JSON and PNGs: PQ, SQ, RQ of all classes, things, stuff and each class"
 TEXT = (
     "Scores predictions in COCO's panoptic format, paired by image id, as COCO's evaluation "
-    "does. Prints JSON; pq, sq and rq are percentages, means over the classes that occur."
+    "does. Prints JSON; pq, sq and rq are percentages, means over the classes that occur. 'absent' are the "
+    "classes without a segment in the ground truth other than crowds."
 )
 
 
@@ -43,6 +45,8 @@ def arguments_for(truth: Path, predictions: Path, classes: int) -> str:
 
 def scores(args: argparse.Namespace) -> dict[str, object]:
     """Score the files. Raises DejavuError that names the file at fault, and the image or segment in it."""
+    import numpy as np
+
     from ...datasets.formats.coco import read_panoptic
     from ...metrics.panoptic import PanopticQuality
     from ...system.progress import track
@@ -56,6 +60,7 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
     inside = {folder: Listing(folder) for folder in (args.gt_dir, args.pred_dir)}
     scored: set[Path] = set()
     quality = PanopticQuality([c.thing for c in truth.categories], names(truth.categories))
+    total = Truth()
     for image, entry in track(truth.entries.items(), len(truth.entries), "scoring"):
         predicted = guess.entries[image]
         paths = _png(inside[args.gt_dir], entry), _png(inside[args.pred_dir], predicted)
@@ -65,9 +70,15 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
             quality.update_ids(real, drawn, entry.segments, predicted.segments)
         except DejavuError as error:
             raise DejavuError(f"{paths[1]} against {paths[0]}: {error}") from None
+        crowds = [id_ for id_, segment in entry.segments.items() if segment.crowd]
+        total.add(int(((real > 0) & ~np.isin(real, crowds)).sum()), real.size)
     pngs.name_others("--gt-dir", args.gt_dir, scored)
     pngs.name_others("--pred-dir", args.pred_dir, scored)
-    return {"images": len(truth.entries), **quality.compute()}
+    numbers = quality.compute()
+    absent = [name for name, of_class in numbers["classes"].items() if not of_class["tp"] + of_class["fn"]]
+    total.remark("are void or of a crowd", absent, len(quality.names))
+    about = {"images": total.images, "ignored_percent": total.ignored_percent, "absent": absent}
+    return {**about, **numbers}
 
 
 def names(categories: Sequence[Category]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DejavuError
 from ...system.folders import Listing, files_below, first_of, shown
+from .truth import Truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,16 +34,17 @@ def update(
     metrics: Collector,
     args: argparse.Namespace,
     read: Callable[[Path, bool], np.ndarray],
+    counts: Callable[[np.ndarray], tuple[int, int]],
     indices: bool = False,
-) -> int:
-    """Feed all pairs of files to `metrics`; return their number.
+) -> Truth:
+    """Feed all pairs of files to `metrics`; return the counts of the ground truth.
 
-    `read` is given a path, and whether it is a prediction. With `indices` files hold class indices, whose
-    colours have to agree.
+    `read` is given a path, and whether it is a prediction; `counts` returns of a ground truth how many pixels
+    count, and of how many. With `indices` files hold class indices, whose colours have to agree.
     """
     from ...system.progress import track
 
-    files = pairs(args.gt, args.pred)
+    files, total = pairs(args.gt, args.pred), Truth()
     if indices:
         check_colours([truth for truth, _ in files], [prediction for _, prediction in files])
     for expected, predicted in track(files, len(files), "scoring"):
@@ -51,9 +53,10 @@ def update(
             metrics.update(truth, prediction)
         except DejavuError as error:
             raise DejavuError(f"{predicted} against {expected}: {error}") from None
+        total.add(*counts(truth))
     for option, folder, number in (("--gt", args.gt, 0), ("--pred", args.pred, 1)):
         name_others(option, folder, {pair[number] for pair in files})
-    return len(files)
+    return total
 
 
 def pairs(truth: Path, predictions: Path) -> list[tuple[Path, Path]]:

@@ -10,12 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import DejavuError
 from ..dataset import Dataset
 from .counts import Counts
+
+if TYPE_CHECKING:
+    from ...config.recipe import DepthScoring
 
 MOST = 12
 """names in a sentence"""
@@ -81,6 +85,24 @@ def check(
         for kind in kinds:
             remarks += _unknown(subject, split, count, kind)
     return remarks
+
+
+def check_depth(report: Mapping[str, Any], scoring: DepthScoring | None) -> None:
+    """Raise DejavuError if a protocol scores no depth that the measured split of a report has."""
+    split = report["evaluate"]
+    metres = report["splits"][split].get("depth", {}).get("metres")
+    if scoring is None or metres is None:
+        return
+    low, high, key = metres["min"], metres["max"], ""
+    if high <= scoring.minimum:
+        key = f"above {scoring.minimum:g} m, the minimum"
+    elif scoring.maximum is not None and low >= scoring.maximum:
+        key = f"below {scoring.maximum:g} m, the maximum"
+    if key:
+        raise DejavuError(
+            f"the true depth in {split} is from {low:g} to {high:g} m, and the experiment's protocol scores "
+            f"depth {key} in its `depth`: are the files in another unit?"
+        )
 
 
 def _nothing(subject: Subject, split: str, count: Counts, kind: str) -> str:

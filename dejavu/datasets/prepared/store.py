@@ -88,7 +88,8 @@ def read_report(prepared: Path, requested: DataSource | None = None) -> dict[str
     are not drawn on `val`, `validate` is the split (see `validation_split`); where classes have categories,
     `categories` has that of each class, in the order of `classes`; where there are panoptic maps, `things`
     has for each class whether it can be counted; where files belong to no pair, `left_out` has their
-    number and the first names. Raises DejavuError with the command that makes it.
+    number and the first names; `remarks` are sentences for readers of tables, where there are any
+    (checks.py). Raises DejavuError with the command that makes it.
     """
     prepared = Path(prepared)
     path, again = prepared / "report.json", f"run {command(prepared)}"

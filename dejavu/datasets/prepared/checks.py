@@ -122,11 +122,10 @@ def _check_classes(
     """Raise DejavuError for a split of one class, and for label files that hold other values than meant."""
     total = len(subject.classes)
     present: list[int] = np.flatnonzero(count.pixels[:total]).tolist()
-    few = split == "train" and 2 * len(present) < total
-    if len(present) > 1 and not few:
+    if len(present) > 1 and (split != "train" or 2 * len(present) >= total):
         return
-    doubt = subject.dataset.doubt
-    fault = None if doubt is None or subject.rendered else doubt(present, label_files())
+    doubt = None if split != "train" or subject.rendered else subject.dataset.doubt
+    fault = None if doubt is None else doubt(present, label_files())
     if len(present) > 1 and fault is None:
         return
     if fault is None and count.in_files[:total].sum() > 1:

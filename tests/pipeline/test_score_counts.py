@@ -58,7 +58,7 @@ def test_an_ignored_value_that_leaves_one_class_must_be_meant(score: Any, classe
     numbers, sentence = score("semantic", "--classes", classes)
     assert numbers is None and f"holds {value} and 255 alone" in sentence
     # both ways out that the sentence names
-    assert "--ignore -1 and --classes of at least 256" in sentence and sentence.endswith("--ignore 255")
+    assert "--ignore -1 and --classes from 256 on" in sentence and sentence.endswith("--ignore 255")
     numbers, remark = score("semantic", "--classes", classes, "--ignore", 255)
     assert numbers["ignored_percent"] == 50
     assert numbers["absent"] == [number for number in range(classes) if number != value]

@@ -74,6 +74,6 @@ def _check_default(args: argparse.Namespace, present: list[int]) -> None:
     else:
         return
     raise DejavuError(
-        f"--gt {args.gt} {reason}: if it is a class, give --ignore -1 and --classes of at least {IGNORED + 1}; "
+        f"--gt {args.gt} {reason}: if it is a class, give --ignore -1 and --classes from {IGNORED + 1} on; "
         f"if it is void, --ignore {IGNORED}"
     )

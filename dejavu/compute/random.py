@@ -51,7 +51,7 @@ def rows(n: int, *shape: int, generator: torch.Generator | None, **options: Any)
 def seeded(seed: int) -> Iterator[None]:
     """Within it torch's CPU numbers start from a seed; outside, the global random state is as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs too
+        torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would reseed the GPUs too
         yield
 
 

@@ -12,12 +12,13 @@ A is never stored where torch has a fused kernel: at stride 8 of 512x1024 it has
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import DejavuError
+from ..errors import DejavuError, check_number
 
 
 class Shared(NamedTuple):
@@ -30,6 +31,17 @@ class Shared(NamedTuple):
     def detach(self) -> Shared:
         """The same attention map, without gradient."""
         return Shared(self.query.detach(), self.key.detach(), self.size)
+
+
+def shared_of(prediction: Any, detach: bool) -> Shared:
+    """Return the attention that a network returned beside its prediction. Raises DejavuError without one."""
+    attention = prediction.get("attention") if isinstance(prediction, Mapping) else None
+    if attention is None:
+        raise DejavuError(
+            "the prediction lacks the attention that DejaVu-SA shares: make it with the network in "
+            "training mode"
+        )
+    return attention.detach() if detach else attention
 
 
 class SharedAttention(nn.Module):
@@ -71,8 +83,9 @@ class SharedAttention(nn.Module):
     ) -> None:
         super().__init__()
         value_dim = dim if value_dim is None else value_dim
-        if min(channels, dim, value_dim, heads, width, stride, feature_stride) < 1:
-            raise DejavuError("attention: channels, dimensions, heads, width and strides must be at least 1")
+        sizes = {"channels": channels, "dim": dim, "value_dim": value_dim, "heads": heads, "width": width}
+        for key, value in (sizes | {"stride": stride, "feature_stride": feature_stride}).items():
+            check_number(f"attention: {key}", value, 1, whole=True)
         if stride % feature_stride:
             raise DejavuError(f"attention_stride: must be a multiple of {feature_stride}, not {stride}")
         self.heads, self.dim, self.value_dim, self.stride = heads, dim, value_dim, stride
@@ -134,8 +147,9 @@ class SharedRegeneration(nn.Module):
         self, channels: int = 16, *, stride: int = 8, heads: int = 1, image_channels: int = 3
     ) -> None:
         super().__init__()
-        if min(channels, stride, heads, image_channels) < 1:
-            raise DejavuError("shared attention: its channels, stride and heads must be at least 1")
+        sizes = {"channels": channels, "stride": stride, "heads": heads, "image_channels": image_channels}
+        for key, value in sizes.items():
+            check_number(f"shared attention: {key}", value, 1, whole=True)
         if channels % heads:
             raise DejavuError(
                 f"shared attention: channels must be a multiple of the {heads} heads, not {channels}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 
@@ -16,8 +15,18 @@ from ..tasks.predictions import Prediction, Queries, tensors
 
 
 def same_batch(images: Tensor, predictions: Mapping[str, Prediction]) -> None:
-    """Raise DejavuError unless there are as many predictions as images."""
+    """Raise DejavuError unless there are as many predictions as images, made for a gradient to pass."""
+    for kind, values in [
+        ("images were", images),
+        *[("the prediction was", one) for one in tensors(predictions)],
+    ]:
+        if values.is_inference() and torch.is_grad_enabled():
+            raise DejavuError(
+                f"{kind} made in inference_mode, which allows no training: make them outside of it"
+            )
     for prediction in tensors(predictions):
+        if 0 in prediction.shape:
+            raise DejavuError(f"the network's prediction is empty, of shape {tuple(prediction.shape)}")
         if len(prediction) != len(images):
             raise DejavuError(
                 f"the network's prediction is of {len(prediction)} images, but images are {len(images)}"
@@ -33,16 +42,6 @@ def has_graph(predictions: Mapping[str, Prediction], network: nn.Module) -> None
         raise DejavuError(
             "the prediction has no graph, so DejaVu could not teach the network: make it outside of "
             "no_grad, and do not detach it (detach=True is the control)"
-        )
-
-
-def warn_of_range(images: Tensor) -> None:
-    """Warn of images that seem not to be normalised: the DejaVu loss would outweigh the task's."""
-    size = float(images.detach().abs().mean())
-    if 10 < size < math.inf:
-        warnings.warn(
-            f"images have a mean magnitude of {size:.0f}: normalise them, so that 0 is the mean pixel",
-            stacklevel=3,
         )
 
 

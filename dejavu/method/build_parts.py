@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ..compute.random import seeded
@@ -97,7 +98,7 @@ def _named(key: str, value: Choice) -> tuple[str, dict[str, Any]]:
 def stride_of(network: nn.Module) -> int:
     """Return the network's own `stride` if it has one above 1, else `DEFAULT_STRIDE`."""
     stride = getattr(network, "stride", None)
-    return stride if isinstance(stride, int) and stride > 1 else DEFAULT_STRIDE
+    return int(stride) if is_number(stride, whole=True) and stride > 1 else DEFAULT_STRIDE
 
 
 def device_and_dtype(network: nn.Module) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def device_and_dtype(network: nn.Module) -> dict[str, Any]:
 
 def choice(key: str, value: object, known: Collection[str]) -> None:
     """Raise DejavuError unless the value is one of the known ones."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise DejavuError(f"{key}: unknown {value!r}, {nearest(str(value), known)}")
 
 
@@ -120,3 +121,17 @@ def weight(gamma: object, warmup: object) -> None:
         raise DejavuError(f"gamma and warmup must be numbers, not {gamma!r} and {warmup!r}")
     if not (0 <= gamma < math.inf and 0 <= warmup <= 1):
         raise DejavuError(f"gamma must be at least 0 and warmup within 0 and 1, not {gamma} and {warmup}")
+
+
+def switches(**values: object) -> None:
+    """Raise DejavuError unless each value is a bool: the text "no" would count as true."""
+    for key, value in values.items():
+        if not isinstance(value, bool | np.bool_):
+            raise DejavuError(f"{key} must be True or False, not {value!r}")
+
+
+def instances(given: Mapping[str, object], kinds: Mapping[str, type]) -> None:
+    """Raise DejavuError unless each value is None or an object of its kind."""
+    for key, value in given.items():
+        if value is not None and not isinstance(value, kinds[key]):
+            raise DejavuError(f"{key} must be an object, such as {kinds[key].__name__}(...), not {value!r}")

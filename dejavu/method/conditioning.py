@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,6 +55,8 @@ class Conditioning:
         depth_range: tuple[float, float] = DEPTH_RANGE,
         activation: str = "softmax",
     ) -> None:
+        if not isinstance(tasks, Sequence):
+            raise DejavuError(f"task must be the name of a task or a list of them, not {tasks!r}")
         for task in tasks:
             describe(task)
         if not tasks or len(set(tasks)) != len(tasks):
@@ -137,7 +140,7 @@ def prediction_to_grid(prediction: Prediction, grid: tuple[int, int]) -> Predict
 
 
 def _is_range(value: Any) -> bool:
-    pair = isinstance(value, Sequence) and len(value) == 2
+    pair = isinstance(value, Sequence | np.ndarray) and len(value) == 2
     numbers = pair and all(number_fault(edge) is None for edge in value)
     return numbers and value[0] < value[1]
 

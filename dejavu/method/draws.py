@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..compute.random import generator
+from ..errors import check_number
 
 
 class Draws(nn.Module):
@@ -19,11 +20,15 @@ class Draws(nn.Module):
 
     Args:
         seed: of all calls.
+
+    Raises:
+        DejavuError: a seed that is no whole number.
     """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.seed, self.calls = seed, 0
+        check_number("seed", seed, whole=True)
+        self.seed, self.calls = int(seed), 0
 
     def next(self, counted: bool = True) -> torch.Generator:
         """Return the generator of the next call, which is the same again unless it is counted."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError, is_number, nearest
 from .redaction import remove
 
 DISTANCES = {"l1": F.l1_loss, "mse": F.mse_loss}
@@ -83,6 +83,10 @@ def warmup_factor(progress: float | None, warmup: float) -> float:
         if warmup:
             raise DejavuError(f"warmup is {warmup}: give regeneration_loss the progress, step / all steps")
         return 1.0
-    if not 0 <= progress <= 1:
-        raise DejavuError(f"progress must be the share of the training that is done, 0 to 1, not {progress}")
+    if isinstance(progress, Tensor) and progress.ndim == 0:
+        progress = progress.item()
+    if not is_number(progress) or not 0 <= progress <= 1:
+        raise DejavuError(
+            f"progress must be the share of the training that is done, 0 to 1, not {progress!r}"
+        )
     return ramp(progress, warmup)

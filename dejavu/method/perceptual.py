@@ -61,7 +61,7 @@ class Perceptual:
         weight: float = 0.1,
         seed: int = 0,
     ) -> None:
-        check_numbers("perceptual", weight, width)
+        check_numbers("perceptual", weight, width, seed)
         self.weight, self.layers, self.normalise = weight, tuple(layers), normalise
         self.description = describe("VGG16", weights, width)
         """The trunk for a table's note: its name, the source of its weights, its width."""

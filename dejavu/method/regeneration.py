@@ -12,14 +12,15 @@ It exists in training only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import DejavuError, nearest
+from ..errors import DejavuError, check_number, nearest
 from ..registry import PositiveInt, Registry
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -54,10 +55,10 @@ class CRM(nn.Module, ABC):
         super().__init__()
         if norm not in NORMS:
             raise DejavuError(f"regenerator.norm: unknown norm {norm!r}, {nearest(norm, NORMS)}")
-        if min(condition_channels, stride, width, depth) < 1:
-            raise DejavuError(
-                "a regenerator's condition_channels, stride, width and depth must be at least 1"
-            )
+        sizes = {"condition_channels": condition_channels, "stride": stride, "image_channels": image_channels}
+        for key, value in (sizes | {"width": width, "depth": depth}).items():
+            check_number(f"regenerator.{key}", value, 1, whole=True)
+        stride, width, image_channels = int(stride), int(width), int(image_channels)  # torch wants no numpy
         self.condition_channels, self.stride, self.image_channels = condition_channels, stride, image_channels
         folded = image_channels * stride**2
         widths = [folded + condition_channels, *[width] * (depth - 1)]
@@ -75,18 +76,33 @@ class CRM(nn.Module, ABC):
 
         Returns every step's images, the final ones last. Any H and W will do.
         """
-        if redacted.shape[1] != self.image_channels:
-            raise DejavuError(
-                f"images must have the {self.image_channels} channels that the regenerator was built for, "
-                f"not {redacted.shape[1]}: others need regenerator=ForwardCRM(condition_channels, stride, "
-                "image_channels)"
-            )
+        self._check(redacted, condition)
         height, width = redacted.shape[-2:]
         if height % self.stride or width % self.stride:
             redacted = F.pad(redacted, (0, -width % self.stride, 0, -height % self.stride))
         folded = F.pixel_unshuffle(redacted, self.stride)  # (N, 3 s^2, H/s, W/s)
         steps = self.regenerate(folded, to_grid(condition, self.grid(redacted)))
         return [F.pixel_shuffle(step, self.stride)[..., :height, :width] for step in steps]  # (N, 3, H, W)
+
+    def _check(self, redacted: Tensor, condition: Tensor) -> None:
+        """Raise DejavuError for images or a condition that the convolutions could not take."""
+        if redacted.shape[1] != self.image_channels:
+            raise DejavuError(
+                f"images must have the {self.image_channels} channels that the regenerator was built for, "
+                f"not {redacted.shape[1]}: others need regenerator=ForwardCRM(condition_channels, stride, "
+                "image_channels)"
+            )
+        rows, columns = self.grid(redacted)
+        one = len(redacted) * rows * columns == 1  # a value a channel, whose deviation is 0
+        if one and any(type(layer) is nn.BatchNorm2d and layer.training for layer in self.modules()):
+            raise DejavuError(
+                f"regenerator.norm: 'batch' has one value a channel to normalise, since one image of "
+                f"{redacted.shape[-2]} x {redacted.shape[-1]} is one cell at stride {self.stride}: choose "
+                "'group', or give larger batches or images"
+            )
+        weight = next(self.parameters(), None)
+        if weight is not None:
+            check_kind(weight, {"images": redacted, "the prediction": condition})
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Return height and width of the grid that images (N, 3, H, W) are folded to."""
@@ -125,8 +141,7 @@ class RecursiveCRM(CRM):
         **crm: object,
     ) -> None:
         super().__init__(condition_channels, stride, image_channels, **crm)  # type: ignore[arg-type]
-        if recursions < 1:
-            raise DejavuError(f"regenerator.recursions: must be at least 1, not {recursions}")
+        check_number("regenerator.recursions", recursions, 1, whole=True)
         self.recursions = recursions
 
     def regenerate(self, redacted: Tensor, condition: Tensor) -> list[Tensor]:
@@ -152,3 +167,22 @@ def to_grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
         # The cells that pixel-unshuffle makes, cut off by the border in the same way.
         return F.avg_pool2d(maps, window, ceil_mode=True)
     return F.adaptive_avg_pool2d(maps, size)
+
+
+def check_kind(weight: Tensor, inputs: Mapping[str, Tensor]) -> None:
+    """Raise DejavuError unless named inputs are on a weight's device, and their number type is its own."""
+    for name, values in inputs.items():
+        if values.device != weight.device:
+            raise DejavuError(
+                f"the regenerator is on {weight.device} and {name} on {values.device}: move both by "
+                f"model.to({str(values.device)!r}), which moves the network, too"
+            )
+    kinds = [values.dtype for values in inputs.values()]
+    mixed = reduce(torch.promote_types, kinds)
+    low = torch.is_autocast_enabled(weight.device.type) and torch.float64 not in (mixed, weight.dtype)
+    if not low and mixed != weight.dtype:
+        listed = " and ".join(f"{name} {kind}" for name, kind in zip(inputs, kinds, strict=True))
+        raise DejavuError(
+            f"the regenerator is {weight.dtype}, but {listed}: convert the images, or all of it by "
+            f"model.to({mixed})"
+        )

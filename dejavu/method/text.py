@@ -61,7 +61,7 @@ class TextSupervision:
         std: Sequence[float] = STD,
         seed: int = 0,
     ) -> None:
-        check_numbers("text", weight, width)
+        check_numbers("text", weight, width, seed)
         if template.count("{}") != 1:
             raise DejavuError(f"text.template must hold {{}} once, where the classes go, not {template!r}")
         self.weight, self.template = weight, template

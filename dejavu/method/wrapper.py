@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from ..compute.processes import across
 from ..compute.random import seeded, undisturbed
 from ..errors import DejavuError, check_number
-from ..tasks.predictions import Prediction, Queries
+from ..tasks.predictions import detached
 from . import batch_checks
-from .attention import Shared, SharedAttention, SharedRegeneration
+from .attention import SharedAttention, SharedRegeneration, shared_of
 from .build_parts import (
     Choice,
     build_redactions,
@@ -30,13 +30,16 @@ from .build_parts import (
     build_shared,
     choice,
     device_and_dtype,
+    instances,
     stride_of,
+    switches,
     weight,
 )
 from .conditioning import DEPTH_RANGE, Conditioning
 from .cycle import Criterion, CyclicConsistency, call_without_trace
 from .distributed import check_order, loss_options, uncompiled
 from .draws import Draws, complete_state
+from .health import Health
 from .loss import DISTANCES, dejavu_loss, removed_pixels, warmup_factor
 from .perceptual import Perceptual
 from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
@@ -140,6 +143,10 @@ class DejaVu(nn.Module):
         weight(gamma, warmup)
         if stride is not None:
             check_number("stride", stride, 1, whole=True)
+        switches(detach=detach, share_attention=share_attention)
+        given = {"perceptual": perceptual, "text": text, "cycle": cycle}
+        instances(given, {"perceptual": Perceptual, "text": TextSupervision, "cycle": CyclicConsistency})
+        self.draws = Draws(seed)
         self.network = network
         self.conditioning = Conditioning(
             [task] if isinstance(task, str) else task, num_classes, condition, depth_range, activation
@@ -160,9 +167,8 @@ class DejaVu(nn.Module):
         self.training_only.to(**device_and_dtype(network))
         if detach and cycle is not None:
             raise DejavuError("detach is the control without a gradient, and a cycle has one: leave one out")
-        self.draws = Draws(seed)
         self.register_load_state_dict_pre_hook(complete_state)
-        self._range_checked = False  # it is checked once
+        self.health = Health(depth_range if condition == "probabilities" else None)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -227,10 +233,10 @@ class DejaVu(nn.Module):
         if self.training and not self.detach:
             batch_checks.has_graph(predictions, self.network)
         regenerated = self._regenerate(images, prediction, generator)
-        batch_checks.fits_activation(predictions, self.conditioning.activation, not self._range_checked)
-        if not self._range_checked:
-            self._range_checked = True
-            batch_checks.warn_of_range(images)
+        batch_checks.fits_activation(predictions, self.conditioning.activation, self.health.fresh)
+        weighs = self.gamma * factor > 0
+        modes = {"training": self.training, "detach": self.detach, "weighs": weighs}
+        self.health.inspect(images, predictions, self.network, self.training_only, **modes)
         loss = self.gamma * _mean([self._distance(images, one) for one in regenerated])
         batch_checks.is_finite(loss, images, predictions)
         if self.text is not None:
@@ -262,12 +268,14 @@ class DejaVu(nn.Module):
         check_images(images)
         predictions = self.conditioning.read(prediction)
         batch_checks.same_batch(images, predictions)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise DejavuError(f"generator must be a torch.Generator, not {type(generator).__name__}")
         if generator is None:
             generator = self.draws.next(counted=not picture)
         if self.detach:
-            predictions = {task: _detached(value) for task, value in predictions.items()}
+            predictions = {task: detached(value) for task, value in predictions.items()}
         condition = self.conditioning(predictions, self.regenerator.grid(images))  # (N, C, H/s, W/s)
-        attention = self._attention(prediction)
+        attention = None if self.shared is None else shared_of(prediction, self.detach)
         results = []
         for redaction, tasks in zip(self.redactions, self._conditions, strict=True):
             redacted, mask = check_redacted(redaction(images, generator), images)  # (N, 3, H, W)
@@ -299,23 +307,6 @@ class DejaVu(nn.Module):
         # Else the cycle's gradient would reach the base network through the condition after all.
         return call_without_trace(self.regenerator, one.redacted, one.condition.detach())[-1]
 
-    def _attention(self, prediction: Any) -> Shared | None:
-        if self.shared is None:
-            return None
-        attention = prediction.get("attention") if isinstance(prediction, Mapping) else None
-        if attention is None:
-            raise DejavuError(
-                "the prediction lacks the attention that DejaVu-SA shares: make it with the network in "
-                "training mode"
-            )
-        return attention.detach() if self.detach else attention
-
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:
     return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
-
-
-def _detached(prediction: Prediction) -> Prediction:
-    if isinstance(prediction, Queries):
-        return Queries(*(logits.detach() for logits in prediction))
-    return prediction.detach()

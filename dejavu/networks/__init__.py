@@ -32,7 +32,7 @@ from inspect import signature
 from typing import TYPE_CHECKING
 
 from .. import registry
-from ..errors import DejavuError
+from ..errors import DejavuError, check_number
 from ..system.extras import extra
 
 if TYPE_CHECKING:
@@ -60,20 +60,27 @@ def build(
     registry.require("networks", module, given)
     if isinstance(num_classes, Mapping) and not registry.is_multitask(module):
         raise DejavuError(f"the network module '{module}' does one task, not {' and '.join(num_classes)}")
-    counts = num_classes.values() if isinstance(num_classes, Mapping) else [num_classes]
-    if min(counts) < 1 or not 0 < width <= 1 or not 0 < depth <= 1:
-        raise DejavuError(
-            "a network needs num_classes >= 1, 0 < width <= 1 and 0 < depth <= 1, "
-            f"not {min(counts)}, {width} and {depth}"
-        )
+    outputs = _outputs(num_classes)
+    for key, value in (("width", width), ("depth", depth)):
+        check_number(f"the {key} of a network", value, 0, 1, "(]")
     with extra("networks", f"the network module '{module}'"):
         function = import_module(f"{__name__}.{module}").build
         if "classes" in signature(function).parameters:
-            assert isinstance(num_classes, int)
-            given["classes"] = classes or [f"class {number}" for number in range(num_classes)]
-        network = function(num_classes, width, depth, **given)
+            assert isinstance(outputs, int)
+            given["classes"] = classes or [f"class {number}" for number in range(outputs)]
+        network = function(outputs, width, depth, **given)
     if not isinstance(getattr(network, "stride", None), int):
         raise DejavuError(
             f"networks/{module}.py: what build returns needs the attribute 'stride', of its logits"
         )
     return network
+
+
+def _outputs(num_classes: int | Mapping[str, int]) -> int | dict[str, int]:
+    """Return Python's numbers for numpy's. Raises DejavuError unless each is whole and at least 1."""
+    counts = num_classes if isinstance(num_classes, Mapping) else {"": num_classes}
+    for task, count in counts.items():
+        check_number(f"num_classes of {task}" if task else "num_classes", count, 1, whole=True)
+    if isinstance(num_classes, Mapping):
+        return {task: int(count) for task, count in num_classes.items()}
+    return int(num_classes)

@@ -17,6 +17,7 @@ __all__ = [
     "Queries",
     "as_tensor",
     "check",
+    "detached",
     "read",
     "read_all",
     "task_output",
@@ -33,6 +34,13 @@ def tensors(predictions: Mapping[str, Prediction]) -> list[Tensor]:
         for value in predictions.values()
         for tensor in (value if isinstance(value, Queries) else (value,))
     ]
+
+
+def detached(prediction: Prediction) -> Prediction:
+    """Return a prediction without its graph."""
+    if isinstance(prediction, Queries):
+        return Queries(*(logits.detach() for logits in prediction))
+    return prediction.detach()
 
 
 def as_tensor(output: Any, task: str = "semantic") -> Tensor:

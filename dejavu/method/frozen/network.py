@@ -48,10 +48,11 @@ def check_rgb(name: str, images: Tensor) -> None:
         )
 
 
-def check_numbers(key: str, weight: float, width: float) -> None:
-    """Raise DejavuError unless a term's weight is at least 0 and its network's width within 0 and 1."""
+def check_numbers(key: str, weight: float, width: float, seed: int) -> None:
+    """Raise DejavuError unless a term's weight is at least 0, its width within 0 and 1, its seed whole."""
     check_number(f"{key}.weight", weight, 0)
     check_number(f"{key}.width", width, 0, 1, "(]")
+    check_number(f"{key}.seed", seed, whole=True)
 
 
 def describe(network: str, source: str | None, width: float) -> str:

@@ -51,11 +51,16 @@ class Redaction(ABC):
 
 
 def check_images(images: Tensor) -> None:
-    """Raise DejavuError unless images are a floating tensor, (N, C, H, W)."""
+    """Raise DejavuError unless images are a floating tensor, (N, C, H, W), that is not empty."""
     if not isinstance(images, Tensor):
         raise DejavuError(f"images must be a tensor, not {type(images).__name__}")
     if images.ndim != 4:
         raise DejavuError(f"images must be (N, C, H, W), not of shape {tuple(images.shape)}")
+    if 0 in images.shape:
+        raise DejavuError(
+            f"images must hold at least one image and pixel, not be of shape {tuple(images.shape)}: leave an "
+            "empty batch out"
+        )
     if not images.is_floating_point():
         raise DejavuError(f"images must be normalised to floating point, not {images.dtype}")
 

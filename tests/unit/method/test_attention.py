@@ -175,9 +175,9 @@ def test_the_wrapper_gets_the_map_of_its_own_network() -> None:
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: SharedAttention(C, heads=0), "attention: .*heads.* at least 1"),
+        (lambda: SharedAttention(C, heads=0), "attention: heads must be .* at least 1"),
         (lambda: SharedAttention(C, stride=6), "attention_stride: must be a multiple of 4, not 6"),
-        (lambda: SharedRegeneration(0), "channels, stride and heads must be at least 1"),
+        (lambda: SharedRegeneration(0), "shared attention: channels must be .* at least 1"),
         (lambda: SharedRegeneration(16, heads=3), "multiple of the 3 heads, not 16"),
         (lambda: _regenerate(torch.zeros(2, 1, 32, 32)), "3 channels"),
         (lambda: _regenerate(torch.zeros(1, 3, 32, 32)), "1 images and 1 heads, not 2 and 1"),

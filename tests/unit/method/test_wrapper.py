@@ -6,6 +6,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -321,6 +322,37 @@ def test_a_plain_loop_learns() -> None:
         (lambda m, x: m.regeneration_loss(x, m(x).argmax(1)), "not class ids"),
         (lambda m, x: m.regeneration_loss(x, m(x).detach()), "the prediction has no graph"),
         (lambda m, x: m.regeneration_loss(x, m(x), progress=-1), "progress must be the share"),
+        (lambda m, x: m.regeneration_loss(x, m(x), progress="0.1"), "progress must be the share"),
+        (lambda m, x: m.regeneration_loss(x, m(x), generator=3), "generator must be a torch.Generator"),
+        (
+            lambda m, x: m.regeneration_loss(x[:0], m(x[:0])),
+            r"at least one image.*\(0, 3, 32, 64\).*leave an empty",
+        ),
+        (lambda m, x: m.regeneration_loss(x[..., :0], m(x)), "at least one image and pixel"),
+        (lambda m, x: m.regeneration_loss(x, m(x)[..., :0]), "prediction is empty"),
+        (
+            lambda m, x: m.eval().regeneration_loss(x, made_in_inference_mode(m, x)),
+            "the prediction was made in inference_mode",
+        ),
+        (
+            lambda m, x: m.regeneration_loss(made_in_inference_mode(m, x, 0), m(x)),
+            "images were made in inference_mode",
+        ),
+        (
+            lambda m, x: m.regeneration_loss(x[:1, :, :4, :4], m(x[:1, :, :4, :4])),
+            "norm: 'batch'.*choose 'group'",
+        ),
+        (lambda m, x: fresh(convolution, seed=1.5), "seed must be a whole number"),
+        (lambda m, x: fresh(convolution, task=3), "task must be the name of a task"),
+        (lambda m, x: fresh(convolution, loss=["l1"]), "loss: unknown"),
+        (lambda m, x: fresh(convolution, detach="no"), "detach must be True or False"),
+        (lambda m, x: fresh(convolution, share_attention=None), "share_attention must be True or False"),
+        (
+            lambda m, x: fresh(convolution, cycle="labels"),
+            r"cycle must be an object, such as CyclicConsistency",
+        ),
+        (lambda m, x: fresh(convolution, text={"weight": 1}), r"text must be an object"),
+        (lambda m, x: fresh(convolution, perceptual="vgg"), r"perceptual must be an object"),
         (lambda m, x: fresh(convolution, warmup=0.1).regeneration_loss(x, m(x)), "give .* the progress"),
         (lambda m, x: fresh(convolution, redaction=redaction.LowPass), r"LowPass\(\), not the class"),
         (lambda m, x: DejaVu(m.network, task="depth", depth_range=80), "depth_range must be"),
@@ -329,6 +361,96 @@ def test_a_plain_loop_learns() -> None:
 def test_what_cannot_be_right_is_named(call, expected: str, images: torch.Tensor) -> None:
     with pytest.raises(DejavuError, match=expected):
         call(fresh(convolution), images)
+
+
+def made_in_inference_mode(model: DejaVu, images: torch.Tensor, which: int = 1) -> torch.Tensor:
+    with torch.inference_mode():
+        return (images.clone(), model(images))[which]
+
+
+MOVED = {
+    "network alone": (
+        lambda m: m.network.to("meta"),
+        "meta",
+        torch.float32,
+        "regenerator is on cpu and .* on meta",
+    ),
+    "images": (lambda m: m.network.to("meta"), "meta", torch.float32, r"model.to\('meta'\)"),
+    "regenerator": (
+        lambda m: m.regenerator.to("meta"),
+        "cpu",
+        torch.float32,
+        "regenerator is on meta and images on cpu",
+    ),
+    "network's type": (
+        lambda m: m.network.double(),
+        "cpu",
+        torch.float64,
+        r"float32, but images torch.float64.*model.to\(torch.float64\)",
+    ),
+    "regenerator's type": (
+        lambda m: m.regenerator.double(),
+        "cpu",
+        torch.float32,
+        "regenerator is torch.float64, but images torch.float32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("move", "device", "dtype", "expected"), MOVED.values(), ids=MOVED)
+@every_regenerator
+@pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
+def test_another_device_or_number_type_is_named(
+    move,
+    device: str,
+    dtype: torch.dtype,
+    expected: str,
+    regenerator: str,
+    autocast: bool,
+    images: torch.Tensor,
+) -> None:
+    model = fresh(convolution, regenerator=regenerator)
+    move(model)
+    images = images.to(device, dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast), pytest.raises(DejavuError, match=expected):
+        model.regeneration_loss(images, model(images))
+
+
+def test_numbers_may_be_numpys(images: torch.Tensor) -> None:
+    """All numbers of the wrapper and of what it builds: the results are those of Python's numbers."""
+    choices = [
+        (int, float),
+        (np.int64, np.float64),
+        (np.uint8, np.float32),
+    ]
+    losses = []
+    for whole, real in choices:
+        torch.manual_seed(0)
+        network = convolution()
+        network.stride = whole(8)
+        model = DejaVu(
+            network,
+            num_classes=whole(K),
+            redaction=[
+                {"name": "random_blocks", "ratio": real(0.5), "block": real(0.25)},
+                {"name": "random_bands", "count": whole(8), "removed": whole(3)},
+                {"name": "bands", "remove": [[real(0.25), real(0.5)]]},
+            ],
+            regenerator={"name": "crm_r", "width": whole(16), "depth": whole(2), "recursions": whole(2)},
+            gamma=real(0.25),
+            warmup=real(0.5),
+            perceptual=dejavu.Perceptual(width=real(0.125), weight=real(0.5), seed=whole(1)),
+            cycle=dejavu.CyclicConsistency(target="prediction", weight=real(0.5)),
+            seed=whole(3),
+        )
+        assert model.regenerator.stride == 8
+        losses.append(model.regeneration_loss(images, model(images), progress=real(0.25)))
+        losses[-1].backward()
+        other = DejaVu(nn.Conv2d(3, 1, 1), task="depth", depth_range=(real(0), real(5)), stride=whole(4))
+        other.regeneration_loss(images, other(images)).backward()
+        networks.build("segnet", whole(K), width=real(0.25))
+        dejavu.SharedAttention(whole(30), dim=whole(8), heads=whole(2), stride=whole(8))
+    assert len({loss.item() for loss in losses}) == 1 and losses[0].requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
@@ -348,17 +470,6 @@ def test_forward_hands_on_further_arguments(images: torch.Tensor) -> None:
     torch.manual_seed(0)
     model = DejaVu(Wants(3, K, 1), num_classes=K)
     assert torch.equal(model(images, 2.0, offset=1.0), model.network(images, 2.0, offset=1.0))
-
-
-def test_images_that_nobody_normalised_are_noticed_once(images: torch.Tensor, recwarn) -> None:
-    model = fresh(convolution)
-    model.regeneration_loss(images, model(images))
-    assert not recwarn.list
-    model = fresh(convolution)
-    with pytest.warns(UserWarning, match="normalise them"):
-        model.regeneration_loss(images * 255 + 100, model(images))
-    model.regeneration_loss(images * 255 + 100, model(images))
-    assert not recwarn.list
 
 
 def test_import_is_light_and_every_public_name_is_there() -> None:

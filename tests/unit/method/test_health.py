@@ -207,7 +207,10 @@ LOST: dict[str, tuple[Callable[[DejaVu], object], list[str]]] = {
     "no_grad": (within_no_grad, ["computed within no_grad"]),
     "network": (frozen("network"), ["of the network is frozen"]),
     "regenerator": (frozen("regenerator"), ["of model.regenerator is frozen"]),
-    "both": (frozen("network", "regenerator"), ["of the network is frozen", "of model.regenerator is frozen"]),
+    "both": (
+        frozen("network", "regenerator"),
+        ["of the network is frozen", "of model.regenerator is frozen"],
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from dejavu.config import loading
 
 DOCS = ROOT / "docs"
 METHOD = (DOCS / "method.md").read_text()
-LIBRARY = (DOCS / "library.md").read_text()
+LIBRARY, LOOPS = ((DOCS / name).read_text() for name in ("library.md", "loops.md"))
 LOADED = ("script", "link", "img", "iframe", "source", "video", "audio", "embed", "object", "image", "use")
 
 
@@ -215,9 +215,9 @@ def test_the_code_of_the_library_page_runs() -> None:
     assert float(names["loss"].detach()) > 0 and names["regenerated"].shape == names["images"].shape
 
 
-def test_every_example_is_on_the_library_page() -> None:
+def test_every_example_is_on_a_page_for_users_of_the_library() -> None:
     examples = sorted(file.name for file in (ROOT / "examples").glob("*.py"))
-    assert examples and sorted(re.findall(r'--8<-- "examples/(.+)"', LIBRARY)) == examples
+    assert examples and sorted(re.findall(r'--8<-- "examples/(.+)"', LIBRARY + LOOPS)) == examples
 
 
 def test_a_folder_of_ones_own_images_is_described_as_it_works(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Lightning's trainer: the DejaVu loss is a line of `training_step`, and the module's weights hold the regenerator.
+"""Lightning's trainer: the DejaVu loss is a line of `training_step`; checkpoints hold the regenerator, too.
 
 With more GPUs Lightning wraps the whole module in DistributedDataParallel and calls `training_step` through
-it, so nothing changes here. Removed pixels are compared, and the weight of the new loss rises in the first fifth.
+it, so nothing changes here. DejaVu's weight rises from 0 in the first fifth of the training.
 """
 
 import sys
@@ -24,7 +24,7 @@ def build() -> nn.Module:
 class Segmentation(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
-        self.model = dejavu.DejaVu(build(), num_classes=34, pixels="redacted", warmup=0.2)
+        self.model = dejavu.DejaVu(build(), num_classes=34, warmup=0.2)
 
     def training_step(self, batch: list[torch.Tensor]) -> torch.Tensor:
         image, labels = batch
@@ -49,7 +49,9 @@ data = [(torch.tensor(s.image).permute(2, 0, 1) / 127.5 - 1, s.semantic.astype("
 loader = DataLoader(data, batch_size=4, shuffle=True)
 
 module = Segmentation()
-trainer = L.Trainer(max_epochs=int(epochs), logger=False, enable_checkpointing=False, enable_model_summary=False)
+trainer = L.Trainer(
+    max_epochs=int(epochs), logger=False, enable_checkpointing=False, enable_model_summary=False
+)
 trainer.fit(module, loader)
 model = module.model
 

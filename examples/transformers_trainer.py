@@ -1,7 +1,7 @@
-"""Hugging Face's Trainer: `compute_loss` adds the DejaVu loss to SegFormer's own, and the log shows it beside.
+"""Hugging Face's Trainer: `compute_loss` adds the DejaVu loss to SegFormer's own, and `log` shows it beside.
 
-`regeneration=True` returns prediction and loss in one call, which works in one process and in many. Two arguments
-are needed because the Trainer cannot read the network's inputs and labels off `DejaVu.forward`.
+`regeneration=True` returns prediction and loss in one call, which works in one process and in many. Two
+arguments are needed because the Trainer cannot read the network's inputs and labels off `DejaVu.forward`.
 """
 
 import sys

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.module_tracker import ModuleTracker
 
 from ..errors import DejavuError
 from ..tasks import describe
@@ -31,6 +32,15 @@ def same_batch(images: Tensor, predictions: Mapping[str, Prediction]) -> None:
             raise DejavuError(
                 f"the network's prediction is of {len(prediction)} images, but images are {len(images)}"
             )
+
+
+def in_forward_pass() -> None:
+    """Raise DejavuError where activation checkpointing computes the loss again: it would draw other masks."""
+    if ModuleTracker().is_bw:
+        raise DejavuError(
+            "regeneration_loss runs in a backward pass, where activation checkpointing would draw other "
+            "masks: checkpoint the network or model.regenerator, not the loss"
+        )
 
 
 def has_graph(predictions: Mapping[str, Prediction], network: nn.Module) -> None:

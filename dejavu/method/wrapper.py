@@ -110,6 +110,9 @@ class DejaVu(nn.Module):
     >>> loss.backward()
     """
 
+    accepts_loss_kwargs = False
+    """for Hugging Face's Trainer: losses are means of a batch, which it divides where it accumulates"""
+
     def __init__(
         self,
         network: nn.Module,
@@ -229,6 +232,7 @@ class DejaVu(nn.Module):
             captions: a description of each image, for DejaVu-TS; without, one is made of the labels.
         """
         factor = warmup_factor(progress, self.warmup)
+        batch_checks.in_forward_pass()
         predictions = self.conditioning.read(prediction)
         if self.training and not self.detach:
             batch_checks.has_graph(predictions, self.network)

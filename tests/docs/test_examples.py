@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,7 +128,9 @@ def test_the_regeneration_loss_alone_reaches_the_base_network(example: Run) -> N
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 def test_an_example_is_short_and_listed(script: Path) -> None:
     source = script.read_text()
-    assert code_lines(source) < (WITH_TRAINER if "trainer.fit(" in source or "trainer.train(" in source else CODE_LINES)
+    assert code_lines(source) < (
+        WITH_TRAINER if "trainer.fit(" in source or "trainer.train(" in source else CODE_LINES
+    )
     assert f"({script.name})" in (FOLDER / "README.md").read_text()
 
 
@@ -135,6 +138,43 @@ def test_each_library_has_an_example() -> None:
     assert {library for script in EXAMPLES for library in LIBRARIES if script.stem.startswith(library)} == {
         *LIBRARIES
     }
+
+
+class Tiny(torch.nn.Module):
+    """A network that computes its own loss, without statistics of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 5, 4, stride=4)
+
+    def forward(self, images: Tensor, labels: Tensor) -> SimpleNamespace:
+        logits = self.layer(images)
+        return SimpleNamespace(loss=torch.nn.functional.cross_entropy(logits, labels), logits=logits)
+
+
+def test_the_trainer_divides_what_it_accumulates(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Two small batches give the gradient of one large batch: their mean, not their sum."""
+    names = run(FOLDER / "transformers_trainer.py", tmp_path_factory.getbasetemp()).names
+    numbers = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 16, 24, generator=numbers)
+    labels = torch.randint(5, (4, 4, 6), generator=numbers)
+    data = [{"pixel_values": image, "labels": label} for image, label in zip(images, labels, strict=True)]
+    norms = []
+    for accumulated in (1, 2):
+        options = {"max_steps": 1, "logging_steps": 1, "remove_unused_columns": False, "report_to": "none"}
+        sizes = {"per_device_train_batch_size": 4 // accumulated, "gradient_accumulation_steps": accumulated}
+        arguments = names["TrainingArguments"](
+            str(tmp_path_factory.mktemp("trainer")), save_strategy="no", use_cpu=True, **options, **sizes
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            crm = {"name": "crm_f", "norm": "group"}
+            model = dejavu.DejaVu(Tiny(), num_classes=5, redaction="low_pass", regenerator=crm)
+            trainer = names["DejavuTrainer"](model, arguments, train_dataset=data)
+            with redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+                trainer.train()
+        norms.append(trainer.state.log_history[0]["grad_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
 
 
 def test_code_lines_are_neither_blank_nor_comments_nor_docstrings() -> None:

@@ -16,6 +16,7 @@ from helpers import ROOT
 from torch import Tensor, nn
 
 import dejavu
+from dejavu.engines.launch import free_port
 
 PAGE = (ROOT / "docs" / "loops.md").read_text()
 START, *LOOPS = re.split(r"^## ", PAGE, flags=re.M)
@@ -29,6 +30,10 @@ DISTRIBUTED = "DistributedDataParallel"
 ALONE = [name for name in CODE if name != DISTRIBUTED]
 PROCESSES = [DISTRIBUTED, "Accelerate"]
 BATCHES, EPOCHS = 4, 2
+
+
+# torch's compiler asks any tensor for its gradient, and hides the warning where warnings are no errors.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 
 
 @pytest.fixture(autouse=True)
@@ -116,35 +121,43 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one() -> None:
     code = CODE["Resuming"]
     resumed = run(code)["model"].state_dict()
     definitions = code.partition("model, optimizer = start()")[0]
-    names = run(f"{definitions}model, optimizer = start()\nfor _ in range(epochs):\n    train(model, optimizer)\n")
+    names = run(
+        f"{definitions}model, optimizer = start()\nfor _ in range(epochs):\n    train(model, optimizer)\n"
+    )
     whole = names["model"].state_dict()
     assert list(resumed) == list(whole)
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 
-@pytest.fixture(scope="module", params=PROCESSES)
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
-    """The states after a block in two processes."""
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the states after these blocks in two processes, which run one block after the other."""
     folder = tmp_path_factory.mktemp("processes")
-    end = (
-        "import os\n"
-        "model = getattr(model, 'module', model)\n"
-        "torch.save(model.state_dict(), f'rank{os.environ[\"RANK\"]}.pt')\n"
-    )
-    (folder / "train.py").write_text(BEGIN + CODE[request.param] + end)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*torchrun, "train.py"], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    if request.param == DISTRIBUTED:
-        run("")["build"]().load_state_dict(torch.load(folder / "network.pt"), strict=True)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]
+    end = "torch.save(getattr(model, 'module', model).state_dict(), f'{name}-{os.environ[\"RANK\"]}.pt')\n"
+    blocks = [f"name = {name!r}\n{BEGIN}{CODE[name]}{end}" for name in PROCESSES]
+    (folder / "train.py").write_text("import os\n" + "".join(blocks))
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    meeting["ACCELERATE_USE_CPU"] = "true"  # as `accelerate launch --cpu` sets it
+    started = []
+    for rank in "01":
+        each = meeting | {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "PYTHONPATH": str(ROOT),
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        started.append(subprocess.Popen([sys.executable, "train.py"], cwd=folder, env=os.environ | each))
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    return folder
 
 
-def test_processes_have_one_network_and_one_regenerator(ranks: list[dict[str, Tensor]]) -> None:
-    first, second = ranks
+def test_one_process_saves_the_plain_network(processes: Path) -> None:
+    run("")["build"]().load_state_dict(torch.load(processes / "network.pt"), strict=True)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_processes_have_one_network_and_one_regenerator(name: str, processes: Path) -> None:
+    first, second = (torch.load(processes / f"{name}-{rank}.pt") for rank in "01")
     learnt = [key for key in first if key.endswith(("weight", "bias"))]
     start = new()
     assert any(key.startswith("regenerator.") for key in learnt)

@@ -32,7 +32,9 @@ class Segmentation(L.LightningModule):
         loss = cross_entropy(interpolate(logits, labels.shape[-2:], mode="bilinear"), labels)
         progress = self.trainer.global_step / self.trainer.estimated_stepping_batches
         regeneration = self.model.regeneration_loss(image, logits, progress=progress)
-        self.log_dict({"loss": loss, "regeneration": regeneration}, on_step=False, on_epoch=True)
+        self.log_dict(
+            {"loss": loss, "regeneration": regeneration}, on_step=False, on_epoch=True, sync_dist=True
+        )
         return loss + regeneration
 
     def on_train_epoch_end(self) -> None:

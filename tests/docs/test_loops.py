@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,20 +136,26 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the states after these blocks in two processes, which run one block after the other."""
     folder = tmp_path_factory.mktemp("processes")
     end = "torch.save(getattr(model, 'module', model).state_dict(), f'{name}-{os.environ[\"RANK\"]}.pt')\n"
-    blocks = [f"name = {name!r}\n{BEGIN}{CODE[name]}{end}" for name in PROCESSES]
-    (folder / "train.py").write_text("import os\n" + "".join(blocks))
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    meeting["ACCELERATE_USE_CPU"] = "true"  # as `accelerate launch --cpu` sets it
-    started = []
-    for rank in "01":
-        each = meeting | {
-            "RANK": rank,
-            "LOCAL_RANK": rank,
-            "PYTHONPATH": str(ROOT),
-            "CUDA_VISIBLE_DEVICES": "",
-        }
-        started.append(subprocess.Popen([sys.executable, "train.py"], cwd=folder, env=os.environ | each))
-    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    code = ["import os\n"]
+    for name in PROCESSES:  # a port for each: the first block's may still be open
+        code += [f"name, os.environ['MASTER_PORT'] = {name!r}, '{free_port()}'\n", BEGIN, CODE[name], end]
+    (folder / "train.py").write_text("".join(code))
+    meeting = {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
+    meeting |= {
+        "CUDA_VISIBLE_DEVICES": "",
+        "ACCELERATE_USE_CPU": "true",
+    }  # as `accelerate launch --cpu` sets it
+    environments = [os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    command = [sys.executable, "train.py"]
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen(command, cwd=folder, env=env)) for env in environments
+        ]
+        try:
+            assert [process.wait(timeout=300) for process in started] == [0, 0]
+        finally:
+            for process in started:
+                process.kill()
     return folder
 
 
@@ -169,12 +177,18 @@ def test_processes_have_one_network_and_one_regenerator(name: str, processes: Pa
 # The limits that the page names
 
 
-def test_a_checkpointed_loss_is_refused() -> None:
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("call", ["loss", "forward"])
+def test_a_checkpointed_loss_is_refused(call: str, use_reentrant: bool) -> None:
+    """Its second computation would draw other masks, and so give another loss' gradient."""
     from torch.utils.checkpoint import checkpoint
 
     model = dejavu.DejaVu(run("")["build"](), num_classes=19)
-    images = torch.randn(2, 3, 32, 48)
-    loss = checkpoint(model.regeneration_loss, images, model(images), use_reentrant=False)
+    images = torch.randn(2, 3, 32, 48, requires_grad=True)
+    if call == "loss":
+        loss = checkpoint(model.regeneration_loss, images, model(images), use_reentrant=use_reentrant)
+    else:
+        _, loss = checkpoint(partial(model, regeneration=True), images, use_reentrant=use_reentrant)
     with pytest.raises(dejavu.DejavuError, match=r"checkpoint the network or model\.regenerator"):
         loss.backward()
 

@@ -177,6 +177,7 @@ def test_processes_have_one_network_and_one_regenerator(name: str, processes: Pa
 # The limits that the page names
 
 
+@pytest.mark.filterwarnings("ignore:the regeneration loss is computed within no_grad")  # torch's first pass
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("call", ["loss", "forward"])
 def test_a_checkpointed_loss_is_refused(call: str, use_reentrant: bool) -> None:

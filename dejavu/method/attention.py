@@ -102,6 +102,11 @@ class SharedAttention(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Shared]:
         """Refine features (N, C, h, w), any h and w: return the refined ones and their attention."""
+        if features.ndim != 4 or features.shape[1] != self.out.out_channels:
+            raise DejavuError(
+                f"the attention's features must be (N, {self.out.out_channels}, h, w), not "
+                f"{tuple(features.shape)}"
+            )
         pooled = F.avg_pool2d(features, self.pool, ceil_mode=True) if self.pool > 1 else features
         reduced = self.reduce(pooled)  # (N, width, h', w')
         shared = Shared(

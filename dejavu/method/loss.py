@@ -40,16 +40,22 @@ def dejavu_loss(
             own share of pixels, and all pixels for a mask of frequencies, whose error lies in every pixel.
 
     Raises:
-        DejavuError: an unknown kind, or no step.
+        DejavuError: an unknown kind, no step, or one of another shape.
 
     >>> image = torch.zeros(1, 3, 2, 2)
     >>> dejavu_loss([image + 1, image + 3], image)
     tensor(2.)
     """
-    if kind not in DISTANCES:
-        raise DejavuError(f"loss: unknown kind {kind!r}, {nearest(kind, DISTANCES)}")
+    if not isinstance(kind, str) or kind not in DISTANCES:
+        raise DejavuError(f"loss: unknown kind {kind!r}, {nearest(str(kind), DISTANCES)}")
     if not regenerated:
         raise DejavuError("the DejaVu loss needs at least one regenerated image")
+    for step in regenerated:
+        if step.shape != image.shape:
+            raise DejavuError(
+                f"regenerated images must have the image's shape {tuple(image.shape)}, "
+                f"not {tuple(step.shape)}"
+            )
     distance = DISTANCES[kind]
     if mask is None:
         return torch.stack([distance(step, image) for step in regenerated]).mean()

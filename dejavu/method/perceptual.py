@@ -62,6 +62,8 @@ class Perceptual:
         seed: int = 0,
     ) -> None:
         check_numbers("perceptual", weight, width, seed)
+        if isinstance(layers, str) or not isinstance(layers, Sequence):
+            raise DejavuError(f"perceptual.layers must be a list of names, not {layers!r}")
         self.weight, self.layers, self.normalise = weight, tuple(layers), normalise
         self.description = describe("VGG16", weights, width)
         """The trunk for a table's note: its name, the source of its weights, its width."""

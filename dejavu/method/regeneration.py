@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from ..errors import DejavuError, check_number, nearest
 from ..registry import PositiveInt, Registry
+from .redaction.base import check_images
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
@@ -86,11 +87,18 @@ class CRM(nn.Module, ABC):
 
     def _check(self, redacted: Tensor, condition: Tensor) -> None:
         """Raise DejavuError for images or a condition that the convolutions could not take."""
+        check_images(redacted)
         if redacted.shape[1] != self.image_channels:
             raise DejavuError(
                 f"images must have the {self.image_channels} channels that the regenerator was built for, "
                 f"not {redacted.shape[1]}: others need regenerator=ForwardCRM(condition_channels, stride, "
                 "image_channels)"
+            )
+        expected = (len(redacted), self.condition_channels)
+        if not isinstance(condition, Tensor) or condition.ndim != 4 or condition.shape[:2] != expected:
+            given = tuple(condition.shape) if isinstance(condition, Tensor) else type(condition).__name__
+            raise DejavuError(
+                f"the condition must be {expected[0]} x {expected[1]} maps (N, C, h, w), not {given}"
             )
         rows, columns = self.grid(redacted)
         one = len(redacted) * rows * columns == 1  # a value a channel, whose deviation is 0

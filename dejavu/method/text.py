@@ -144,6 +144,8 @@ def describe_images(
     Raises DejavuError where there is neither.
     """
     if captions is not None:
+        if isinstance(captions, str) or not isinstance(captions, Sequence):
+            raise DejavuError(f"captions must be a list of strings, one an image, not {captions!r}")
         return list(captions)
     task = next((task for task in tasks if describe_task(task).has_classes), None)
     if isinstance(labels, Mapping):

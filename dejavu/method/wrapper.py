@@ -42,7 +42,7 @@ from .draws import Draws, complete_state
 from .health import Health
 from .loss import DISTANCES, dejavu_loss, removed_pixels, warmup_factor
 from .perceptual import Perceptual
-from .redaction import Redaction, SpectralRedaction, check_images, check_redacted
+from .redaction import Redaction, SpectralRedaction, check_generator, check_images, check_redacted
 from .regeneration import CRM, to_grid
 from .text import TextSupervision, describe_images
 
@@ -262,6 +262,7 @@ class DejaVu(nn.Module):
 
         redaction: index of the redaction, in a list of them.
         """
+        check_number("redaction", redaction, 0, len(self.redactions) - 1, whole=True)
         with undisturbed(images):
             result = self._regenerate(images, prediction, generator, picture=True)[redaction]
         return result.redacted, result.steps[-1]
@@ -272,8 +273,7 @@ class DejaVu(nn.Module):
         check_images(images)
         predictions = self.conditioning.read(prediction)
         batch_checks.same_batch(images, predictions)
-        if generator is not None and not isinstance(generator, torch.Generator):
-            raise DejavuError(f"generator must be a torch.Generator, not {type(generator).__name__}")
+        check_generator(generator)
         if generator is None:
             generator = self.draws.next(counted=not picture)
         if self.detach:

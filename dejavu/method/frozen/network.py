@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +43,8 @@ class Frozen:
 
 def check_rgb(name: str, images: Tensor) -> None:
     """Raise DejavuError unless images are floating (N, 3, H, W)."""
+    if not isinstance(images, Tensor):
+        raise DejavuError(f"{name} must be a tensor, not {type(images).__name__}")
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
         raise DejavuError(
             f"{name} must be floating (N, 3, H, W) images, not {images.dtype} {tuple(images.shape)}"
@@ -70,6 +73,10 @@ def describe(network: str, source: str | None, width: float) -> str:
 
 def check_triple(key: str, values: Sequence[float], least: float) -> tuple[float, float, float]:
     """Return three numbers, one a colour channel. Raises DejavuError unless each is above `least`."""
-    if len(values) != 3 or not all(is_number(value) and value > least for value in values):
+    if (
+        not isinstance(values, Sequence | np.ndarray)
+        or len(values) != 3
+        or not all(is_number(value) and value > least for value in values)
+    ):
         raise DejavuError(f"{key} must be three numbers above {least:g}, one a channel, not {values!r}")
     return float(values[0]), float(values[1]), float(values[2])

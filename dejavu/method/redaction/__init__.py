@@ -17,7 +17,7 @@ for images on any device.
 from __future__ import annotations
 
 from ...registry import Registry
-from .base import Redacted, Redaction, check_images, check_redacted
+from .base import Redacted, Redaction, check_generator, check_images, check_redacted
 from .spatial import Checkerboard, RandomBlocks, RandomPixels, SpatialRedaction, block_side, remove
 from .spectral import BandPass, Bands, BandStop, FixedBands, HighPass, LowPass, RandomBands, SpectralRedaction
 
@@ -57,6 +57,7 @@ __all__ = [
     "RandomBands",
     "remove",
     "block_side",
+    "check_generator",
     "check_images",
     "check_redacted",
 ]

@@ -46,6 +46,7 @@ class Redaction(ABC):
         Raises DejavuError for anything else.
         """
         check_images(images)
+        check_generator(generator)
         mask = self.mask(images, generator)
         return Redacted(self.rest(images, mask), mask)
 
@@ -63,6 +64,12 @@ def check_images(images: Tensor) -> None:
         )
     if not images.is_floating_point():
         raise DejavuError(f"images must be normalised to floating point, not {images.dtype}")
+
+
+def check_generator(generator: object) -> None:
+    """Raise DejavuError unless a generator is torch's or None."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise DejavuError(f"generator must be a torch.Generator, not {type(generator).__name__}")
 
 
 def check_mask(images: Tensor, mask: Tensor) -> None:

@@ -138,6 +138,8 @@ def test_text_supervision_reads_the_labels_or_captions(images: torch.Tensor, lab
     for given, texts in (({"labels": labels}, text.prompts(labels)), ({"captions": captions}, captions)):
         loss = model.regeneration_loss(images, prediction, seeded(), **given)
         torch.testing.assert_close(loss, base + text(regenerated, texts))
+    with pytest.raises(DejavuError, match="captions must be a list of strings"):  # not letter by letter
+        model.regeneration_loss(images, prediction, seeded(), captions="ab")
     with pytest.raises(DejavuError, match="needs captions, or labels"):
         model.regeneration_loss(images, prediction, seeded())
 

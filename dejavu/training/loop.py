@@ -239,9 +239,10 @@ def _explained(run: Run) -> Iterator[None]:
         if not str(error).startswith("Expected more than 1"):
             raise
         (height, width), batch = run.train.crop, run.train.batch_size
+        group = "" if run.dejavu is None else ", or set dejavu.regenerator.norm to group if it is that one"
         raise DejavuError(
             f"experiment '{run.experiment}': with crop {height} x {width} and batch_size {batch} a norm of "
-            "the network sees one value a channel: raise one of them in params.yaml"
+            f"the network sees one value a channel: raise one of them in params.yaml{group}"
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..errors import DejavuError, nearest
@@ -70,20 +71,13 @@ class Params(Sections):
         size, network = self.get_scale(scale), self.networks[row.network]
         data = self.data_source(row.dataset, scale)
         recipe = self.recipes[row.recipe].model_dump(exclude_unset=True)
-        budgets = size.layers(row.budget)
-        for layer in (*budgets, row.train):
+        for layer in (*size.layers(row.budget), row.train):
             recipe = layer.over(recipe)
-
-        def budget(key: str, default: Any) -> Any:
-            """Return the last budget's value that is not null."""
-            given = [getattr(layer, key) for layer in budgets if key in layer.model_fields_set]
-            return next((value for value in reversed(given) if value is not None), default)
-
+        budget = partial(size.value, row.budget)
         if (gpus := budget("gpus", 1)) == 1:
             recipe.pop("sync_norm", None)  # all statistics are of the whole batch anyway
-        options = {
-            key: value for key, value in network.options.items() if key != "pretrained" or size.pretrained
-        }
+        pretrained = budget("pretrained", size.pretrained)
+        options = {key: value for key, value in network.options.items() if key != "pretrained" or pretrained}
         return Run(
             experiment=experiment,
             scale=size.name,

@@ -182,6 +182,8 @@ class Budget(Overrides):
     """Width of the networks. Default: the scale's."""
     depth: Width | None = None
     """Depth of the networks. Default: the scale's."""
+    pretrained: Flag | None = None
+    """Whether networks start from their `pretrained` weights, at full size only. Default: the scale's."""
     gpus: Count = 1
     """Processes, one a GPU, that share each batch."""
     protocol: Name | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,7 @@ class Scale(Section):
     depth: Width = 1.0
     """Depth of the networks: the share of each stage's blocks that is kept, at least one block."""
     pretrained: Flag = False
-    """true: networks start from their `pretrained` weights, which exist at full size only."""
+    """true: networks start from their `pretrained` weights, which are of full size. A budget may differ."""
     frozen_width: Width = 1.0
     """Width of the frozen networks in losses (CLIP, VGG). Below 1 they have random weights."""
     data: dict[Name, DataSource]
@@ -34,14 +34,16 @@ class Scale(Section):
 
     @model_validator(mode="after")
     def _pretrained_is_full_width(self) -> Scale:
-        sizes = {self.width, self.depth, self.frozen_width}
-        for budget in self.budget.values():
-            sizes |= {budget.width or 1.0, budget.depth or 1.0}
-        if self.pretrained and sizes != {1.0}:
-            raise ValueError(
-                "pretrained weights exist at full size only: set width, depth and frozen_width to 1.0 or "
-                "pretrained to false"
-            )
+        for name in self.budget or (ALL,):
+            if self.value(name, "pretrained", self.pretrained):
+                sizes = {self.value(name, key, getattr(self, key)) for key in ("width", "depth")}
+                if self.pretrained:  # the frozen networks of losses, too
+                    sizes.add(self.frozen_width)
+                if sizes != {1.0}:
+                    raise ValueError(
+                        "pretrained weights exist at full size only: set width, depth and frozen_width to "
+                        f"1.0 or pretrained to false (budget {name})"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -59,3 +61,8 @@ class Scale(Section):
     def layers(self, budget: str) -> list[Budget]:
         """The budgets that apply to an experiment, the later over the earlier."""
         return [self.budget[name] for name in dict.fromkeys((ALL, budget)) if name in self.budget]
+
+    def value(self, budget: str, key: str, default: Any) -> Any:
+        """Return the last value of a key that a budget's layers give and that is not null, else `default`."""
+        given = [getattr(layer, key) for layer in self.layers(budget) if key in layer.model_fields_set]
+        return next((value for value in reversed(given) if value is not None), default)

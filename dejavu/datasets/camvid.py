@@ -23,6 +23,7 @@ from .formats.lists import Lines, listed, read_list
 from .formats.patterns import check_labels, find
 from .obtain import mirror
 from .obtain.fetch import fetch_all
+from .scenes import raw_camvid
 
 CLASSES = Classes(
     names=(
@@ -41,17 +42,19 @@ CLASSES = Classes(
 )  # fmt: skip
 SPLITS = {"train": 367, "val": 101, "test": 233}
 
-VOID = 11
+VOID = raw_camvid.VOID
 CHECKSUMS = Path(__file__).parent / "checksums" / "camvid.sha256"
 """checksums of the original files, from the repository that params.yaml names"""
 
 
 def download(raw: Path, requested: Any, source: Any) -> list[str]:
-    """Copy the files from `$DEJAVU_MIRROR/camvid`, or fetch them one by one; each is verified."""
+    """Copy the files from `$DEJAVU_MIRROR/camvid`, or fetch them one by one; each is verified.
+
+    Render scenes instead where the source is synthetic.
+    """
     if requested.source == "synthetic":
-        raise DejavuError(
-            "synthetic scenes are not written in CamVid's layout: let them stand in for cityscapes"
-        )
+        return raw_camvid.write_camvid(raw, source.seed, requested.size, requested.train, requested.val)
+    raw_camvid.remove_camvid(raw)  # rendered scenes must not be mistaken for the real images
     folder = mirror.find("camvid")
     if folder is not None:
         files = mirror.copy_all(folder, raw, keep=_is_ours)

@@ -61,6 +61,9 @@ FAULTS = [
     ("recipes.hrnet_cityscapes.rmi", {"weight": 0.5}, ["class_weights", "rmi replaces"]),
     ("recipes.hrnet_cityscapes.iterations", 10, ["epochs or iterations"]),
     ("scales.demo.pretrained", True, ["scales.demo", "full size"]),
+    ("scales.demo.budget.lite.width", 0.5, ["scales.demo", "full size", "budget lite"]),
+    ("scales.demo.budget.nyud.pretrained", True, ["scales.demo", "full size", "budget nyud"]),
+    ("scales.demo.budget.lite.pretrained", "yes", ["scales.demo.budget.lite.pretrained"]),
     ("scales.demo.sedes", [0], ["scales.demo", "sedes", "'seeds'"]),
     ("scales.demo.seeds", [], ["scales.demo.seeds"]),
     ("scales.demo.seeds", [0, 0], ["scales.demo", "differ"]),
@@ -299,6 +302,10 @@ def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -
     for key in ("width", "depth"):
         assert getattr(run.network, key) == (over.get(key) or getattr(PARAMS.scales[scale], key))
     assert run.seeds == PARAMS.scales[scale].seeds[: over.get("seeds")]
+    written = PARAMS.networks[run.network.name].options.get("pretrained")
+    starts = over.get("pretrained", PARAMS.scales[scale].pretrained)
+    assert run.network.options.get("pretrained") == (written if starts else None)
+    assert run.pretrained == PARAMS.scales[scale].pretrained  # of the frozen networks of losses
 
 
 @pytest.mark.parametrize("scale", PARAMS.scales)

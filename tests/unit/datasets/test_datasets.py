@@ -112,6 +112,7 @@ def test_scenes_are_read_as_what_they_stand_in_for() -> None:
     assert datasets.reader("cityscapes", "synthetic") is cityscapes.DATASET
     assert datasets.reader("cityscapes", "camvid") is camvid.DATASET
     assert datasets.reader("nyudv2", "synthetic") is nyudv2.DATASET
+    assert datasets.reader("nyudv2_large", "synthetic") is nyudv2.DATASET
 
 
 # Datasets to choose settings on

@@ -13,8 +13,8 @@ import pytest
 from helpers import ROOT
 from PIL import Image
 
-from dejavu.datasets import cityscapes, nyudv2
-from dejavu.datasets.scenes import raw_files
+from dejavu.datasets import camvid, cityscapes, nyudv2
+from dejavu.datasets.scenes import raw_camvid, raw_files
 from dejavu.datasets.scenes.geometry import Camera, Solid, corners, turn
 from dejavu.datasets.scenes.objects import LABELS
 from dejavu.datasets.scenes.render import _trace
@@ -239,6 +239,41 @@ def test_scenes_are_never_written_over_the_real_data(tmp_path: Path) -> None:
     with pytest.raises(DejavuError, match="leftImg8bit was not rendered"):
         raw_files.write_cityscapes(tmp_path, 7, (16, 32), {"train": 1, "val": 1})
     assert real.read_bytes() == b"real"
+
+
+def test_camvid_layout_is_written_read_back_and_removed(tmp_path: Path) -> None:
+    files = raw_camvid.write_camvid(tmp_path, 7, (48, 64), train=2, test=1)
+    assert files == sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
+    names = {split: [pair.name for pair in camvid.pairs(tmp_path, split)] for split in camvid.SPLITS}
+    odd = ["rendered_000001"]
+    assert names == {"train": ["rendered_000000", "rendered_000002"], "val": odd, "test": odd}
+    s = raw_files.render(7, 2, (48, 64))
+    pair = camvid.pairs(tmp_path, "train")[1]
+    np.testing.assert_array_equal(np.asarray(Image.open(pair.image)), s.image)
+    labels = camvid.decode_label(pair.label)
+    for label, value in LABELS.items():
+        name = {"sidewalk": "pavement", "person": "pedestrian"}.get(label, label)
+        if (s.semantic == value).any() and name in camvid.CLASSES.names:
+            assert {*labels[s.semantic == value]} == {camvid.CLASSES.names.index(name)}, label
+    ignored = np.isin(s.semantic, [LABELS["static"], LABELS["ego vehicle"]])
+    np.testing.assert_array_equal(labels == 255, ignored)
+    raw_camvid.remove_camvid(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_all_classes_of_camvid_stand_for_evaluated_labels() -> None:
+    evaluated = {name for name, label in LABELS.items() if cityscapes.TRAIN_IDS[label] != 255}
+    assert raw_camvid.VALUES.keys() == evaluated
+    assert {*raw_camvid.VALUES.values()} == {*range(len(camvid.CLASSES))}
+
+
+@pytest.mark.parametrize("name", ["train/a.png", "valannot/a.png", "test.txt"])
+def test_scenes_are_never_written_over_the_real_camvid(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"real")
+    with pytest.raises(DejavuError, match="was not rendered"):
+        raw_camvid.write_camvid(tmp_path, 7, (16, 32), train=1, test=1)
+    assert (tmp_path / name).read_bytes() == b"real"
 
 
 NYU = {"train": 2, "test": 1}

@@ -37,8 +37,11 @@ def array_of(task: str, right: bool = True) -> np.ndarray:
         return np.full((8, 8), 0 if right else 1, np.uint8) + np.arange(2, dtype=np.uint8).repeat(4) * right
     if task == "depth":
         return np.full((8, 8), 2560 if right else 5120, np.uint16)
-    colour = {"normals": (127, 127, 255) if right else (255, 127, 127), "panoptic": (1, 0, 0)}[task]
-    return np.zeros((8, 8, 3), np.uint8) + np.array(colour, np.uint8)
+    colours = np.zeros((8, 8, 3), np.uint8)
+    if task == "panoptic":
+        colours[:, :4, 0], colours[:, 4:, 0] = 1, 2
+        return colours
+    return colours + np.array((127, 127, 255) if right else (255, 127, 127), np.uint8)
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -51,10 +54,10 @@ def scored(task: str, names: tuple[str, ...] = ("a/0", "b/0")) -> None:
     for side in ("gt", "pred"):
         for number, name in enumerate(names):
             save(Path(side, f"{name}.png"), array_of(task, side == "gt" or number == 0))
-        entries: dict[int | str, Entry] = {
-            number: Entry(number, f"{name}.png", {1: Segment(int(side == "pred" and number > 0), False)})
-            for number, name in enumerate(names)
-        }
+        entries: dict[int | str, Entry] = {}
+        for number, name in enumerate(names):
+            first = int(side == "pred" and number > 0)
+            entries[number] = Entry(number, f"{name}.png", {1: Segment(first), 2: Segment(1 - first)})
         categories = (Category(1, "thing", True), Category(2, "stuff", False))
         if task == "panoptic":
             write_panoptic(Path(f"{side}.json"), Panoptic(categories, entries, {}))

@@ -31,6 +31,7 @@ COMMANDS = {
     "cost": "count parameters and GMACs of full-size networks, beside the paper's",
     "plan": "say what trainings will take: steps, memory, disk and hours",
     "list": "list experiments, networks, datasets and tables",
+    "sources": "notice raw files that have changed since their download, as both engines do at their start",
     "dvc": "write dvc.yaml, the pipeline for `dvc repro`",
     "show": "print an experiment's resolved configuration",
     "score": "score predictions in files against ground truth",

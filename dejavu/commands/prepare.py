@@ -16,11 +16,10 @@ from ..system.files import naming, read_json, write_json
 from ..system.folders import first_of, summary
 from ..system.locks import locked
 from .common import add_name, job, print_remark
-from .download import origin
 
 if TYPE_CHECKING:
     from ..config import DataSource, Params
-    from ..config.paths import Paths
+    from ..datasets.obtain.manifest import RawFiles
     from ..datasets.prepared.checks import Subject
 
 
@@ -47,9 +46,10 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
     from ..config.paths import Paths
     from ..datasets.prepared.checks import check
     from ..datasets.prepared.convert import convert
+    from ..engines import sources
 
     part, paths = params.data_source(name, scale), Paths(scale)
-    manifest = _manifest(params, part, paths, name)
+    manifest = _manifest(sources.raw_files(params, name, scale), scale)
     dataset = reader(name, part.source, params.datasets[part.source])
     target = paths.prepared(name)
     unfinished = target.with_name(f".{name}.partial")
@@ -97,15 +97,17 @@ def _subject(dataset: Dataset, part: DataSource, name: str, scale: str) -> Subje
     )
 
 
-def _manifest(params: Params, part: DataSource, paths: Paths, name: str) -> dict[str, Any]:
-    """Read the manifest of the download. Raises DejavuError if params.yaml now has other settings."""
-    path = paths.raw_manifest(name)
-    again = f"run `dejavu download {name} --scale {paths.scale}`"
+def _manifest(raw: RawFiles, scale: str) -> dict[str, Any]:
+    """Read the manifest of the download. Raises DejavuError where it has a fault, or other settings now."""
+    path = raw.manifest
+    again = f"run `dejavu download {raw.name} --scale {scale}`"
     manifest = read_json(path, again)
     needed = {"dataset", "source", "stands_in_for", "licence", "splits"}
     if not isinstance(manifest, dict) or needed - manifest.keys() or not isinstance(manifest["splits"], dict):
         raise DejavuError(f"{path} is not a manifest of `dejavu download`: {again}")
-    for key, value in origin(part, params.datasets[part.source]).items():
+    if "fault" in manifest:
+        raise DejavuError(str(manifest["fault"]))
+    for key, value in raw.origin.items():
         if manifest.get(key) != value:
             raise DejavuError(
                 f"{path} has {key} {manifest.get(key)}, and params.yaml asks for {value}: {again}"

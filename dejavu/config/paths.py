@@ -38,6 +38,11 @@ class Paths:
     def raw_manifest(self, dataset: str) -> Path:
         return self.root / "data" / self.scale / "raw" / f"{dataset}.json"
 
+    @property
+    def compared(self) -> Path:
+        """Return the path of the output of DVC's stage that compares raw files with their manifests."""
+        return self.root / "data" / self.scale / "raw" / "compared.txt"
+
     def prepared(self, dataset: str) -> Path:
         return self.root / "data" / self.scale / "prepared" / dataset
 

@@ -128,18 +128,20 @@ class _Folder:
         }
 
     def download(self, raw: Path, requested: Any, source: Any) -> list[str]:
-        """Make a link to the folder, and copy nothing; returns the paths of its files below `raw`.
+        """Make a link to the folder, and copy nothing; returns the paths of its files and lists below `raw`.
 
         Raises DejavuError where there is no such folder, or an image is in two splits.
         """
         origin = Path(self.settings.path) if self.settings.path is not None else mirror.find(self.name)
+        if origin is None and (raw / LINK).is_dir():  # linked when there was a mirror
+            origin = raw / LINK
         if origin is None:
             raise DejavuError(f"{self.where}.path is not set, and DEJAVU_MIRROR has no folder {self.name}")
         if not origin.is_dir():
             raise DejavuError(f"{self.where}.path is {origin}, which is not a folder")
         mirror.link(origin, raw / LINK)
         split_of: dict[Path, str] = {}
-        files = set()
+        files = set(self._listing(raw / LINK, split) for split in self.splits if self.settings.lists)
         for split in self.splits:
             for pair in self.pairs(raw, split):
                 if split_of.setdefault(pair.image, split) != split:
@@ -169,9 +171,13 @@ class _Folder:
             patterns.check_images(images, labels, str(root / image_pattern))
         return [Pair(name, images[name], labels[name]) for name in names]
 
+    def _listing(self, root: Path, split: str) -> Path:
+        listing: str = self.settings.lists.replace("{split}", self.settings.splits[split])
+        return root / listing
+
     def _listed(self, root: Path, split: str, images: dict[str, Path], labels: dict[str, Path]) -> list[str]:
         """Return the names of a split, in the order of its list."""
-        listing = root / self.settings.lists.replace("{split}", self.settings.splits[split])
+        listing = self._listing(root, split)
         lines = read_list(listing, f"the {split} images ({self.where}.lists)")
         return listed(listing, lines, Lines(images, labels, root), f"that {self.where}.images finds")
 

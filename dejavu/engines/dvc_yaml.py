@@ -28,7 +28,16 @@ DATASETS_AND_EXPERIMENTS = """\
 # to pass data on. DVC removes a stage's outputs before it starts the command. `persist` keeps data in case
 # the command refuses its parameters. Outputs of a training have no `persist`, because DVC's run cache would
 # then not restore them when a parameter returns to an earlier value.
+#
+# `sources` compares raw files with their manifests, and writes the manifests of changed files again. It runs
+# always, before all others, and its output never changes: only stages that depend on such a manifest follow.
 stages:
+  sources:
+    cmd: dejavu sources --scale ${scale.name}
+    always_changed: true
+    outs:
+      - <compared>: {cache: false, persist: true}
+
   download:
     foreach: ${scale.data}
     do:
@@ -36,6 +45,8 @@ stages:
       params:
         - scale.data.${key}
         - datasets.${item.source}
+      deps:
+        - <compared>
       outs:
         - <raw>: {cache: false, persist: true}
 
@@ -96,6 +107,7 @@ _KEYS_OF_A_RUN = """\
 - dejavu"""
 
 _PATHS = {
+    "compared": Paths(SCALE).compared,
     "raw": Paths(SCALE).raw_manifest("${key}"),
     "prepared": Paths(SCALE).prepared("${key}"),
     "prepared of item": Paths(SCALE).prepared("${item.dataset}"),

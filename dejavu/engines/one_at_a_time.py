@@ -39,6 +39,11 @@ def lock_for_snakemake() -> HeldLock:
     return lock
 
 
+def is_busy() -> bool:
+    """Return whether an engine is at work in this clone."""
+    return any(map(is_held, (SNAKEMAKE, DVC, DVC_ITSELF)))
+
+
 @contextmanager
 def job_of_dvc() -> Iterator[None]:
     """Keep Snakemake out of this clone while a job of DVC runs. Outside DVC this does nothing.

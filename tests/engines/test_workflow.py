@@ -15,6 +15,7 @@ import pytest
 import yaml
 from helpers.engines import (
     ROOT,
+    SOURCES_STAND_IN,
     Job,
     Snakemake,
     choose_scale,
@@ -140,6 +141,7 @@ MUTATIONS = {
         "- results/${scale.name}/tables/cityscapes.tex: {cache: false}",
         "- results/${scale.name}/tables/cityscapes.tex: {cache: false}\n      - extra: {cache: false}",
     ),
+    "sources not first": ("    deps:\n        - data/${scale.name}/raw/compared.txt\n", "XX"),
     "folder too wide": ("- checkpoints/${scale.name}/${key}: ", "- checkpoints: "),
     "input dropped": ("      - results/${scale.name}/tables/ablations.csv\n", ""),
     "input added": (
@@ -198,7 +200,7 @@ def finished(short: tuple[Path, set[Job]], tmp_path_factory: pytest.TempPathFact
     (place / "jobs.json").write_text(json.dumps(jobs))
     stand_in = place / "bin" / "dejavu"
     stand_in.parent.mkdir()
-    stand_in.write_text(f"#!{sys.executable} -ISE\n{STAND_IN}")
+    stand_in.write_text(f"#!{sys.executable} -ISE\n{STAND_IN.replace('SOURCES', SOURCES_STAND_IN)}")
     stand_in.chmod(0o755)
     assert repro(place) == set(jobs), "the first `dvc repro` runs everything"
     Snakemake(place, executor="touch")
@@ -207,6 +209,7 @@ def finished(short: tuple[Path, set[Job]], tmp_path_factory: pytest.TempPathFact
 
 STAND_IN = """
 import hashlib, json, pathlib, sys
+SOURCES
 command = " ".join(["dejavu", *sys.argv[1:]])
 inputs, outputs = json.loads(pathlib.Path("jobs.json").read_text())[command]
 text = b"".join(pathlib.Path(file).read_bytes() for file in ["params.yaml", *inputs])

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.engines import ROOT, Snakemake, read_params, workplace, write_params
+from helpers.engines import ROOT, SOURCES_STAND_IN, Snakemake, read_params, workplace, write_params
 
 STAGES = ("download", "prepare", "train", "evaluate", "tables", "figures")
 TABLE, ROWS = "pair", ("hrnet18", "hrnet18_dejavu")
 # Writes what Snakemake declares: metrics and curves in their form, following from params.yaml and inputs.
 STAND_IN = """
 import hashlib, json, pathlib, sys
+SOURCES
 command = " ".join(["dejavu", *sys.argv[1:]])
 inputs, outputs = json.loads(pathlib.Path("bin/jobs.json").read_text())[command]
 text = b"".join([command.encode(), *(pathlib.Path(file).read_bytes() for file in ["params.yaml", *inputs])])
@@ -92,7 +93,7 @@ def start(folder: Path) -> Clone:
     stand_in = folder / "bin" / "dejavu"
     stand_in.parent.mkdir()
     (folder / "bin" / "jobs.json").write_text(json.dumps(jobs))
-    stand_in.write_text(f"#!{sys.executable} -ISE\n{STAND_IN}")
+    stand_in.write_text(f"#!{sys.executable} -ISE\n{STAND_IN.replace('SOURCES', SOURCES_STAND_IN)}")
     stand_in.chmod(0o755)
     with open(folder / ".gitignore", "a") as file:
         file.write("ran.txt\n")

@@ -4,7 +4,7 @@ import sys
 
 from dejavu.config import loading
 from dejavu.config.paths import FORMS, Paths
-from dejavu.engines import dependencies, one_at_a_time, slurm_polling, slurm_stale_jobs
+from dejavu.engines import dependencies, one_at_a_time, slurm_polling, slurm_stale_jobs, sources
 from dejavu.errors import DejavuError
 
 # The package spells all paths (dejavu/config/paths.py): here they are patterns with Snakemake's wildcards.
@@ -31,6 +31,8 @@ def load(overrides):
 
 try:
     PARAMS, SCALE = load(config)
+    if workflow.is_main_process and not one_at_a_time.is_busy():
+        sources.renew(PARAMS, PARAMS.scales)
 except DejavuError as error:
     sys.exit(f"snakemake: {error}")  # one line, where a raised error would bring a traceback
 

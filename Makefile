@@ -22,6 +22,8 @@ all: $(READY)  ## make every table and figure (SCALE=smoke, demo, open or paper;
 
 results: $(READY)  ## take over results that were shared: fetch the checkpoints; neither engine makes anything again
 	@[ -f dvc.lock ] || { echo "There is no dvc.lock here: this branch shares no results (docs/reproduce.md)." >&2; exit 1; }
+	@[ -e .git ] || grep -qs 'no_scm = true' .dvc/config.local .dvc/config || { \
+	  echo "This is no git repository, which DVC expects: type \`dvc config --local core.no_scm true\` (docs/reproduce.md)." >&2; exit 1; }
 	@dvc pull
 	@changed=$$(dvc status | awk '/^[^[:space:]]/ {stage = substr($$1, 1, length($$1) - 1)} \
 	  /\t\t|changed command/ && !/deleted: +data\// && !seen[stage]++ {printf " %s", stage}'); \

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     from ..engines import sources
+    from ..system import provenance
 
+    provenance.code()  # which says why git does not answer: once for all jobs that follow
     with job(args) as (params, scale):
         sources.renew(params, [scale])
         sources.mark(scale)

@@ -26,14 +26,21 @@ def raw_files(params: Params, name: str, scale: str) -> manifest.RawFiles:
 
 
 def renew(params: Params, scales: Iterable[str]) -> None:
-    """Renew the manifests of raw files that have changed since their download; stderr names them."""
+    """Renew the manifests of raw files that have changed since their download.
+
+    stderr names them, and those that are out of reach (their disk is not mounted, the clone is read-only).
+    """
     for scale in scales:
         for name in params.scales[scale].data:
             raw = raw_files(params, name, scale)
-            if raw.manifest.exists():
+            if not raw.manifest.exists():
+                continue
+            try:
                 mark(scale)
-            if manifest.renew(raw):
-                print(f"{raw.folder} has changed: what was made from it is out of date", file=sys.stderr)
+                if manifest.renew(raw):
+                    print(f"{raw.folder} has changed: what was made from it is out of date", file=sys.stderr)
+            except OSError as error:
+                print(f"{error.filename}: {error.strerror}: changes of {name} go unnoticed", file=sys.stderr)
 
 
 def mark(scale: str) -> None:

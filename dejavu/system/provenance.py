@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -33,22 +34,45 @@ def _now() -> str:
 
 @cache
 def code() -> dict[str, Any]:
-    """Return the package's commit, and whether its files differ from it; null where there is no git."""
+    """Return the package's commit, and whether its files differ from it; null where there is no git.
+
+    Where the package lies in a clone and git does not answer, stderr says why.
+    """
     folder = Path(__file__).resolve().parents[1]
-    # Installed into an environment, the code may lie inside somebody else's repository: not its commit.
-    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return {"commit": None, "dirty": None}
-    status = _git(folder, "status", "--porcelain", "--", ".")
-    return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), "--no-optional-locks", *arguments]
+    state: dict[str, Any] = {"commit": None, "dirty": None}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+        # Installed into an environment, the code may lie inside somebody else's repository: not its commit.
+        if _git(folder, "ls-files", "--", "__init__.py"):
+            state["commit"] = _git(folder, "rev-parse", "HEAD")
+            state["dirty"] = bool(_git(folder, "status", "--porcelain", "--", "."))
+    except _Refused as refused:
+        # DVC shows what its jobs print, and the stage `sources` is always the first.
+        if (folder.parent / ".git").exists() and os.environ.get("DVC_STAGE", "sources") == "sources":
+            missing = ", ".join(key for key in state if state[key] is None)
+            print(f"dejavu: results are recorded without {missing}: {refused}", file=sys.stderr)
+    return state
+
+
+class _Refused(Exception):
+    """The reason why git does not answer, with what would help."""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return the answer of git. Raises _Refused where there is none."""
+    command = ["git", "-C", str(folder), "--no-optional-locks", *arguments]
+    english = os.environ | {"LC_ALL": "C"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=english)
+    except FileNotFoundError:
+        raise _Refused("git is not installed") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _Refused(f"git does not answer ({error})") from None
+    if done.returncode == 0:
+        return done.stdout.strip()
+    reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[0].removeprefix("fatal: ")
+    command_that_helps = re.search(r"git config --global --add safe.directory .+", done.stderr)
+    remedy = f": `{command_that_helps[0]}` allows it, if you trust its owner" if command_that_helps else ""
+    raise _Refused(f"git refuses ({reason}){remedy}")
 
 
 def _versions() -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from helpers.engines import (
 from dejavu.config import Scale
 from dejavu.config.loading import load
 from dejavu.config.paths import Paths
+from dejavu.engines import unknown_files
 from dejavu.engines.dvc_yaml import pipeline
 
 PARAMS = load(ROOT / "params.yaml")
@@ -368,3 +370,52 @@ def test_slurm_profile_names_groups_of_the_rules() -> None:
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     named = {entry.split("=")[0] for entry in profile["group-components"]}
     assert named and named <= Snakemake(ROOT).groups
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("results/smoke/tables/pairs.csv", "'pairs' is unknown there, did you mean 'pair'?"),
+        ("results/smoke/tables/zz.csv", "'zz' is unknown there, known: ablations, .*cityscapes.*"),
+        ("results/smoke/tables/pair.txt", "'pair.txt' is unknown there, did you mean 'pair.tex'?"),
+        ("results/smok/tables/pair.md", "'smok' is unknown there, did you mean 'smoke'?"),
+        (
+            "results/smoke/figures/pair_pannel.png",
+            "'pair_pannel' is unknown there, did you mean 'pair_panel'?",
+        ),
+        ("results/smoke/metrics/hrnet81/seed0.json", "'hrnet81' is unknown there, did you mean 'hrnet18'?"),
+        ("checkpoints/smoke/hrnet18/seed9.safetensors", "'seed9' is unknown there, did you mean 'seed0'?"),
+        ("data/smoke/raw/cityscape.json", "'cityscape' is unknown there, did you mean 'cityscapes'?"),
+        ("results/smoke/tables", "it is a folder, and the name of a file is needed"),
+    ],
+)
+def test_a_target_that_no_rule_makes_is_one_sentence(target: str, sentence: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        Snakemake(ROOT, targets={target})
+    assert re.fullmatch(
+        rf"snakemake: no rule makes {target}: {sentence}".replace("?", r"\?"), str(stop.value.code)
+    )
+
+
+def test_a_word_that_is_no_target_is_one_sentence() -> None:
+    with pytest.raises(
+        SystemExit, match=r"^snakemake: 'pair' is no target: type `all`, or .*/tables/TABLE\.md$"
+    ):
+        Snakemake(ROOT, targets={"pair"})
+
+
+def test_files_of_rules_are_those_that_are_suggested() -> None:
+    made = {file for job in _all_jobs() for file in job.outputs}
+    assert made == set(map(str, unknown_files.known_files(PARAMS)))
+    pattern = re.compile(unknown_files.constraint(PARAMS))
+    assert not any(map(pattern.fullmatch, made))
+    assert all(map(pattern.fullmatch, (f"{file}x" for file in made)))
+
+
+def test_in_another_folder_the_sentence_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        Snakemake(ROOT, workdir=tmp_path)
+    assert (
+        stop.value.code
+        == f"snakemake: {tmp_path} has no params.yaml: run in a clone, or name it (`-d {ROOT}`)"
+    )

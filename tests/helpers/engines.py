@@ -81,7 +81,12 @@ class Snakemake:
     """A dry run of workflow/Snakefile in `folder`: its jobs, and the commands that would be run now."""
 
     def __init__(
-        self, folder: Path, targets: set[str] | None = None, executor: str = "dryrun", **config: str
+        self,
+        folder: Path,
+        targets: set[str] | None = None,
+        executor: str = "dryrun",
+        workdir: Path | None = None,
+        **config: str,
     ):
         from snakemake.api import SnakemakeApi
         from snakemake.settings.types import (
@@ -99,7 +104,7 @@ class Snakemake:
                     resource_settings=ResourceSettings(cores=1),
                     config_settings=ConfigSettings(config=config),
                     snakefile=folder / "workflow" / "Snakefile",
-                    workdir=folder,
+                    workdir=workdir or folder,
                 )
                 # A touch without force passes over what is up to date, and records no parameters of it.
                 dag = workflow.dag(DAGSettings(targets=targets or {"all"}, forceall=executor == "touch"))

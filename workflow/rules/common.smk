@@ -1,11 +1,20 @@
 # What the rules share: the configuration (params.yaml, checked as a whole before any job starts), paths and names.
 import json
+import os
 import sys
 
 from dejavu.config import loading
 from dejavu.config.paths import FORMS, Paths
-from dejavu.engines import dependencies, one_at_a_time, slurm_polling, slurm_stale_jobs, sources
+from dejavu.engines import (
+    dependencies,
+    one_at_a_time,
+    slurm_polling,
+    slurm_stale_jobs,
+    sources,
+    unknown_files,
+)
 from dejavu.errors import DejavuError
+from dejavu.system import provenance
 
 # The package spells all paths (dejavu/config/paths.py): here they are patterns with Snakemake's wildcards.
 PATHS = Paths("{scale}")
@@ -21,6 +30,9 @@ FIGURE = str(PATHS.figure("{table}", "{kind}"))
 
 def load(overrides):
     """Return params.yaml, and the name of the scale of the rule `all`."""
+    if not os.path.exists("params.yaml"):
+        clone = os.path.dirname(workflow.basedir)
+        raise DejavuError(f"{os.getcwd()} has no params.yaml: run in a clone, or name it (`-d {clone}`)")
     for key in overrides:
         if key != "scale":
             raise DejavuError(f"--config {key}: only scale=NAME is set there, everything else in params.yaml")
@@ -40,6 +52,7 @@ except DejavuError as error:
 def start():
     """Lock the clone for one engine, and cancel jobs of an earlier run, before the first job."""
     on_slurm = workflow.executor_plugin.name == "slurm"
+    provenance.code()  # stderr says why git does not answer: jobs say it in their logs
     try:
         LOCKS.append(one_at_a_time.lock_for_snakemake())
         if on_slurm:
@@ -66,6 +79,11 @@ FIGURES = dependencies.figure_kinds(PARAMS)
 def one_of(names):
     """Return the constraint of a wildcard: these names only."""
     return "|".join(names)
+
+
+def refuse(wildcards):
+    """Stop with a sentence about a target that no rule makes."""
+    sys.exit(f"snakemake: {unknown_files.fault(PARAMS, wildcards.target)}")
 
 
 def prepared(wildcards):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,17 +97,15 @@ def renew(raw: RawFiles) -> bool:
 
     A manifest of files that do not belong together any more has the sentence that says so as `fault`, with
     which `dejavu prepare` stops. Where there is no manifest, or one of other settings, nothing is done: an
-    engine downloads anyway. Where the files are out of reach (a disk is not mounted) stderr says so.
+    engine downloads anyway.
+
+    Raises OSError where the files are out of reach, as on a disk that is not mounted.
     """
     if not raw.manifest.exists():
         return False
     recorded = read_json(raw.state, "delete it") if raw.state.exists() else {}
     if not raw.is_elsewhere:
-        try:
-            folder = _users_state(raw)
-        except OSError as error:
-            print(f"{error.filename}: {error.strerror}: changes of {raw.name} go unnoticed", file=sys.stderr)
-            return False
+        folder = _users_state(raw)
         if not folder.files or (folder.digest is not None and folder.digest == recorded.get("folder")):
             return False
     with locked(raw.folder.with_name(f".{raw.name}.lock")):

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from dejavu import datasets
-from dejavu.commands.download import origin
 from dejavu.config import DataSource, Folder, KeepAspect, Source
 from dejavu.datasets import ade20k, camvid, cityscapes, coco_panoptic, kitti
 from dejavu.datasets.formats.coco import write_ids
 from dejavu.datasets.nyudv2_forms import codes
 from dejavu.datasets.nyudv2_val import LISTS
+from dejavu.datasets.obtain.manifest import RawFiles
 from dejavu.system.files import write_json
 
 Labels = dict[str, list[np.ndarray]]
@@ -73,7 +73,8 @@ class Tiny:
         about = {"dataset": self.name, "stands_in_for": None, "licence": "none"}
         counts = {"splits": {split: len(maps) for split, maps in labels.items()}}
         part = self.data_source(self.name, "smoke")
-        write_json(raw.with_suffix(".json"), about | counts | origin(part, self.datasets[self.name]))
+        described = RawFiles(self.name, raw, part, self.datasets[self.name])
+        write_json(described.manifest, about | counts | described.origin)
 
 
 def save(path: Path, array: np.ndarray) -> None:

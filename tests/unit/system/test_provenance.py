@@ -42,7 +42,7 @@ def other_owner(clone: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def broken(clone: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (clone / ".git" / "config").write_text("[core")
-    return "git refuses (bad config line 1 in file"
+    return "git refuses (bad config line"
 
 
 def not_installed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -383,7 +383,7 @@ def test_slurm_profile_names_groups_of_the_rules() -> None:
             "results/smoke/figures/pair_pannel.png",
             "'pair_pannel' is unknown there, did you mean 'pair_panel'?",
         ),
-        ("results/smoke/metrics/hrnet81/seed0.json", "'hrnet81' is unknown there, did you mean 'hrnet18'?"),
+        ("results/smoke/metrics/hrnet188/seed0.json", "'hrnet188' is unknown there, did you mean 'hrnet18'?"),
         ("checkpoints/smoke/hrnet18/seed9.safetensors", "'seed9' is unknown there, did you mean 'seed0'?"),
         ("data/smoke/raw/cityscape.json", "'cityscape' is unknown there, did you mean 'cityscapes'?"),
         ("results/smoke/tables", "it is a folder, and the name of a file is needed"),

@@ -70,6 +70,7 @@ def entries(params: Params, scale: str) -> Entries:
                 "name": name,
                 "title": table.title,
                 "dataset": table.dataset,
+                "scales": table.scales and list(table.scales),
                 "rows": len(table.rows),
                 "experiments": list(table.experiments),
             }
@@ -197,7 +198,8 @@ LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "datasets": _source_line,
     "data": lambda one: f"{one['source']}, {one['size']}{' (stand-in)' if one['stand_in'] else ''}",
     "tables": lambda one: (
-        f"{len(one['experiments'])} of {one['rows']} rows have an experiment: {one['title']}"
+        f"{len(one['experiments'])} of {one['rows']} rows have an experiment"
+        f"{'; at ' + ', '.join(one['scales']) if one['scales'] else ''}: {one['title']}"
     ),
 }
 """The line of an entry, by section."""

@@ -63,7 +63,7 @@ def print_plan(
     tflops: float | None = None,
     as_json: bool = False,
 ) -> None:
-    """Print the costs of rows, experiments or networks, or of all rows of all tables, at a scale.
+    """Print the costs of rows, experiments or networks, or of all rows that a scale runs.
 
     Args:
         measure: first time real steps of each row on the current device, and store the times in
@@ -74,6 +74,7 @@ def print_plan(
     from ..planning.text import as_dict, text
     from ..reports.costs import chosen
 
+    params = params if names else params.at(scale)
     planner = Planner(params, scale)
     experiments, faults = _countable(planner, [experiment for experiment, _ in chosen(params, names)])
     if measure:
@@ -108,7 +109,7 @@ def count_resources(params: Params, tflops: float | None = None) -> None:
     left_out: list[DejavuError] = []
     for scale in [name for name in params.scales if name not in on_cpu]:
         planner = Planner(params, scale)
-        experiments, faults = _countable(planner, list(params.experiments))
+        experiments, faults = _countable(planner, list(params.at(scale).experiments))
         left_out += faults
         speeds = _assumed(scale, tflops)
         rates[scale] = speeds.device

@@ -141,8 +141,7 @@ def _run(params: Params, name: str, scale: str) -> None:
         reason = fault.get("ctx", {}).get("error", fault["msg"])
         raise ValueError(f"experiments.{name} at scale {scale}: {key}{reason}") from None
     _only_for_segmentation(run, f"experiments.{name}")
-    if run.train.labelled != "full" and len(run.tasks) == 1:
-        raise ValueError(f"experiments.{name}: labelled is for several tasks: leave it out")
+    _labelled(run, f"experiments.{name}")
     if run.data.train is not None and run.train.batch_size > run.data.train:
         raise ValueError(
             f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "
@@ -151,6 +150,29 @@ def _run(params: Params, name: str, scale: str) -> None:
     _norm_of_regenerator(run, f"experiments.{name} at scale {scale}")
     if run.gpus > 1:
         _shared_by_gpus(run, f"scales.{scale}.budget.{params.experiments[name].budget}.gpus")
+
+
+def _labelled(run: Run, where: str) -> None:
+    """Check that the labels which are learnt from suit the number of tasks, and the rest of the run them."""
+    labelled, recipe, method = run.train.labelled, run.train, run.dejavu
+    if not isinstance(labelled, float):
+        if labelled != "full" and len(run.tasks) == 1:
+            raise ValueError(
+                f"{where}: labelled {labelled} is for several tasks: leave it out, or write a share of the images"
+            )
+        return
+    if len(run.tasks) > 1 or run.task == "panoptic":
+        raise ValueError(
+            f"{where}: labelled {labelled:g}, a share of the images, is for one task of semantic, depth and "
+            f"normals, not {' and '.join(run.tasks)}"
+        )
+    if recipe.batch_size == 1:
+        raise ValueError(f"{where}: labelled {labelled:g} needs a batch_size of 2 or more: half have labels")
+    uses = {"class_uniform": recipe.class_uniform, "cat_max_ratio": recipe.cat_max_ratio < 1}
+    uses["dejavu.text"] = method is not None and method.text is not None
+    for key, used in uses.items():
+        if used:
+            raise ValueError(f"{where}: {key} reads labels of all images, and labelled is {labelled:g}: leave it out")
 
 
 def _norm_of_regenerator(run: Run, where: str) -> None:

@@ -15,6 +15,8 @@ def check(params: Params, where: str, table: Table) -> None:
     """Raise ValueError, one sentence, for the first fault of a table."""
     for scale in params.scales.values():
         known(table.dataset, scale.data, f"{where}.dataset", f"dataset at scale {scale.name}")
+    for name in table.scales or ():
+        known(name, params.scales, f"{where}.scales", "scale")
     source = params.datasets.get(table.dataset)
     if source is None or source.cost_input is None:
         raise ValueError(f"datasets.{table.dataset}.cost_input is missing: {where} shows costs at that size")

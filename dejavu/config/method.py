@@ -61,12 +61,25 @@ class Consistency(Section):
 
 
 class Perceptual(Section):
-    """A perceptual term of the DejaVu loss: distances of VGG features."""
+    """A perceptual term of the DejaVu loss: distances of the features of a frozen network."""
 
     weight: NotNegative = 0.1
     """Weight of this term relative to the pixels' distance; gamma multiplies both."""
     weights: Text | None = None
-    """A local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`."""
+    """Of vgg16: a local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`. Of
+    tf_efficientnet_lite0, as a network's `pretrained`; the network is whole, with these weights, at every scale."""
+    network: Literal["vgg16", "tf_efficientnet_lite0"] = "vgg16"
+
+    @property
+    def backbone(self) -> str | None:
+        """The file of networks that has this network as a backbone; None of vgg16, which is torchvision's."""
+        return None if self.network == "vgg16" else "semantic_fpn"
+
+    @model_validator(mode="after")
+    def _weights_are_given(self) -> Perceptual:
+        if self.backbone and self.weights is None:
+            raise ValueError(f"weights is missing: random features of {self.network} would compare nothing")
+        return self
 
 
 class TextSupervision(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict, create_model, model_validator
+from pydantic import Discriminator, Field, Strict, Tag, create_model, model_validator
 
 from .data import KeepAspect
 from .values import (
@@ -100,6 +100,14 @@ class Photometric(Section):
     """Probability of each of the four changes."""
 
 
+Labelled = Annotated[
+    Annotated[Literal["full", "onelabel", "randomlabels"], Tag("str")]
+    | Annotated[float, Strict(), Field(gt=0, lt=1), Tag("float")],
+    Discriminator(lambda value: "str" if isinstance(value, str | bool) else "float"),
+]
+"""A setting of training/multitask/partial_labels.py, or a share of the images."""
+
+
 class Recipe(Section):
     """The training of a network, the same for a baseline and its DejaVu row."""
 
@@ -126,8 +134,9 @@ class Recipe(Section):
     rmi: Rmi | None = None
     auxiliary: dict[Name, NotNegative] = {}
     """Weights of the losses of the network's auxiliary outputs, by their names."""
-    labelled: Literal["full", "onelabel", "randomlabels"] = "full"
-    """Labels of each training image, for rows of more than one task: all, one, or some of them."""
+    labelled: Labelled = "full"
+    """Which labels are learnt from. With more than one task: onelabel or randomlabels, one or some of each image's.
+    With one task: the share of the images whose labels are, such as 0.125; half of each batch are such images."""
     coarse: tuple[Name, ...] = ()
     """The auxiliary outputs that learn the dataset's categories instead of its classes (HS3)."""
     sync_norm: Flag = False

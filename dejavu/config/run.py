@@ -68,11 +68,13 @@ class Run(Section):
 
         The numbers do not depend on the size for costs or the folder of the images. Pretrained
         weights are in the network's options; both keys matter where a loss has a frozen network. The usual
-        `head` is left out, so that files that are older than this key stay valid.
+        `head` and the network of perceptual terms are left out, so that files older than these keys stay valid.
         """
         without: dict[str, Any] = {"source": {"cost_input", "folder"}}
         if self.head == "classes":
             without |= {"head": True}
         if self.dejavu is None or (self.dejavu.text is None and self.dejavu.perceptual is None):
             without |= {"pretrained": True, "frozen_width": True}
+        elif self.dejavu.perceptual is not None and not self.dejavu.perceptual.backbone:
+            without |= {"dejavu": {"perceptual": {"network"}}}
         return self.model_dump(mode="json", exclude=without)

@@ -1,4 +1,4 @@
-"""params.yaml -> dvc.yaml, the same pipeline as workflow/ has for Snakemake.
+"""params.yaml -> dvc.yaml, the same pipeline as workflow/ has for Snakemake, at the scale that is chosen there.
 
 DVC makes the stages of datasets and experiments from params.yaml itself (`foreach`), but takes no list there
 for the dependencies of a stage (treeverse/dvc#8171). So each table's and figure's stage is written out.
@@ -19,8 +19,8 @@ SCALE = "${scale.name}"
 # language.
 DATASETS_AND_EXPERIMENTS = """\
 # The pipeline of workflow/ for DVC: the same commands on the same files (tests/engines/test_workflow.py
-# compares them). Written by `make dvc.yaml`: run it after a change of params.yaml's tables. The text is
-# dejavu/engines/dvc_yaml.py's.
+# compares them). Written by `make dvc.yaml`: run it after a change of params.yaml's experiments, tables or
+# scale, because tables may be of some scales only. The text is dejavu/engines/dvc_yaml.py's.
 #
 # `dvc repro` runs the pipeline at the scale that params.yaml names. Checkpoints go into DVC's cache, as
 # copies (.dvc/config): `dvc push` shares them. Everything else has `cache: false`: results are small and are
@@ -63,7 +63,7 @@ stages:
         - <prepared>: {cache: false, persist: true}
 
   train:
-    foreach: ${experiments}
+    foreach: <rows>
     do:
       cmd: dejavu train ${key} --scale ${scale.name}
       params:
@@ -76,7 +76,7 @@ stages:
         - <logs>: {cache: false, x: step, y: loss}
 
   evaluate:
-    foreach: ${experiments}
+    foreach: <rows>
     do:
       cmd: dejavu evaluate ${key} --scale ${scale.name}
       params:                    # the metrics' file holds the resolved configuration, and the cost
@@ -122,13 +122,22 @@ def pipeline(params: Params) -> str:
     text = DATASETS_AND_EXPERIMENTS.replace("<keys of a run>", _KEYS_OF_A_RUN.replace("\n", "\n        "))
     for name, path in _PATHS.items():
         text = text.replace(f"<{name}>", str(path))
-    kinds = figure_kinds(params)
+    here = params.at(params.scale.name)
+    text = text.replace(" <rows>", _rows(params, here))
+    kinds = figure_kinds(here)
     stages = []
-    for name in params.tables:
+    for name in here.tables:
         stages.append(_table(params, name))
         if name in kinds:
             stages.append(_figures(params, name, kinds[name]))
     return text + "\n".join(stages)
+
+
+def _rows(params: Params, here: Params) -> str:
+    """Return the rows for DVC's foreach: all of params.yaml, or a list of those that the scale has."""
+    if here.experiments == params.experiments:
+        return " ${experiments}"
+    return "".join(f"\n      {name}: ${{experiments.{name}}}" for name in here.experiments)
 
 
 def _table(params: Params, name: str) -> str:

@@ -1,4 +1,4 @@
-"""A perceptual distance of images: the distance of their features in a frozen VGG16.
+"""A perceptual distance of images: the distance of their features in a frozen VGG16, or in another network.
 
 Johnson et al. 2016 compare features of VGG16; LPIPS (Zhang et al. 2018) compares their directions, layer by
 layer. Here it is the second without its learned weights, or the first.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,16 @@ from ..compute.random import seeded
 from ..compute.weights import read_weights, version
 from ..errors import DejavuError, nearest
 from ..system.extras import extra
-from .frozen.network import Frozen, check_numbers, check_rgb, describe
+from .frozen.network import Frozen, check_numbers, check_rgb, describe, frozen_copy
 
 # VGG16 up to its last convolution: channels, and "M" for halving.
 VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
+LAYERS = ("relu1_2", "relu2_2", "relu3_3")
 EPSILON = 1e-6  # of squared lengths: a feature near 0 has no direction, and would have a huge gradient
 
 
 class Perceptual:
-    """The mean distance over layers of two images' features in a frozen VGG16, times `weight`.
+    """The mean distance over layers of two images' features in a frozen network, times `weight`.
 
     The trunk belongs to no module that holds this: neither to its parameters nor to its state or cost. It is
     shared by all objects with the same weights, width, depth and seed, and follows the images' device.
@@ -34,11 +36,15 @@ class Perceptual:
         weights: "DEFAULT" for torchvision's ImageNet weights, which are downloaded, or a .safetensors, .pt,
             .pth or .bin file of torchvision's VGG16 or of its features. None draws them at random.
         width: share of the channels of VGG16; below 1 for small scales.
-        layers: activations that are compared, "relu1_1" to "relu5_3"; later ones are not computed.
+        layers: activations of VGG16 that are compared, "relu1_1" to "relu5_3"; later ones are not computed. None
+            is relu1_2, relu2_2 and relu3_3.
         normalise: compare directions, features of unit length over channels (LPIPS): a layer's distance is
             then within 0 and 2. False compares the features themselves (Johnson), squared.
         weight: weight of the term.
         seed: seed of random weights; the global random state is left alone.
+        network: features of another network than VGG16: a module that maps images to a map (N, C, h, w) or to a list
+            of maps, all of which are compared. A frozen copy of it is kept, in evaluation mode. It has its
+            weights already: `weights`, `width`, `layers` and `seed` are VGG16's.
 
     Raises:
         DejavuError: an argument that cannot be right; weights that are missing, unreadable or do not fit.
@@ -56,15 +62,25 @@ class Perceptual:
         weights: str | None = None,
         *,
         width: float = 1.0,
-        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_3"),
+        layers: Sequence[str] | None = None,
         normalise: bool = True,
         weight: float = 0.1,
         seed: int = 0,
+        network: nn.Module | None = None,
     ) -> None:
         check_numbers("perceptual", weight, width, seed)
-        if isinstance(layers, str) or not isinstance(layers, Sequence):
+        if isinstance(layers, str) or not isinstance(layers, Sequence | None):
             raise DejavuError(f"perceptual.layers must be a list of names, not {layers!r}")
-        self.weight, self.layers, self.normalise = weight, tuple(layers), normalise
+        self.weight, self.normalise = weight, normalise
+        self.layers = LAYERS if layers is None else tuple(layers)
+        if network is not None:
+            if not isinstance(network, nn.Module):
+                raise DejavuError(f"perceptual.network must be a torch module, not {type(network).__name__}")
+            if weights is not None or layers is not None or width != 1:
+                raise DejavuError("perceptual.network has its own weights and layers: leave out VGG16's")
+            self.description, self.layers = type(network).__name__, ()
+            self.trunk = frozen_copy(network)
+            return
         self.description = describe("VGG16", weights, width)
         """The trunk for a table's note: its name, the source of its weights, its width."""
         known = activations()
@@ -107,8 +123,10 @@ class Perceptual:
         return losses
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Compute the activations of `layers`, each (N, C, H/s, W/s)."""
+        """Compute the maps that are compared, each (N, C, H/s, W/s)."""
         trunk = self.trunk.on(images.device)
+        if not self.layers:
+            return _maps(trunk(images.float()))
         halvings = sum(isinstance(layer, nn.MaxPool2d) for layer in trunk.children())
         if min(images.shape[-2:]) < 2**halvings:
             raise DejavuError(
@@ -127,6 +145,14 @@ class Perceptual:
         if not self.normalise:
             return F.mse_loss(regenerated, wanted)
         return (_direction(regenerated) - _direction(wanted)).square().sum(1).mean()
+
+
+def _maps(output: Any) -> list[Tensor]:
+    """Return the maps of another network's output."""
+    maps = list(output) if isinstance(output, list | tuple) else [output]
+    if not maps or not all(isinstance(one, Tensor) and one.ndim == 4 for one in maps):
+        raise DejavuError("perceptual.network must return a map (N, C, h, w), or a list of maps")
+    return maps
 
 
 def _direction(features: Tensor) -> Tensor:

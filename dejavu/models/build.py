@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from .. import networks
+from ..compute.random import seeded
 from ..errors import DejavuError
 from ..method.cycle import CyclicConsistency
 from ..method.perceptual import Perceptual
@@ -91,8 +92,12 @@ def build_method(run: Run, network: nn.Module, classes: Sequence[str], seed: int
 def _perceptual(run: Run, method: Method) -> Perceptual | None:
     if method.perceptual is None:
         return None
-    options = method.perceptual.model_dump(exclude=set() if run.pretrained else {"weights"})
-    return Perceptual(width=run.frozen_width, **options)
+    term = method.perceptual
+    if term.backbone:
+        with seeded(0):  # of what is not needed: the backbone's weights are read
+            fpn: Any = networks.build(term.backbone, 1, backbone=term.network, pretrained=term.weights)
+        return Perceptual(network=nn.Sequential(fpn.unit, fpn.backbone), weight=term.weight)
+    return Perceptual(term.weights if run.pretrained else None, width=run.frozen_width, weight=term.weight)
 
 
 def _text(run: Run, method: Method, classes: Sequence[str]) -> TextSupervision | None:

@@ -45,7 +45,7 @@ def results_page(params: Params, scale: str, root: Path = Path()) -> str:
     if not written:
         raise DejavuError(f"{paths.results / 'tables'} has no table: make one with `dejavu tables`")
     remarks = read_remarks(params, paths.remarks)
-    missing = [f"`{name}`" for name in params.tables if name not in written]
+    missing = [f"`{name}`" for name in params.at(scale).tables if name not in written]
     blocks = [
         f"# Results at scale `{scale}`",
         f"Written by `dejavu index --scale {scale}` from the files in this folder. Remarks: `remarks.md`.",

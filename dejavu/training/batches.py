@@ -19,7 +19,9 @@ from ..tasks import describe, load
 from ..tasks.images import normalise
 from .augment.colour import distort
 from .augment.crops import augment
-from .augment.sampling import epoch_order
+from .augment.sampling import epoch_order, half_labelled_order
+from .few_labels import hide as hide_unlabelled
+from .few_labels import with_labels
 from .multitask.partial_labels import available, hide
 
 if TYPE_CHECKING:
@@ -98,6 +100,8 @@ class Batch(NamedTuple):
 class Batches:
     """The batches of a run: shuffled anew each epoch; the last, smaller batch is dropped.
 
+    With the labels of a share of the images, half of each batch are images with labels.
+
     Processes that train together have a share of every batch each.
     """
 
@@ -106,8 +110,18 @@ class Batches:
         self.tasks, self.targets = data.tasks, data.targets(data.train)
         self.twice = run.consistency is not None
         self.available: np.ndarray | None = None
-        if self.recipe.labelled != "full":
-            self.available = available(len(data.train.images), data.tasks, self.recipe.labelled)
+        self.known: np.ndarray | None = None
+        """(images,) bool: which of them have labels; None is all"""
+        labelled, images = self.recipe.labelled, len(data.train.images)
+        if isinstance(labelled, float):
+            self.known = with_labels(images, labelled)
+            if self.known.all():
+                raise DejavuError(
+                    f"experiment '{run.experiment}': labelled {labelled:g} of {images} training images are all of "
+                    "them: leave it out"
+                )
+        elif labelled != "full":
+            self.available = available(images, data.tasks, labelled)
         self.share = rank().share(self.recipe.batch_size // run.gpus)
         self.per_epoch = len(data.train.images) // self.recipe.batch_size
         self.total = self.recipe.steps(len(data.train.images))
@@ -137,16 +151,28 @@ class Batches:
         epoch, number = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
             numbers = generator(self.seed, "order", epoch)
-            drawn = epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
-            self._order = epoch, *drawn
+            self._order = epoch, *self._epoch(numbers)
         _, order, classes = self._order
         whole = slice(number * self.recipe.batch_size, (number + 1) * self.recipe.batch_size)
         return order[whole][self.share], classes[whole][self.share]
+
+    def _epoch(self, numbers: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images of an epoch in their order, and for each the class that it was drawn for, or -1."""
+        if self.known is None:
+            return epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
+        order = half_labelled_order(self.known, self.recipe.batch_size, numbers)
+        return order, np.full(len(order), -1)
 
     def read(self, step: int) -> Raw:
         """Read the images and targets of one step."""
         chosen, classes = self.indices(step)
         targets = {task: _target(task, _taken(array, chosen)) for task, array in self.targets.items()}
+        if self.known is not None:
+            labels, ignored = self.known[chosen], self.ignore_index
+            targets = {
+                task: hide_unlabelled(target, labels, load(task).unknown_value(ignored))
+                for task, target in targets.items()
+            }
         known = None if self.available is None else self.available[chosen]
         return Raw(_taken(self.split.images, chosen), targets, classes, known)
 

@@ -182,7 +182,10 @@ def training_roots(run: Run) -> list[str]:
     The network and the tasks are imported by name, and `config` derives a run from params.yaml.
     """
     tasks = [f"{package}.{task}" for package in ("tasks", "metrics") for task in run.tasks]
-    return ["training.loop", "training.batches", "config", f"networks.{run.network.module}", *tasks]
+    modules = [f"networks.{run.network.module}"]
+    if run.dejavu is not None and run.dejavu.perceptual is not None and run.dejavu.perceptual.backbone:
+        modules.append(f"networks.{run.dejavu.perceptual.backbone}")
+    return ["training.loop", "training.batches", "config", *modules, *tasks]
 
 
 def request_hash(

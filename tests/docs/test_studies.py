@@ -9,6 +9,7 @@ from helpers import ROOT
 
 from dejavu.config import loading
 
+PARAMS = loading.load(ROOT / "params.yaml")
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/params.yaml"))
 
 
@@ -25,3 +26,37 @@ def test_every_setting_that_is_tried_is_in_a_table(study: Path) -> None:
     params = loading.load(study / "params.yaml")
     shown = {name for table in params.tables.values() for name in table.experiments}
     assert shown == set(params.experiments)
+
+
+@pytest.mark.parametrize(("row", "chosen"), [("semantic", "fpn_lite0"), ("depth", "fpn_lite0_depth")])
+def test_choosing_trains_the_network_of_params_yaml_by_its_recipe(row: str, chosen: str) -> None:
+    study = loading.load(ROOT / "studies" / "choosing" / "params.yaml")
+    ours, theirs = study.run(row, "round2"), PARAMS.run(chosen, "open")
+    assert (ours.network, ours.task, ours.data.size) == (theirs.network, theirs.task, theirs.data.size)
+    length = {"epochs", "evaluations"}
+    assert ours.train.model_dump(exclude=length) == theirs.train.model_dump(exclude=length)
+
+
+@pytest.mark.parametrize("task", ["semantic", "depth", "normals"])
+def test_the_study_compares_four_redactions_of_each_task(task: str) -> None:
+    """The redaction that a pair has stands there as its own row: a change of it may need another row."""
+    rows = [
+        PARAMS.experiments[name]
+        for table in ("practical_redaction", "practical_redaction_nyud")
+        for name in PARAMS.tables[table].experiments
+    ]
+    methods = [row.dejavu for row in rows if row.tasks == (task,) and row.dejavu is not None]
+    names = sorted(one.name for method in methods for one in method.redactions)
+    assert names == ["band_stop", "low_pass", "random_blocks", "random_pixels"]
+    changed = {"redaction"}
+    assert len({method.model_dump_json(exclude=changed) for method in methods}) == 1
+
+
+def test_the_studys_rows_are_not_run_below_open() -> None:
+    names = {name for name, table in PARAMS.tables.items() if table.scales}
+    assert names and all(PARAMS.tables[name].scales == ("open", "paper") for name in names)
+    for scale in ("smoke", "demo"):
+        here = PARAMS.at(scale)
+        assert names.isdisjoint(here.tables) and {"fpn_lite0_dejavu", "fpn_lite0_mtl"} < here.experiments.keys()
+        assert {"fpn_lite0_detached", "fpn_lite0_eighth"}.isdisjoint(here.experiments)
+    assert PARAMS.at("open").experiments == PARAMS.experiments

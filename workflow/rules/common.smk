@@ -70,6 +70,7 @@ def finish():
     LOCKS.pop().close()
 
 
+HERE = PARAMS.at(SCALE)  # what `all` makes; any other table is made by the name of its file
 LOCKS = []
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]

@@ -1,4 +1,4 @@
-"""Networks that compare images in training (CLIP, VGG), and are neither trained, saved nor deployed."""
+"""Networks that compare images in training (CLIP, VGG, backbones), and are neither trained, saved nor deployed."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ class Frozen:
 
     def __reduce__(self) -> tuple[Callable[..., Frozen], tuple[Any, ...]]:
         return self._made_by, self._arguments
+
+
+def frozen_copy(network: nn.Module) -> Frozen:
+    """Return a frozen copy of a network, which a copy or a pickle of it holds with its weights."""
+    own = deepcopy(network)
+    return Frozen(own, frozen_copy, own)
 
 
 def check_rgb(name: str, images: Tensor) -> None:

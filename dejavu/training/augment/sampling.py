@@ -48,6 +48,28 @@ def epoch_order(
     return images[mixed].numpy(), wanted[mixed].numpy()
 
 
+def half_labelled_order(
+    known: np.ndarray, batch_size: int, generator: torch.Generator
+) -> np.ndarray:
+    """Draw the images of an epoch's batches so that half of each batch, rounded down, have labels.
+
+    Within an epoch all images with labels come equally often, up to one; so do those without. There are as many
+    batches as without this: (number of images // batch_size * batch_size,), int64, images with labels first
+    in every batch.
+
+    Args:
+        known: (count,) bool, the images that have labels.
+        batch_size: at least 2.
+        generator: of the epoch.
+    """
+    batches, half = len(known) // batch_size, batch_size // 2
+    rows = []
+    for images, each in ((known, half), (~known, batch_size - half)):
+        numbers = torch.from_numpy(images.nonzero()[0])
+        rows.append(_evenly(numbers, batches * each, generator).view(batches, each))
+    return torch.cat(rows, 1).flatten().numpy()
+
+
 def _evenly(values: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
     """Repeat the values in random orders up to `count`: all equally often, up to one."""
     rounds = -(-count // len(values))

@@ -209,3 +209,74 @@ def test_refuses_what_it_cannot_compare(images: tuple[Tensor, Tensor]) -> None:
     ):
         with pytest.raises(DejavuError, match=message):
             distance(regenerated, wanted)
+
+
+class Backbone(nn.Module):
+    """Two maps, behind a dropout that only training has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 5, 3, stride=2), nn.Conv2d(5, 7, 3, stride=2)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = self.drop(self.first(images))
+        return [x, self.second(x)]
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_another_network_is_compared_by_all_of_its_maps(normalise: bool, images: tuple[Tensor, Tensor]) -> None:
+    network = Backbone().train()
+    distance = Perceptual(network=network, weight=3.0, normalise=normalise)
+    a, b = (network.eval()(batch) for batch in images)
+    if normalise:
+        each = [
+            2 - 2 * nn.functional.cosine_similarity(x, y).mean() for x, y in zip(a, b, strict=True)
+        ]  # of unit length
+    else:
+        each = [nn.functional.mse_loss(x, y) for x, y in zip(a, b, strict=True)]
+    torch.testing.assert_close(distance(*images), 3 * sum(each) / 2, rtol=1e-4, atol=1e-5)
+    alone = Perceptual(network=network.first, weight=3.0, normalise=normalise)
+    torch.testing.assert_close(alone(*images), 3 * each[0], rtol=1e-4, atol=1e-5)
+    assert distance.description == "Backbone"
+
+
+def test_another_network_is_copied_frozen_and_hidden(images: tuple[Tensor, Tensor]) -> None:
+    network = Backbone().train()
+    owner = nn.Linear(2, 3)
+    owner.perceptual = Perceptual(network=network)
+    before = owner.perceptual(*images)
+    with torch.no_grad():
+        network.first.weight.zero_()  # the network itself goes on learning
+    assert owner.perceptual(*images) == before and network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    regenerated = images[0].clone().requires_grad_()
+    owner.train().perceptual(regenerated, images[1]).backward()
+    assert regenerated.grad.any() and len(list(owner.parameters())) == 2
+    assert all(p.grad is None for p in owner.perceptual.trunk.network.parameters())
+    for other in (deepcopy(owner), pickle.loads(pickle.dumps(owner))):
+        assert other.perceptual(*images) == before
+    assert owner.perceptual(*(batch.to("meta") for batch in images)).is_meta
+
+
+@pytest.mark.parametrize("more", [{"weights": "vgg.pt"}, {"width": 0.5}, {"layers": ("relu1_2",)}], ids=str)
+def test_another_network_has_weights_and_layers_of_its_own(more: dict[str, Any]) -> None:
+    with pytest.raises(DejavuError, match="perceptual.network has its own weights and layers"):
+        Perceptual(network=Backbone(), **more)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("vgg16", "must be a torch module, not str"),
+        (nn.Flatten(), "must return a map"),
+        (nn.Sequential(Backbone(), nn.Identity()), None),
+    ],
+    ids=["text", "no map", "maps"],
+)
+def test_another_network_returns_maps(network: Any, message: str | None, images: tuple[Tensor, Tensor]) -> None:
+    if message is None:
+        assert Perceptual(network=network)(*images) > 0
+        return
+    with pytest.raises(DejavuError, match=f"perceptual.network {message}"):
+        Perceptual(network=network)(*images)

@@ -104,11 +104,12 @@ def mechanism(name: str) -> str:
     module = PARAMS.networks[row.network].module
     attention = PARAMS.networks[row.network].options.get("attention")
     added = {key: outline(row.model_dump()[key]) for key in ("dejavu", "balance", "consistency")}
-    return str([row.task, module, attention, row.train.labelled, added])
+    return str([row.task, module, attention, outline(row.train.labelled), added])
 
 
 # One experiment of each kind: those that differ in numbers only run the same lines.
-EXPERIMENTS = list({mechanism(name): name for name in reversed(PARAMS.experiments)}.values())[::-1]
+RUN = [*PARAMS.at("smoke").experiments, "fpn_lite0_eighth", "fpn_lite0_eighth_dejavu"]
+EXPERIMENTS = list({mechanism(name): name for name in reversed(RUN)}.values())[::-1]
 PAIRS = [(name, PARAMS.experiments[name].base) for name in EXPERIMENTS if PARAMS.experiments[name].dejavu]
 # DejaVu-SA is compared with the network without attention.
 SAME_NETWORK = [

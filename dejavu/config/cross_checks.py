@@ -158,7 +158,8 @@ def _labelled(run: Run, where: str) -> None:
     if not isinstance(labelled, float):
         if labelled != "full" and len(run.tasks) == 1:
             raise ValueError(
-                f"{where}: labelled {labelled} is for several tasks: leave it out, or write a share of the images"
+                f"{where}: labelled {labelled} is for several tasks: leave it out, or write a share of the "
+                "images"
             )
         return
     if len(run.tasks) > 1 or run.task == "panoptic":
@@ -172,7 +173,9 @@ def _labelled(run: Run, where: str) -> None:
     uses["dejavu.text"] = method is not None and method.text is not None
     for key, used in uses.items():
         if used:
-            raise ValueError(f"{where}: {key} reads labels of all images, and labelled is {labelled:g}: leave it out")
+            raise ValueError(
+                f"{where}: {key} reads labels of all images, and labelled is {labelled:g}: leave it out"
+            )
 
 
 def _norm_of_regenerator(run: Run, where: str) -> None:

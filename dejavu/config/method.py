@@ -67,7 +67,7 @@ class Perceptual(Section):
     """Weight of this term relative to the pixels' distance; gamma multiplies both."""
     weights: Text | None = None
     """Of vgg16: a local file, or DEFAULT for torchvision's; random where the scale is not `pretrained`. Of
-    tf_efficientnet_lite0, as a network's `pretrained`; the network is whole, with these weights, at every scale."""
+    tf_efficientnet_lite0 as a network's `pretrained`: it is whole, with these weights, at every scale."""
     network: Literal["vgg16", "tf_efficientnet_lite0"] = "vgg16"
 
     @property

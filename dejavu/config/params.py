@@ -50,11 +50,15 @@ class Params(Sections):
         return self.scale if scale is None else self._get("scale", scale)
 
     def at(self, scale: str) -> Params:
-        """Return what the engines run at a scale: its tables, and all rows but those of other tables alone."""
+        """Return what the engines run at a scale: its tables, and all rows but those of others alone."""
         tables = {
-            name: table for name, table in self.tables.items() if table.scales is None or scale in table.scales
+            name: table
+            for name, table in self.tables.items()
+            if table.scales is None or scale in table.scales
         }
-        left, shown = ({row for one in each.values() for row in one.experiments} for each in (tables, self.tables))
+        left, shown = (
+            {row for one in each.values() for row in one.experiments} for each in (tables, self.tables)
+        )
         rows = {name: row for name, row in self.experiments.items() if name in left or name not in shown}
         return self.model_copy(update={"tables": tables, "experiments": rows})
 

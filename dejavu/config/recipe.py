@@ -135,8 +135,9 @@ class Recipe(Section):
     auxiliary: dict[Name, NotNegative] = {}
     """Weights of the losses of the network's auxiliary outputs, by their names."""
     labelled: Labelled = "full"
-    """Which labels are learnt from. With more than one task: onelabel or randomlabels, one or some of each image's.
-    With one task: the share of the images whose labels are, such as 0.125; half of each batch are such images."""
+    """Which labels are learnt from. With more than one task onelabel or randomlabels, one or some of each
+    image's. With one task the share of the images whose labels are, such as 0.125: half of each batch are
+    such images."""
     coarse: tuple[Name, ...] = ()
     """The auxiliary outputs that learn the dataset's categories instead of its classes (HS3)."""
     sync_norm: Flag = False

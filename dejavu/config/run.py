@@ -68,7 +68,8 @@ class Run(Section):
 
         The numbers do not depend on the size for costs or the folder of the images. Pretrained
         weights are in the network's options; both keys matter where a loss has a frozen network. The usual
-        `head` and the network of perceptual terms are left out, so that files older than these keys stay valid.
+        `head` and the usual network of a perceptual term are left out, so that files that are older than
+        these keys stay valid.
         """
         without: dict[str, Any] = {"source": {"cost_input", "folder"}}
         if self.head == "classes":

@@ -47,7 +47,7 @@ class _Table(Section):
     epoch: Literal["last", "best"] = "last"
     """best: the best of the validated epochs, chosen on the split that the table reports."""
     scales: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """The scales that `all` makes this table at, and trains those of its rows at that no other table has. Default: all."""
+    """The scales at which `all` makes this table, and trains rows that are in no other one. Default: all."""
     paper: Name | None = None
     """Titles, printed values and notes of rows are in paper/<this name>.csv. Default: there are none."""
 

@@ -1,4 +1,4 @@
-"""params.yaml -> dvc.yaml, the same pipeline as workflow/ has for Snakemake, at the scale that is chosen there.
+"""params.yaml -> dvc.yaml, the same pipeline as workflow/ has for Snakemake, at params.yaml's scale.
 
 DVC makes the stages of datasets and experiments from params.yaml itself (`foreach`), but takes no list there
 for the dependencies of a stage (treeverse/dvc#8171). So each table's and figure's stage is written out.

@@ -36,15 +36,15 @@ class Perceptual:
         weights: "DEFAULT" for torchvision's ImageNet weights, which are downloaded, or a .safetensors, .pt,
             .pth or .bin file of torchvision's VGG16 or of its features. None draws them at random.
         width: share of the channels of VGG16; below 1 for small scales.
-        layers: activations of VGG16 that are compared, "relu1_1" to "relu5_3"; later ones are not computed. None
-            is relu1_2, relu2_2 and relu3_3.
+        layers: activations of VGG16 that are compared, "relu1_1" to "relu5_3"; later ones are not computed.
+            None is relu1_2, relu2_2 and relu3_3.
         normalise: compare directions, features of unit length over channels (LPIPS): a layer's distance is
             then within 0 and 2. False compares the features themselves (Johnson), squared.
         weight: weight of the term.
         seed: seed of random weights; the global random state is left alone.
-        network: features of another network than VGG16: a module that maps images to a map (N, C, h, w) or to a list
-            of maps, all of which are compared. A frozen copy of it is kept, in evaluation mode. It has its
-            weights already: `weights`, `width`, `layers` and `seed` are VGG16's.
+        network: another network than VGG16: a module from images to a map (N, C, h, w) or to a list of maps,
+            all of which are compared. A frozen copy of it is kept, in evaluation mode. It has its weights
+            already: `weights`, `width`, `layers` and `seed` are VGG16's.
 
     Raises:
         DejavuError: an argument that cannot be right; weights that are missing, unreadable or do not fit.

@@ -187,7 +187,8 @@ def check_kind(weight: Tensor, inputs: Mapping[str, Tensor]) -> None:
             )
     kinds = [values.dtype for values in inputs.values()]
     mixed = reduce(torch.promote_types, kinds)
-    low = torch.is_autocast_enabled(weight.device.type) and torch.float64 not in (mixed, weight.dtype)
+    here = weight.device.type
+    low = here != "meta" and torch.is_autocast_enabled(here) and torch.float64 not in (mixed, weight.dtype)
     if not low and mixed != weight.dtype:
         listed = " and ".join(f"{name} {kind}" for name, kind in zip(inputs, kinds, strict=True))
         raise DejavuError(

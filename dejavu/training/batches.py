@@ -117,8 +117,8 @@ class Batches:
             self.known = with_labels(images, labelled)
             if self.known.all():
                 raise DejavuError(
-                    f"experiment '{run.experiment}': labelled {labelled:g} of {images} training images are all of "
-                    "them: leave it out"
+                    f"experiment '{run.experiment}': labelled {labelled:g} of {images} training images are "
+                    "all of them: leave it out"
                 )
         elif labelled != "full":
             self.available = available(images, data.tasks, labelled)
@@ -157,7 +157,7 @@ class Batches:
         return order[whole][self.share], classes[whole][self.share]
 
     def _epoch(self, numbers: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images of an epoch in their order, and for each the class that it was drawn for, or -1."""
+        """Return the images of an epoch in their order, and for each the class it was drawn for, or -1."""
         if self.known is None:
             return epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
         order = half_labelled_order(self.known, self.recipe.batch_size, numbers)

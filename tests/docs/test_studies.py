@@ -57,6 +57,8 @@ def test_the_studys_rows_are_not_run_below_open() -> None:
     assert names and all(PARAMS.tables[name].scales == ("open", "paper") for name in names)
     for scale in ("smoke", "demo"):
         here = PARAMS.at(scale)
-        assert names.isdisjoint(here.tables) and {"fpn_lite0_dejavu", "fpn_lite0_mtl"} < here.experiments.keys()
+        assert (
+            names.isdisjoint(here.tables) and {"fpn_lite0_dejavu", "fpn_lite0_mtl"} < here.experiments.keys()
+        )
         assert {"fpn_lite0_detached", "fpn_lite0_eighth"}.isdisjoint(here.experiments)
     assert PARAMS.at("open").experiments == PARAMS.experiments

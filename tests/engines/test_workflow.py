@@ -56,7 +56,7 @@ def jobs_at(scale: str) -> set[Job]:
 def _all_jobs() -> set[Job]:
     targets = set()
     for paths in map(Paths, PARAMS.scales):
-        for name, table in PARAMS.tables.items():
+        for name, table in PARAMS.at(paths.scale).tables.items():
             targets |= {paths.table(name, "md"), *(paths.figure(name, kind) for kind in table.figures)}
     return Snakemake(ROOT, targets=set(map(str, targets))).jobs
 
@@ -65,7 +65,7 @@ def _all_jobs() -> set[Job]:
 def test_both_engines_have_the_same_jobs(place: Path, scale: str) -> None:
     choose_scale(place, scale)
     jobs, stages = jobs_at(scale), dvc_stages(place)
-    assert len(jobs) >= 2 + 2 * len(PARAMS.experiments)
+    assert len(jobs) >= 2 + 2 * len(PARAMS.at(scale).experiments)
     assert differences(jobs, set(stages)) == []
     _check_watched(read_params(place), stages)
 
@@ -102,7 +102,7 @@ def test_all_makes_every_table_and_figure_of_the_chosen_scale(place: Path) -> No
 
 @pytest.mark.parametrize("scale", PARAMS.scales)
 def test_declared_files_are_those_of_paths(scale: str) -> None:
-    paths, params = Paths(scale), PARAMS
+    paths, params = Paths(scale), PARAMS.at(scale)
     expected = {paths.raw_manifest(name) for name in params.scales[scale].data}
     expected |= {paths.report(name) for name in params.scales[scale].data}
     for row, experiment in params.experiments.items():

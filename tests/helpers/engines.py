@@ -46,9 +46,9 @@ def write_params(folder: Path, params: dict[str, Any]) -> None:
 
 
 def choose_scale(folder: Path, scale: str) -> None:
-    """As a user does: `scale: *smoke` in params.yaml."""
+    """As a user does: `scale: *smoke` in params.yaml, and `make dvc.yaml`."""
     params = read_params(folder)
-    write_params(folder, params | {"scale": params["scales"][scale]})
+    write_both(folder, params | {"scale": params["scales"][scale]})
 
 
 def shorten(folder: Path) -> None:
@@ -69,11 +69,11 @@ def shorten(folder: Path) -> None:
     for scale in scales.values():
         scale["data"] = {name: part for name, part in scale["data"].items() if name in used}
     params |= {"tables": tables, "experiments": experiments, "scales": scales, "scale": scales["smoke"]}
-    write_shorter(folder, params)
+    write_both(folder, params)
 
 
-def write_shorter(folder: Path, params: dict[str, Any]) -> None:
-    """Write params.yaml with some tables and rows left out, and the dvc.yaml that follows from it."""
+def write_both(folder: Path, params: dict[str, Any]) -> None:
+    """Write a changed params.yaml, and the dvc.yaml that follows from it."""
     write_params(folder, params)
     (folder / "dvc.yaml").write_text(pipeline(load(folder / "params.yaml")))
 

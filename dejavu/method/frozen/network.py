@@ -1,4 +1,4 @@
-"""Networks that compare images in training (CLIP, VGG, backbones), and are neither trained, saved nor deployed."""
+"""Networks that compare images in training (CLIP, VGG, ...), and are neither trained, saved nor deployed."""
 
 from __future__ import annotations
 

@@ -48,14 +48,12 @@ def epoch_order(
     return images[mixed].numpy(), wanted[mixed].numpy()
 
 
-def half_labelled_order(
-    known: np.ndarray, batch_size: int, generator: torch.Generator
-) -> np.ndarray:
+def half_labelled_order(known: np.ndarray, batch_size: int, generator: torch.Generator) -> np.ndarray:
     """Draw the images of an epoch's batches so that half of each batch, rounded down, have labels.
 
-    Within an epoch all images with labels come equally often, up to one; so do those without. There are as many
-    batches as without this: (number of images // batch_size * batch_size,), int64, images with labels first
-    in every batch.
+    Within an epoch all images with labels come equally often, up to one; so do those without. An epoch has as
+    many batches as with all labels: (number of images // batch_size * batch_size,), int64, images with labels
+    first in every batch.
 
     Args:
         known: (count,) bool, the images that have labels.

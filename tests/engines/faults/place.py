@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 import psutil
-from helpers.engines import ROOT, read_params, workplace, write_shorter
+from helpers.engines import ROOT, read_params, workplace, write_both
 
 BIN = Path(sys.executable).parent
 # A table of two rows each: one task, several tasks.
@@ -57,7 +57,7 @@ def shorten(folder: Path) -> None:
     used = {row["dataset"] for row in params["experiments"].values()}
     smoke["data"] = {name: part for name, part in smoke["data"].items() if name in used}
     params |= {"tables": tables, "scales": {"smoke": smoke}, "scale": smoke}
-    write_shorter(folder, params)
+    write_both(folder, params)
 
 
 @dataclass

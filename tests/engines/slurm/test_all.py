@@ -24,7 +24,7 @@ def test_everything_at_smoke_scale(cluster: Cluster, tmp_path: Path, tell: Tell)
     ended = snakemake(cluster, place, "all", "--config", "scale=smoke", seconds=5400)
     seconds = time.monotonic() - began
     assert ended.status == 0, ended.said[-3000:]
-    params, paths = load(place / "params.yaml"), Paths("smoke", place)
+    params, paths = load(place / "params.yaml").at("smoke"), Paths("smoke", place)
     for name, table in params.tables.items():
         made = [paths.table(name, form) for form in ("csv", "md", "tex")]
         made += [paths.figure(name, kind) for kind in table.figures]

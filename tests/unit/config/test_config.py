@@ -200,7 +200,11 @@ FAULTS = [
     ("experiments.stl_depth.consistency", {}, ["experiments.stl_depth.consistency", "several tasks"]),
     ("experiments.stl_depth.train", {"labelled": "onelabel"}, ["experiments.stl_depth", "labelled"]),
     ("experiments.stl_depth.train", {"labelled": 1}, ["experiments.stl_depth.train.labelled", "less than 1"]),
-    ("experiments.stl_depth.train", {"labelled": 0.0}, ["experiments.stl_depth.train.labelled", "greater than 0"]),
+    (
+        "experiments.stl_depth.train",
+        {"labelled": 0.0},
+        ["experiments.stl_depth.train.labelled", "greater than 0"],
+    ),
     ("experiments.stl_depth.train", {"labelled": "0.5"}, ["experiments.stl_depth.train.labelled", "'0.5'"]),
     ("experiments.stl_depth.train", {"labelled": True}, ["experiments.stl_depth.train.labelled", "True"]),
     ("experiments.mtl.train", {"labelled": 0.5}, ["experiments.mtl", "labelled 0.5", "one task"]),

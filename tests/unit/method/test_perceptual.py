@@ -225,7 +225,9 @@ class Backbone(nn.Module):
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-def test_another_network_is_compared_by_all_of_its_maps(normalise: bool, images: tuple[Tensor, Tensor]) -> None:
+def test_another_network_is_compared_by_all_of_its_maps(
+    normalise: bool, images: tuple[Tensor, Tensor]
+) -> None:
     network = Backbone().train()
     distance = Perceptual(network=network, weight=3.0, normalise=normalise)
     a, b = (network.eval()(batch) for batch in images)
@@ -274,7 +276,9 @@ def test_another_network_has_weights_and_layers_of_its_own(more: dict[str, Any])
     ],
     ids=["text", "no map", "maps"],
 )
-def test_another_network_returns_maps(network: Any, message: str | None, images: tuple[Tensor, Tensor]) -> None:
+def test_another_network_returns_maps(
+    network: Any, message: str | None, images: tuple[Tensor, Tensor]
+) -> None:
     if message is None:
         assert Perceptual(network=network)(*images) > 0
         return

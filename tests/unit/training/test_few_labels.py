@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from unit.training.test_loop import make_data, make_run
 
 from dejavu.compute.random import generator
 from dejavu.config import Run
@@ -15,6 +14,7 @@ from dejavu.training import batches
 from dejavu.training.augment.sampling import half_labelled_order
 from dejavu.training.few_labels import hide, with_labels
 from dejavu.training.objective import build_objective
+from unit.training.test_loop import make_data, make_run
 
 SHARES = [0.125, 0.25, 0.1, 0.3, 0.5, 2 / 3, 0.9]
 CPU = torch.device("cpu")
@@ -86,11 +86,23 @@ def test_a_row_its_base_and_a_resumed_run_have_the_same_batches() -> None:
     assert torch.equal(resumed.images, whole[0][-1].images)
 
 
-@pytest.mark.parametrize("name", ["fpn_lite0_eighth_dejavu", "fpn_lite0_depth_dejavu", "fpn_lite0_normals_dejavu"])
+@pytest.mark.parametrize(
+    "name", ["fpn_lite0_eighth_dejavu", "fpn_lite0_depth_dejavu", "fpn_lite0_normals_dejavu"]
+)
 def test_only_labelled_images_have_a_gradient_of_the_tasks_loss_and_all_have_dejavus(name: str) -> None:
     run = few(name)
-    run = run.model_copy(update={"network": run.network.model_copy(update={"width": 0.25, "options": {
-        key: value for key, value in run.network.options.items() if key != "pretrained"}})})
+    run = run.model_copy(
+        update={
+            "network": run.network.model_copy(
+                update={
+                    "width": 0.25,
+                    "options": {
+                        key: value for key, value in run.network.options.items() if key != "pretrained"
+                    },
+                }
+            )
+        }
+    )
     data = make_data(8, tasks=run.tasks)
     drawn = batches.Batches(run, 0, data)
     batch = drawn.augmented(drawn.read(0), 0, CPU)

@@ -122,6 +122,7 @@ LAYOUTS: dict[str, Layout] = {
     "camvid": (camvid, datasets.find("camvid")),
     "camvid_val": (camvid, datasets.find("camvid_val")),
     "nyudv2": (nyudv2, datasets.find("nyudv2")),
+    "nyudv2_large": (nyudv2, datasets.find("nyudv2_large")),
     "nyudv2_val": (nyudv2_val, datasets.find("nyudv2_val")),
     "nyudv2 of MTAN": (nyudv2_mtan, datasets.find("nyudv2")),
     "kitti": (kitti_depth, kitti.DATASET),
@@ -134,7 +135,15 @@ LAYOUTS: dict[str, Layout] = {
 }
 NUMBERED = ("kitti", "nyudv2 of MTAN")
 """layouts whose files have numbers for names"""
-LISTED = ("camvid", "camvid_val", "nyudv2", "nyudv2_val", "coco_panoptic", "folder with lists")
+LISTED = (
+    "camvid",
+    "camvid_val",
+    "nyudv2",
+    "nyudv2_large",
+    "nyudv2_val",
+    "coco_panoptic",
+    "folder with lists",
+)
 
 
 def make(name: str, raw: Path, names: list[str]) -> datasets.Dataset:

@@ -83,6 +83,7 @@ def obtain(raw: RawFiles) -> dict[str, Any]:
     Raises DejavuError where the files cannot be obtained, or do not belong together.
     """
     with locked(raw.folder.with_name(f".{raw.name}.lock")):
+        raw.folder.mkdir(parents=True, exist_ok=True)  # first: where that fails, the manifest stays
         raw.manifest.unlink(missing_ok=True)  # it must not describe a folder that changes now
         dataset, files = _bring(raw)
         state = _state(raw, files)  # before the contents are read: a change in between is noticed later

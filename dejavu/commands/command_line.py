@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": "write what trained seeds predict, as files for `dejavu score` and other tools",
     "tables": "write a table as CSV, Markdown and LaTeX",
     "figures": "draw the figures that params.yaml lists for a table",
+    "verdicts": "decide the claims of params.yaml from the metrics, as a table and a forest plot",
     "index": "write all tables and figures of a scale on one page, results/SCALE/README.md",
     "cost": "count parameters and GMACs of full-size networks, beside the paper's",
     "plan": "say what trainings will take: steps, memory, disk and hours",

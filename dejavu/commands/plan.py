@@ -39,12 +39,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="count the rows of all scales on GPUs into slurm/resources.csv: what cluster jobs request",
     )
+    parser.add_argument(
+        "--power",
+        action="store_true",
+        help="say how many seeds intervals of a given width take, from the spread of finished seeds; rows: "
+        "those of the claims",
+    )
+    parser.add_argument(
+        "--half-width",
+        type=number(0, 100, ends="(]"),
+        metavar="X",
+        help="of --power: half the width of a 95 %% interval, in percent of the compared row's mean "
+        "(delta_mtl: points); default: 0.5",
+    )
     add_rows(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command. Raises DejavuError if `--resources` has other options or rows."""
+    """Run the command. Raises DejavuError if `--resources` or `--power` has options of the other kinds."""
     params, scale = read_configuration(args)
+    if args.power:
+        for option in ("measure", "tflops", "resources"):
+            if getattr(args, option):
+                raise DejavuError(f"dejavu plan --power reads what was trained: leave --{option} out")
+        print_power(params, args.names, scale, args.half_width, args.json)
+        return
+    if args.half_width is not None:
+        raise DejavuError("dejavu plan --half-width is an option of --power: add --power")
     if not args.resources:
         print_plan(params, args.names, scale, args.measure, args.tflops, args.json)
         return
@@ -89,6 +110,21 @@ def print_plan(
         raise DejavuError(
             f"{len(faults)} of {len(faults) + len(rows)} rows are not in this plan: {faults[0]}"
         )
+
+
+def print_power(
+    params: Params, names: Sequence[str], scale: str, percent: float | None = None, as_json: bool = False
+) -> None:
+    """Print how many seeds an interval of `percent` takes, of all claims or of the named rows."""
+    from ..planning import power
+    from ..reports.costs import chosen
+
+    experiments = list(dict.fromkeys(experiment for experiment, _ in chosen(params, names))) if names else []
+    planned = power.plan(params, scale, experiments, power.PERCENT if percent is None else percent)
+    if as_json:
+        print_json(power.as_dict(planned))
+    else:
+        print(power.text(planned))
 
 
 def count_resources(params: Params, tflops: float | None = None) -> None:

@@ -5,6 +5,7 @@ Only pydantic is imported here: every command and both engines pay for this pack
 
 from __future__ import annotations
 
+from .claim import Claim
 from .data import DataSource, Folder, KeepAspect, Source
 from .experiment import Experiment
 from .method import Balance, Consistency, Cycle, Method, Perceptual, Redaction, TextSupervision
@@ -31,6 +32,7 @@ __all__ = [
     "FORMAT",
     "Balance",
     "Budget",
+    "Claim",
     "Consistency",
     "Cycle",
     "DataSource",

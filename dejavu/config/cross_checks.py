@@ -11,7 +11,7 @@ from ..datasets import folder, reader_name
 from ..datasets import names as datasets
 from ..errors import known
 from ..tasks import describe
-from . import cross_checks_tables
+from . import cross_checks_claims, cross_checks_tables
 
 if TYPE_CHECKING:
     from . import Experiment, Method, Network, Params, Run
@@ -33,6 +33,7 @@ def check(params: Params) -> None:
         _experiment(params, name, experiment)
     for name, table in params.tables.items():
         cross_checks_tables.check(params, f"tables.{name}", table)
+    cross_checks_claims.check(params)
 
 
 def _scales(params: Params) -> None:

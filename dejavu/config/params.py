@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ..errors import DejavuError, nearest
+from .claim import Claim
 from .data import DataSource, Source
 from .experiment import Experiment
 from .method import MethodChanges
@@ -37,6 +40,8 @@ class Sections(Section):
     protocols: dict[Name, Protocol]
     dejavu: MethodChanges = MethodChanges()
     """The method of every DejaVu row; a row names only what it changes."""
+    claims: dict[Name, Annotated[dict[Name, Claim], Field(min_length=1)]] = {}
+    """Families of statements for `dejavu verdicts`: p values are corrected over a family."""
 
 
 class Params(Sections):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 FORMS = ("csv", "md", "tex")
 """the formats of a table's files"""
+VERDICTS = "verdicts"
+"""the name of the files with the verdicts on all claims, beside those of the tables"""
 NETWORK_COSTS = Path("runs/costs")
 """a cache that no rule declares: parameters and GMACs of networks, by a hash of all that they depend on"""
 STEP_COSTS = Path("runs/plan")

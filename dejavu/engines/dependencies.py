@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import Params, Table
+from ..config import Params, Table, claim
 from ..config.paths import Paths, printed_values
 from ..registry import figure_needs
 
@@ -87,6 +87,11 @@ def of_figures(params: Params, name: str) -> Dependencies:
         tables=(name,) if "table" in needs else (),
         printed=_printed(table),
     )
+
+
+def of_verdicts(params: Params) -> Dependencies:
+    """Return the dependencies of the verdicts on all claims."""
+    return Dependencies(params, metrics=claim.experiments(params))
 
 
 def _printed(table: Table) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config import Params
-from ..config.paths import FORMS, Paths
-from .dependencies import figure_kinds, of_figures, of_table
+from ..config import Params, claim
+from ..config.paths import FORMS, VERDICTS, Paths
+from ..metrics import DELTA
+from .dependencies import figure_kinds, of_figures, of_table, of_verdicts
 
 SCALE = "${scale.name}"
 
@@ -89,7 +90,7 @@ stages:
       metrics:
         - <metrics>: {cache: false}
 
-  # From here on one stage for each table, and one for its figures.
+  # From here on one stage for each table, one for its figures, and one for the verdicts on all claims.
 """
 
 _KEYS_OF_A_RUN = """\
@@ -130,6 +131,8 @@ def pipeline(params: Params) -> str:
         stages.append(_table(params, name))
         if name in kinds:
             stages.append(_figures(params, name, kinds[name]))
+    if params.claims:
+        stages.append(_verdicts(params))
     return text + "\n".join(stages)
 
 
@@ -153,11 +156,31 @@ def _figures(params: Params, name: str, kinds: Iterable[str]) -> str:
     return _stage("figures", name, watched, of_figures(params, name).folders(SCALE), outputs)
 
 
+def _verdicts(params: Params) -> str:
+    inputs = of_verdicts(params)
+    datasets = dict.fromkeys(params.experiments[name].dataset for name in inputs.metrics)
+    tables = [
+        claim.table_of_delta(params, one.row, claim.other_row(params, one))
+        for _, _, one in claim.named(params)
+        if one.metric == DELTA
+    ]
+    watched = ["claims", "scale.seeds", *(f"tables.{name}.single" for name in dict.fromkeys(tables))]
+    for name in datasets:
+        watched += [f"datasets.{name}.cost_input", f"scale.data.{name}"]
+    paths = Paths(SCALE)
+    outputs = [*(paths.table(VERDICTS, form) for form in FORMS), paths.figure(VERDICTS, "forest")]
+    return _stage(VERDICTS, "", watched, inputs.folders(SCALE), outputs)
+
+
 def _stage(command: str, name: str, watched: list[str], inputs: list[Path], outputs: list[Path]) -> str:
-    """A stage of dvc.yaml: `watched` are the keys of params.yaml whose change makes it run again."""
+    """A stage of dvc.yaml: `watched` are the keys of params.yaml whose change makes it run again.
+
+    The name of its table is '' for a command of all of them.
+    """
+    words = [word for word in (command, name) if word]
     lines = [
-        f"  {command}_{name}:",
-        f"    cmd: dejavu {command} {name} --scale {SCALE}",
+        f"  {'_'.join(words)}:",
+        f"    cmd: dejavu {' '.join(words)} --scale {SCALE}",
         "    params:",
         *(f"      - {key}" for key in watched),
         "    deps:",

@@ -1,7 +1,8 @@
 """The page of a scale's results: `results/<scale>/README.md`, which code hosts show with the folder.
 
-It has every table of params.yaml that was written at this scale, with its figures and remarks. People write
-remarks in `results/<scale>/remarks.md`: the page's introduction, then a section `## <table>` for a table.
+It has the verdicts on the claims and every table of params.yaml, as far as they were written at this scale,
+with figures and remarks. People write remarks in `results/<scale>/remarks.md`: the page's introduction, then
+a section `## <table>` for a table.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..config import Params
-from ..config.paths import Paths
+from ..config import Params, claim
+from ..config.paths import VERDICTS, Paths
 from ..errors import DejavuError, nearest
 from ..system.files import read_json, read_text
 from .tables.markdown import escaped
@@ -45,11 +46,13 @@ def results_page(params: Params, scale: str, root: Path = Path()) -> str:
     if not written:
         raise DejavuError(f"{paths.results / 'tables'} has no table: make one with `dejavu tables`")
     remarks = read_remarks(params, paths.remarks)
+    decided = bool(params.claims) and paths.table(VERDICTS, "md").exists()
     missing = [f"`{name}`" for name in params.at(scale).tables if name not in written]
     blocks = [
         f"# Results at scale `{scale}`",
         f"Written by `dejavu index --scale {scale}` from the files in this folder. Remarks: `remarks.md`.",
         remarks.get("", ""),
+        _verdicts(params, paths, remarks.get(VERDICTS, "")) if decided else "",
         READING,
         *(_section(params, paths, name, remarks.get(name, "")) for name in written),
         f"## Not run at this scale\n\nTables: {', '.join(missing)}." if missing else "",
@@ -67,7 +70,7 @@ def read_remarks(params: Params, path: Path) -> dict[str, str]:
     first, *rest = re.split(r"^## (.*)\n", read_text(path), flags=re.M)
     remarks = {"": first.strip()}
     for name, text in zip(rest[::2], rest[1::2], strict=True):
-        if name not in params.tables:
+        if name not in params.tables and not (name == VERDICTS and params.claims):
             raise DejavuError(
                 f"{path}: '## {name}' is no table of params.yaml, {nearest(name, params.tables)}"
             )
@@ -76,23 +79,36 @@ def read_remarks(params: Params, path: Path) -> dict[str, str]:
 
 
 def _section(params: Params, paths: Paths, name: str, remark: str) -> str:
+    """Return a table with its remark, figures and files."""
+    table = params.tables[name]
+    return _shown(
+        paths, name, escaped(table.title), table.figures, remark, _time(params, paths, table.experiments)
+    )
+
+
+def _verdicts(params: Params, paths: Paths, remark: str) -> str:
+    """Return the verdicts with their remark, figure and files."""
+    time = _time(params, paths, claim.experiments(params))
+    return _shown(paths, VERDICTS, "Verdicts on the claims", ("forest",), remark, time)
+
+
+def _shown(paths: Paths, name: str, title: str, kinds: tuple[str, ...], remark: str, time: str) -> str:
     """Return a table with its remark, figures and files; its title moves up one heading level."""
     table = read_text(paths.table(name, "md")).strip().replace("### ", "## ", 1)
-    title = escaped(params.tables[name].title)
-    kinds = [kind for kind in params.tables[name].figures if paths.figure(name, kind).exists()]
-    figures = [f"![{title}: {kind}](figures/{paths.figure(name, kind).name})" for kind in kinds]
+    drawn = [kind for kind in kinds if paths.figure(name, kind).exists()]
+    figures = [f"![{title}: {kind}](figures/{paths.figure(name, kind).name})" for kind in drawn]
     forms = ", ".join(
         f"[{title}](tables/{name}.{form})" for title, form in (("CSV", "csv"), ("LaTeX", "tex"))
     )
     command = f"snakemake --cores 2 {paths.table(name, 'md').relative_to(paths.root).as_posix()}"
-    files = f"Files: {forms}. Reproduce with `{command}`{_time(params, paths, name)}."
+    files = f"Files: {forms}. Reproduce with `{command}`{time}."
     return "\n\n".join(filter(None, [table, remark, *figures, files]))
 
 
-def _time(params: Params, paths: Paths, name: str) -> str:
+def _time(params: Params, paths: Paths, experiments: tuple[str, ...]) -> str:
     """Return the training time of a table's rows in words; '' if it is not recorded."""
     seconds: dict[str, float] = {}
-    for experiment in params.tables[name].experiments:
+    for experiment in experiments:
         for seed in params.run(experiment, paths.scale).seeds:
             sidecar = paths.sidecar(experiment, seed)
             train = read_json(sidecar, "delete it").get("train") if sidecar.exists() else None

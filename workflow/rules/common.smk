@@ -3,8 +3,8 @@ import json
 import os
 import sys
 
-from dejavu.config import loading
-from dejavu.config.paths import FORMS, Paths
+from dejavu.config import claim, loading
+from dejavu.config.paths import FORMS, VERDICTS, Paths
 from dejavu.engines import (
     dependencies,
     one_at_a_time,
@@ -75,6 +75,13 @@ LOCKS = []
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 FIGURES = dependencies.figure_kinds(PARAMS)
+# Of all claims; nothing where params.yaml has none.
+VERDICT_FILES = (
+    [*expand(TABLE, table=VERDICTS, form=FORMS, allow_missing=True)]
+    + [*expand(FIGURE, table=VERDICTS, kind="forest", allow_missing=True)]
+    if PARAMS.claims
+    else []
+)
 
 
 def one_of(names):
@@ -118,6 +125,23 @@ def table_inputs(wildcards):
 def figure_inputs(wildcards):
     """Return the input files of the figures of a table."""
     return list(map(str, dependencies.of_figures(PARAMS, wildcards.table).files(wildcards.scale)))
+
+
+def verdict_inputs(wildcards):
+    """Return the metrics of all rows of the claims."""
+    return list(map(str, dependencies.of_verdicts(PARAMS).files(wildcards.scale)))
+
+
+def verdict_settings(wildcards):
+    """Return the claims, and the seeds, data and cost of their rows, as JSON."""
+    claims = {
+        family: {name: one.model_dump(mode="json") for name, one in group.items()}
+        for family, group in PARAMS.claims.items()
+    }
+    runs = [PARAMS.run(name, wildcards.scale) for name in claim.experiments(PARAMS)]
+    rows = {run.experiment: run.seeds for run in runs}
+    data = {run.dataset: [PARAMS.cost_input(run.dataset), run.data.model_dump(mode="json")] for run in runs}
+    return json.dumps([claims, rows, data], sort_keys=True)
 
 
 def row(experiment, scale, without=frozenset()):

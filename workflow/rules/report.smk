@@ -5,6 +5,7 @@
 #      logs, checkpoints, prepared data, metrics or the table's CSV                   figures, as their kinds need
 #      paper/<name>.csv, the table's `paper` in params.yaml                           tables and figures
 # Out: results/<scale>/tables/<table>.{csv,md,tex}
+#      results/<scale>/tables/verdicts.{csv,md,tex}, results/<scale>/figures/verdicts_forest.png   if there are claims
 #      results/<scale>/figures/<table>_<kind>.png, of the kinds that params.yaml lists for the table
 
 
@@ -22,6 +23,22 @@ rule tables:
         part=lambda w: as_line(PARAMS.data_source(PARAMS.tables[w.table].dataset, w.scale)),
     shell:
         "dejavu tables {wildcards.table} --scale {wildcards.scale} > {log} 2>&1"
+
+
+if PARAMS.claims:
+
+    rule verdicts:
+        input:
+            verdict_inputs,
+        output:
+            VERDICT_FILES,
+        log:
+            "logs/{scale}/verdicts.log",
+        localrule: True
+        params:
+            settings=verdict_settings,
+        shell:
+            "dejavu verdicts --scale {wildcards.scale} > {log} 2>&1"
 
 
 # One rule for each set of kinds: `figures_curves_panel`, `figures_gains`.

@@ -47,7 +47,7 @@ class Band:
     @property
     def height(self) -> float:
         """Height of the plots, without titles and axes above and below."""
-        return LINE * _slots(self.rows)
+        return LINE * slots(self.rows)
 
     @property
     def plot(self) -> float:
@@ -118,14 +118,22 @@ def draw(data: Gains) -> Figure:
         return figure
 
 
-def _slots(rows: Sequence[Gain]) -> float:
+def slots(rows: Sequence[Gain]) -> float:
     """Return the number of lines of rows and the names of their groups, half a line of margin included."""
     return len(rows) + 1.35 * len({gain.group for gain in rows} - {""}) + 0.5
 
 
 def _plot(axes: Axes, rows: Sequence[Gain], metric: str, named: bool) -> list[Sign]:
     """Draw the rows of one metric, with or without their names; return the drawn signs."""
-    known = find(metric)
+    known, unit = find(metric), gain_unit(metric)
+    label = f"{known.name}: difference to the base{f' ({unit})' if unit else ''}"
+    return plot(axes, rows, known.higher_is_better, label, named)
+
+
+def plot(
+    axes: Axes, rows: Sequence[Gain], higher_is_better: bool, label: str, named: bool = True
+) -> list[Sign]:
+    """Draw rows by groups over an axis with this label, with or without their names; return the signs."""
     y, group, signs, ends = 0.25, "", [], limits(rows)
     for gain in rows:
         if gain.group != group:
@@ -134,17 +142,16 @@ def _plot(axes: Axes, rows: Sequence[Gain], metric: str, named: bool) -> list[Si
             if named:
                 beside(axes, 0, y - 0.5, group, bold=True)
         y += 1
-        signs.append(sign_of(gain, known.higher_is_better))
+        signs.append(sign_of(gain, higher_is_better))
         draw_row(axes, gain, y - 0.5, signs[-1], ends)
         if named:
             beside(axes, 0.12 if group else 0, y - 0.5, gain.name)
-    axes.set(xlim=ends, ylim=(_slots(rows), 0), yticks=[])
+    axes.set(xlim=ends, ylim=(slots(rows), 0), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
-    unit = gain_unit(metric)
     beyond = any(not ends[0] < end < ends[1] for gain in rows for end in gain.ends)
     note = "\n(arrowheads: beyond the axis)" if beyond else ""
-    axes.set_xlabel(f"{known.name}: difference to the base{f' ({unit})' if unit else ''}{note}")
+    axes.set_xlabel(f"{label}{note}")
     axes.locator_params(axis="x", nbins=6)
-    direction(axes, known.higher_is_better)
+    direction(axes, higher_is_better)
     return signs

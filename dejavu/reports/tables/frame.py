@@ -73,7 +73,7 @@ def _line(table: Table, row: Row, by_id: Mapping[str, Result], source: str, scal
         return line | {"seeds": "0", "status": "not run"}
     for metric in table.metrics:
         line |= _measured(metric, ours.metrics.get(metric, {}), base.metrics.get(metric, {}) if base else {})
-    line |= {"gmacs": _digits(ours.gmacs, 4), "params_m": _digits(ours.params_m, 4)}
+    line |= {"gmacs": digits(ours.gmacs, 4), "params_m": digits(ours.params_m, 4)}
     return line | {"seeds": str(len(ours.seeds)), "status": "run"}
 
 
@@ -82,18 +82,18 @@ def _measured(metric: str, ours: Mapping[int, float], base: Mapping[int, float])
     if not ours:
         return {}
     mean, deviation = summary(ours.values())
-    cells = {f"{metric}_mean": _digits(mean), f"{metric}_std": _digits(deviation)}
+    cells = {f"{metric}_mean": digits(mean), f"{metric}_std": digits(deviation)}
     if not ours.keys() & base.keys():
         return cells
     gain = paired_difference(ours, base)
-    cells |= {f"{metric}_gain": _digits(gain.mean)}
-    return cells | {f"{metric}_gain_lo": _digits(gain.low), f"{metric}_gain_hi": _digits(gain.high)}
+    cells |= {f"{metric}_gain": digits(gain.mean)}
+    return cells | {f"{metric}_gain_lo": digits(gain.low), f"{metric}_gain_hi": digits(gain.high)}
 
 
-def _digits(value: float | None, decimals: int = 6) -> str:
+def digits(value: float | None, decimals: int = 6) -> str:
     """Format a value with fixed decimals, the same on every machine and enough for a second rounding.
 
-    >>> _digits(-0.0000001), _digits(None)
+    >>> digits(-0.0000001), digits(None)
     ('0.000000', '')
     """
     return "" if value is None else f"{value:z.{decimals}f}"

@@ -40,17 +40,18 @@ def _claim(params: Params, where: str, claim: Claim) -> None:
     source = params.datasets.get(row.dataset)
     if source is None or source.cost_input is None:
         raise ValueError(f"datasets.{row.dataset}.cost_input is missing: {where} reads measurements with it")
-    if claim.metric == DELTA:
-        if table_of_delta(params, claim.row, against) is None:
-            raise ValueError(
-                f"{where}.metric: no table has {DELTA} of both '{claim.row}' and '{against}': such a table "
-                "names the experiments of one task each that it compares with"
-            )
-        return
-    for name in (claim.row, against):
+    _metric(params, f"{where}.metric", claim.metric, (claim.row, against))
+
+
+def _metric(params: Params, where: str, metric: str, rows: tuple[str, str]) -> None:
+    """Check that both rows have the metric."""
+    of = "several tasks" if metric == DELTA else METRICS[metric].task
+    for name in rows:
         tasks = params.experiments[name].tasks
-        if METRICS[claim.metric].task not in tasks:
-            raise ValueError(
-                f"{where}.metric: {claim.metric} is of {METRICS[claim.metric].task}, and '{name}' learns "
-                f"{' and '.join(tasks)}"
-            )
+        if not (len(tasks) > 1 if metric == DELTA else of in tasks):
+            raise ValueError(f"{where}: {metric} is of {of}, and '{name}' learns {' and '.join(tasks)}")
+    if metric == DELTA and table_of_delta(params, *rows) is None:
+        raise ValueError(
+            f"{where}: no table has {DELTA} of both '{rows[0]}' and '{rows[1]}': such a table names the "
+            "experiments of one task each that it compares with"
+        )

@@ -45,6 +45,8 @@ def _own() -> str:
     small["experiments"]["hrnet18_dejavu"]["dejavu"] = own["dejavu"]  # `small` has all keys that tests spoil
     small["recipes"]["hrnet_cityscapes"]["schedule"] = {"name": "poly"}
     del small["tables"]["pair"]["paper"]
+    claim = {"says": "It helps", "row": "hrnet18_dejavu", "metric": "miou"}
+    small["claims"] = {"main": {"helps": claim}}
     small["tables"]["pair"]["rows"] = {"hrnet18": "HRNet", "hrnet18_dejavu": "HRNet"}
     return json.dumps(small)
 

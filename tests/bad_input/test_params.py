@@ -236,7 +236,7 @@ NAMES = (
     ),
     *("a;b", "ä", "a\u202eb", "", "{seed}", "*", "~", "a\\b", "seed0\n"),
 )
-SECTIONS = ("experiments", "datasets", "networks", "recipes", "protocols", "tables", "scales")
+SECTIONS = ("experiments", "datasets", "networks", "recipes", "protocols", "tables", "scales", "claims")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -304,6 +304,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "tables.pair.rows.hrnet18": ("\ud800x", "a\u202eb"),
     "tables.pair.metrics": ([], ["mious"], ["miou", 3], ["../miou"]),
     "tables.pair.paper": ("../pair", "a/b", "nothing", 3),
+    "claims.main": ({}, [], {"../x": {}}),
+    "claims.main.helps.says": (3, "a\nb", "a\u202eb"),
+    "claims.main.helps.row": ("nobody", "../x", 3),
+    "claims.main.helps.metric": ("mious", "depth_aerr", "delta_mtl", ["miou"]),
+    "claims.main.helps.against": ("hrnet18_dejavu", "nobody", 3),
+    "claims.main.helps.expected": ("good", True),
     "dejavu.gamma": (-1, float("inf"), "0.3", 1e308),
     "dejavu.redaction.ratio": (-0.1, 1.5, "0.5"),
 }

@@ -58,6 +58,7 @@ def _all_jobs() -> set[Job]:
     for paths in map(Paths, PARAMS.scales):
         for name, table in PARAMS.at(paths.scale).tables.items():
             targets |= {paths.table(name, "md"), *(paths.figure(name, kind) for kind in table.figures)}
+        targets.add(paths.table("verdicts", "md"))
     return Snakemake(ROOT, targets=set(map(str, targets))).jobs
 
 
@@ -112,6 +113,8 @@ def test_declared_files_are_those_of_paths(scale: str) -> None:
     for name, table in params.tables.items():
         expected |= {paths.table(name, form) for form in ("csv", "md", "tex")}
         expected |= {paths.figure(name, kind) for kind in table.figures}
+    expected |= {paths.table("verdicts", form) for form in ("csv", "md", "tex")}
+    expected.add(paths.figure("verdicts", "forest"))
     declared = {file for job in jobs_at(scale) for file in job.outputs}
     assert declared == set(map(str, expected))
 
@@ -256,7 +259,10 @@ def _rows(params: dict[str, Any], names: set[str]) -> set[str]:
     jobs |= {
         ("figures", name) for name in shown if params["tables"][name].get("figures", ["curves", "panel"])
     }
-    return {f"dejavu {stage} {name} --scale smoke" for stage, name in jobs}
+    claimed = {one["row"] for claims in params["claims"].values() for one in claims.values()}
+    claimed |= {params["experiments"][row]["base"] for row in claimed}
+    verdicts = {"dejavu verdicts --scale smoke"} if names & claimed else set()
+    return verdicts | {f"dejavu {stage} {name} --scale smoke" for stage, name in jobs}
 
 
 def _with_recipe(params: dict[str, Any], recipe: str) -> set[str]:
@@ -287,6 +293,12 @@ def _title(params: dict[str, Any]) -> set[str]:
     return {f"dejavu {stage} {table} --scale smoke" for stage in ("tables", "figures")}
 
 
+def _claim(params: dict[str, Any]) -> set[str]:
+    (claim,) = params["claims"]["main"].values()
+    claim["says"] = "It helps more"
+    return {"dejavu verdicts --scale smoke"}
+
+
 def _width(params: dict[str, Any]) -> set[str]:
     """A key of the scale, which all rows have in common."""
     params["scales"]["smoke"]["width"] = params["scale"]["width"] = 0.5
@@ -298,7 +310,7 @@ def _unrelated(params: dict[str, Any]) -> set[str]:
     return set()
 
 
-CHANGES = [_gamma, _recipe, _budget, _width, _title, _unrelated]
+CHANGES = [_gamma, _recipe, _budget, _width, _title, _claim, _unrelated]
 
 
 @pytest.mark.parametrize("change", CHANGES)

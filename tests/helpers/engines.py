@@ -52,23 +52,27 @@ def choose_scale(folder: Path, scale: str) -> None:
 
 
 def shorten(folder: Path) -> None:
-    """Leave a pair of rows in one table of each kind: DVC parses all of params.yaml five times a stage."""
+    """Leave a pair of rows in one table of each kind, and a claim: DVC parses all five times a stage."""
     params, complete = read_params(folder), load(folder / "params.yaml")
     by_figures = {tuple(table.get("figures", ())): name for name, table in reversed(params["tables"].items())}
     tables = {name: params["tables"][name] for name in sorted(by_figures.values())}
     kept = {name for table in tables.values() for name in table.get("single", {}).values()}
+    claims = {}
     for name, table in tables.items():
         rows = complete.tables[name].rows
         paired = next(row for row in rows if row.base)
         pair = [row for row in rows if row.id in (paired.base, paired.id)]
         table["rows"] = [row.id for row in pair]
         kept |= {str(row.experiment) for row in pair}
+        claims[name] = {"says": "It helps", "row": paired.experiment, "metric": table["metrics"][0]}
     experiments = {name: row for name, row in params["experiments"].items() if name in kept}
     used = {row["dataset"] for row in experiments.values()}
     scales = {name: params["scales"][name] for name in ("smoke", "paper")}
     for scale in scales.values():
         scale["data"] = {name: part for name, part in scale["data"].items() if name in used}
     params |= {"tables": tables, "experiments": experiments, "scales": scales, "scale": scales["smoke"]}
+    name, claim = next(iter(claims.items()))
+    params["claims"] = {"main": {name: claim}}
     write_both(folder, params)
 
 

@@ -108,7 +108,9 @@ def _keep_one_table(folder: Path) -> None:
     params, pipeline = read_params(folder), (folder / "dvc.yaml").read_text()
     for gone in params["tables"].keys() - {TABLE}:
         pipeline = re.sub(rf"(?m)^  (tables|figures)_{gone}:\n(    .*\n|\n)+", "", pipeline)
+    pipeline = re.sub(r"(?m)^  verdicts:\n(    .*\n|\n)+", "", pipeline)
     (folder / "dvc.yaml").write_text(pipeline)
+    params["claims"] = {}
     params["tables"] = {TABLE: params["tables"][TABLE]}
     params["experiments"] = {row: params["experiments"][row] for row in ROWS}
     params["experiments"][ROWS[1]]["dejavu"] = {"gamma": params["dejavu"]["gamma"]}  # for `--set-param`

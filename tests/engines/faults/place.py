@@ -56,7 +56,7 @@ def shorten(folder: Path) -> None:
         smoke["budget"][name] = {"epochs": EPOCHS[name], "evaluations": 6}
     used = {row["dataset"] for row in params["experiments"].values()}
     smoke["data"] = {name: part for name, part in smoke["data"].items() if name in used}
-    params |= {"tables": tables, "scales": {"smoke": smoke}, "scale": smoke}
+    params |= {"tables": tables, "claims": {}, "scales": {"smoke": smoke}, "scale": smoke}
     write_both(folder, params)
 
 

@@ -52,7 +52,7 @@ def test_they_are_what_the_command_counts_now(tmp_path: Path, monkeypatch: pytes
     params["scale"] = params["scales"]["open"]
     names = {name for rows in ROWS.values() for name in rows}
     params["experiments"] = {name: params["experiments"][name] for name in sorted(names | {"hrnet18", "mtl"})}
-    params["tables"] = {}
+    params["tables"] = params["claims"] = {}
     write_params(tmp_path, params)
     (tmp_path / "slurm").mkdir()
     shutil.copy(ROOT / resources.CLUSTER, tmp_path / resources.CLUSTER)

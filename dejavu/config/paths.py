@@ -95,6 +95,11 @@ class Paths:
     def figure(self, table: str, kind: str) -> Path:
         return self.results / "figures" / f"{table}_{kind}.png"
 
+    @property
+    def verdicts(self) -> list[Path]:
+        """The files with the verdicts on all claims: the table's, and the forest plot."""
+        return [*(self.table(VERDICTS, form) for form in FORMS), self.figure(VERDICTS, "forest")]
+
     def speed(self) -> Path:
         """Return the path of the step times of `dejavu plan --measure`. No job reads or writes it."""
         return self.results / "speed.json"

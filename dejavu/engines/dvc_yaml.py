@@ -167,9 +167,7 @@ def _verdicts(params: Params) -> str:
     watched = ["claims", "scale.seeds", *(f"tables.{name}.single" for name in dict.fromkeys(tables))]
     for name in datasets:
         watched += [f"datasets.{name}.cost_input", f"scale.data.{name}"]
-    paths = Paths(SCALE)
-    outputs = [*(paths.table(VERDICTS, form) for form in FORMS), paths.figure(VERDICTS, "forest")]
-    return _stage(VERDICTS, "", watched, inputs.folders(SCALE), outputs)
+    return _stage(VERDICTS, "", watched, inputs.folders(SCALE), Paths(SCALE).verdicts)
 
 
 def _stage(command: str, name: str, watched: list[str], inputs: list[Path], outputs: list[Path]) -> str:

@@ -33,6 +33,7 @@ def known_files(params: Params) -> set[PurePath]:
             files |= {path(row, seed) for path in made for seed in seeds}
         files |= {paths.table(table, form) for table in params.tables for form in FORMS}
         files |= {paths.figure(table, kind) for table in kinds for kind in kinds[table]}
+        files |= set(paths.verdicts) if params.claims else set()
     return files
 
 

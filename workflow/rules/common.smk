@@ -4,7 +4,7 @@ import os
 import sys
 
 from dejavu.config import claim, loading
-from dejavu.config.paths import FORMS, VERDICTS, Paths
+from dejavu.config.paths import FORMS, Paths
 from dejavu.engines import (
     dependencies,
     one_at_a_time,
@@ -76,12 +76,7 @@ BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is N
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 FIGURES = dependencies.figure_kinds(PARAMS)
 # Of all claims; nothing where params.yaml has none.
-VERDICT_FILES = (
-    [*expand(TABLE, table=VERDICTS, form=FORMS, allow_missing=True)]
-    + [*expand(FIGURE, table=VERDICTS, kind="forest", allow_missing=True)]
-    if PARAMS.claims
-    else []
-)
+VERDICT_FILES = list(map(str, PATHS.verdicts)) if PARAMS.claims else []
 
 
 def one_of(names):

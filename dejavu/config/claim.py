@@ -54,7 +54,8 @@ def measured(params: Params, row: str, against: str, metric: str) -> tuple[str, 
     return (row, against, *(name for task, name in single.items() if task in tasks))
 
 
-def experiments(params: Params) -> tuple[str, ...]:
-    """Return the experiments that the claims are decided from, each once."""
+def experiments(params: Params, scale: str) -> tuple[str, ...]:
+    """Return the experiments that claims are decided from, each once: of claims whose rows a scale has."""
     every = [measured(params, one.row, other_row(params, one), one.metric) for _, _, one in named(params)]
-    return tuple(dict.fromkeys(name for names in every for name in names))
+    here = params.at(scale).experiments.keys()
+    return tuple(dict.fromkeys(name for names in every if {*names} <= here for name in names))

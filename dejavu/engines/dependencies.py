@@ -89,9 +89,9 @@ def of_figures(params: Params, name: str) -> Dependencies:
     )
 
 
-def of_verdicts(params: Params) -> Dependencies:
-    """Return the dependencies of the verdicts on all claims."""
-    return Dependencies(params, metrics=claim.experiments(params))
+def of_verdicts(params: Params, scale: str) -> Dependencies:
+    """Return the dependencies of the verdicts on all claims at a scale."""
+    return Dependencies(params, metrics=claim.experiments(params, scale))
 
 
 def _printed(table: Table) -> tuple[str, ...]:

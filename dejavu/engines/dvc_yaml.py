@@ -131,7 +131,7 @@ def pipeline(params: Params) -> str:
         stages.append(_table(params, name))
         if name in kinds:
             stages.append(_figures(params, name, kinds[name]))
-    if params.claims:
+    if claim.experiments(params, params.scale.name):
         stages.append(_verdicts(params))
     return text + "\n".join(stages)
 
@@ -157,7 +157,7 @@ def _figures(params: Params, name: str, kinds: Iterable[str]) -> str:
 
 
 def _verdicts(params: Params) -> str:
-    inputs = of_verdicts(params)
+    inputs = of_verdicts(params, params.scale.name)
     datasets = dict.fromkeys(params.experiments[name].dataset for name in inputs.metrics)
     tables = [
         claim.table_of_delta(params, one.row, claim.other_row(params, one))

@@ -88,7 +88,7 @@ def _section(params: Params, paths: Paths, name: str, remark: str) -> str:
 
 def _verdicts(params: Params, paths: Paths, remark: str) -> str:
     """Return the verdicts with their remark, figure and files."""
-    time = _time(params, paths, claim.experiments(params))
+    time = _time(params, paths, claim.experiments(params, paths.scale))
     return _shown(paths, VERDICTS, "Verdicts on the claims", ("forest",), remark, time)
 
 

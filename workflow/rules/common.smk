@@ -75,8 +75,7 @@ LOCKS = []
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 FIGURES = dependencies.figure_kinds(PARAMS)
-# Of all claims; nothing where params.yaml has none.
-VERDICT_FILES = list(map(str, PATHS.verdicts)) if PARAMS.claims else []
+VERDICT_FILES = list(map(str, PATHS.verdicts))
 
 
 def one_of(names):
@@ -124,7 +123,7 @@ def figure_inputs(wildcards):
 
 def verdict_inputs(wildcards):
     """Return the metrics of all rows of the claims."""
-    return list(map(str, dependencies.of_verdicts(PARAMS).files(wildcards.scale)))
+    return list(map(str, dependencies.of_verdicts(PARAMS, wildcards.scale).files(wildcards.scale)))
 
 
 def verdict_settings(wildcards):
@@ -133,7 +132,7 @@ def verdict_settings(wildcards):
         family: {name: one.model_dump(mode="json") for name, one in group.items()}
         for family, group in PARAMS.claims.items()
     }
-    runs = [PARAMS.run(name, wildcards.scale) for name in claim.experiments(PARAMS)]
+    runs = [PARAMS.run(name, wildcards.scale) for name in claim.experiments(PARAMS, wildcards.scale)]
     rows = {run.experiment: run.seeds for run in runs}
     data = {run.dataset: [PARAMS.cost_input(run.dataset), run.data.model_dump(mode="json")] for run in runs}
     return json.dumps([claims, rows, data], sort_keys=True)

@@ -48,13 +48,12 @@ def rows(verdicts: Sequence[Verdict]) -> list[Gain]:
     return drawn
 
 
-def draw(params: Params, scale: str, verdicts: Sequence[Verdict]) -> Figure | None:
-    """Draw the figure; None if no claim has a gain."""
+def draw(params: Params, scale: str, verdicts: Sequence[Verdict]) -> Figure:
+    """Draw the figure; without any gain it says only how many claims were not run."""
     drawn = rows(verdicts)
-    if not drawn:
-        return None
-    left = 0.3 + max(max(text_width(one.name) + 0.12, text_width(one.group, bold=True)) for one in drawn)
-    width = left + PLOT + 0.4 + max(text_width(one.text) for one in drawn)
+    names = [max(text_width(one.name) + 0.12, text_width(one.group, bold=True)) for one in drawn]
+    left = 0.3 + max(names, default=0.0)
+    width = left + PLOT + 0.4 + max((text_width(one.text) for one in drawn), default=2.5)
     delta = " ΔMTL is in percent already." if any(one.pair.metric == DELTA for one in verdicts) else ""
     sentences = (
         f"{setting(params, scale, verdicts)} {counted(verdicts).capitalize()}. Point: mean over seeds of the "
@@ -64,11 +63,13 @@ def draw(params: Params, scale: str, verdicts: Sequence[Verdict]) -> Figure | No
     subtitle = textwrap.fill(sentences, int((width - 0.3) / 0.066))
     head, foot = 0.42 + 0.15 * (1 + subtitle.count("\n")), 0.22
     body = LINE * slots(drawn)
-    height = head + GAP + body + FOOT + foot
+    height = head + (GAP + body + FOOT if drawn else 0.0) + foot
     with style():
         figure = new_figure(width, height)
         figure.text(0.12 / width, 1 - 0.1 / height, TITLE, va="top", fontsize=11, fontweight="bold")
         figure.text(0.12 / width, 1 - 0.36 / height, subtitle, va="top", fontsize=8.5, color=MUTED)
+        if not drawn:
+            return figure
         box = left / width, (FOOT + foot) / height, PLOT / width, body / height
         signs = plot(figure.add_axes(box), drawn, True, LABEL)
         legend(figure, set(signs), 0.12 / width, 0.1 / height)

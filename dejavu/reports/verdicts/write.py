@@ -15,8 +15,7 @@ from .forms import csv, latex, markdown
 def write_verdicts(params: Params, scale: str) -> str:
     """Write the files; return a sentence with the number of claims by verdict.
 
-    Without any gain there is no figure, and an older one is removed. Raises DejavuError if params.yaml has no
-    claims, or if metrics belong to another configuration.
+    Raises DejavuError if params.yaml has no claims, or if metrics belong to another configuration.
     """
     if not params.claims:
         raise DejavuError("params.yaml has no 'claims' that could be decided (docs/evidence.md has some)")
@@ -30,9 +29,5 @@ def write_verdicts(params: Params, scale: str) -> str:
     }
     for form, text in forms.items():
         write_text(paths.table(VERDICTS, form), text)
-    figure, file = draw(params, scale, decided), paths.figure(VERDICTS, "forest")
-    if figure is None:
-        file.unlink(missing_ok=True)
-    else:
-        save(figure, file)
+    save(draw(params, scale, decided), paths.figure(VERDICTS, "forest"))
     return f"claims at scale {scale}: {counted(decided)}, {paths.table(VERDICTS, 'md')}"

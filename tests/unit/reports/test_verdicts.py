@@ -171,7 +171,7 @@ def test_all_forms_are_the_same_bytes_when_repeated_and_hold_the_same_numbers(wo
     assert "CamVid test (stands in for Cityscapes); 2 or 3 pairs of seeds" in text
 
 
-def test_nothing_run_is_a_table_without_a_figure(
+def test_nothing_run_is_said_in_every_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -179,7 +179,9 @@ def test_nothing_run_is_a_table_without_a_figure(
     assert main(["verdicts", "--scale", "tiny"]) == 0
     assert "3 not run of 3 claims" in capsys.readouterr().out
     assert {line["verdict"] for line in lines().values()} == {"not run"}
-    assert not Paths("tiny").figure("verdicts", "forest").exists()
+    figure = draw(claiming(), "tiny", verdicts(claiming(), "tiny"))
+    assert Paths("tiny").figure("verdicts", "forest").exists() and not figure.axes
+    assert "3 not run of 3 claims" in figure.texts[1].get_text().replace("\n", " ")
 
 
 def test_no_claims_and_foreign_metrics_are_refused(work: Path) -> None:
@@ -199,8 +201,7 @@ def test_the_forest_shows_improvements_in_percent(work: Path) -> None:
     assert deep.interval[0] < deep.mean < deep.interval[1]
     assert deep.text.startswith("−0.0600 [") and deep.text.endswith(" m, not decided")
     figure = draw(claiming(), "tiny", every)
-    assert figure is not None and len(figure.axes) == 1
-    assert draw(claiming(), "tiny", []) is None
+    assert len(figure.axes) == 1
 
 
 def test_the_page_begins_with_the_verdicts(work: Path) -> None:
@@ -249,7 +250,7 @@ def test_delta_mtl_is_computed_from_single_tasks(work: Path) -> None:
                 json.dumps(json.loads(Paths("tiny").metrics("plain", seed).read_text()) | content)
             )
     params = claiming({"mtl": {"row": "better", "metric": DELTA}}, params)
-    assert claim.experiments(params) == ("better", "both", "plain", "deep")
+    assert claim.experiments(params, "tiny") == ("better", "both", "plain", "deep")
     one = of(params)["mtl"]
     by_hand = [  # relative gains over 60, 0.5 and 62, 0.6, in percent
         (0 + 0) / 2 - 100 * (-3 / 60 - 0.05 / 0.5) / 2,

@@ -154,18 +154,20 @@ def names(kind: str) -> list[str]:
 
 def takes_class_names(module: str) -> bool:
     """Return whether a network's `build` takes the names of the classes."""
+    if ":" in module:  # the user's own function
+        return False
     function = _find((HERE / "networks" / f"{module}.py",), "build")
     return isinstance(function, ast.FunctionDef) and "classes" in _arguments(function, skip=set())
 
 
 def is_multitask(module: str) -> bool:
     """Return whether a network's module has the line `MULTITASK = True`."""
-    return _literal(HERE / "networks" / f"{module}.py", "MULTITASK") is True
+    return ":" not in module and _literal(HERE / "networks" / f"{module}.py", "MULTITASK") is True
 
 
 def only_task(module: str) -> str | None:
     """Return a network's only task, from the line `TASK = "panoptic"` of its module; None without it."""
-    task = _literal(HERE / "networks" / f"{module}.py", "TASK")
+    task = None if ":" in module else _literal(HERE / "networks" / f"{module}.py", "TASK")
     return None if task is None else str(task)
 
 
@@ -230,6 +232,8 @@ def check(kind: str, name: str, given: dict[str, Any], where: str) -> None:
     Raises ValueError, one sentence that starts with the key `where`.
     """
     known = names(kind)
+    if kind == "networks" and ":" in name:
+        return  # the user's own function, which takes what it takes
     if name not in known:
         raise ValueError(f"{where}: unknown {KINDS[kind].noun} '{name}', {nearest(name, known)}")
     options = _options(kind, name)

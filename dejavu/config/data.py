@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .values import Byte, Images, Name, Section, Seed, Side, Size, Text
+from .values import Byte, Images, Name, Positive, Section, Seed, Side, Size, Text
 
 
 class KeepAspect(Section):
@@ -50,9 +50,16 @@ class Folder(Section):
     """The folder, relative to the working directory. Default: the dataset's name in DEJAVU_MIRROR."""
     images: Text
     """Path of an image, with {name} in it, and with {split} unless `lists` is given."""
-    labels: Text
+    labels: Text | None = None
     """Path of the label of the image {name}."""
-    classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=254)]
+    classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=254)] = ()
+    """The classes of the labels, in the order of their values."""
+    depth: Text | None = None
+    """Path of the depth of the image {name}: a 16-bit PNG, or a .npy of numbers (H, W)."""
+    depth_scale: Positive | None = None
+    """Metres of a depth file's unit. Default: 0.001 of a PNG (millimetres), 1 of a .npy (metres)."""
+    normals: Text | None = None
+    """Path of the normals of the image {name}: an 8-bit RGB PNG, or a .npy of numbers (H, W, 3)."""
     splits: dict[Literal["train", "val", "test"], Text] = {"train": "train", "val": "val"}
     """The text that replaces {split} in each split."""
     lists: Text | None = None

@@ -16,11 +16,12 @@ from .. import config
 from ..errors import DejavuError, closest, spelling
 from . import Params, cross_checks
 from .file import ParamsFile
-from .values import NAME, NO_NAME
+from .values import MODULE, NAME, NO_NAME
 from .yaml import TOO_DEEP, read_yaml
 
 PATTERNS = {
     NAME: NO_NAME,
+    MODULE: "must be the name of a file in dejavu/networks, or package.module:function",
     r"^https?://": "must begin with http:// or https://",
     r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits, in lower case",
 }

@@ -16,16 +16,16 @@ from .recipe import Protocol, Recipe
 from .run import Run, RunNetwork
 from .scale import Scale
 from .table import Table
-from .values import Name, Section, Size, WithOptions
+from .values import Module, Name, Section, Size, WithOptions
 
 SECTIONS = ("experiments", "tables", "networks", "datasets", "scales", "protocols", "recipes")
 """keys whose entries have names"""
 
 
 class Network(WithOptions):
-    """A network: its file in dejavu/networks and that file's options."""
+    """A network: its file in dejavu/networks, or package.module:function, and the options of it."""
 
-    module: Name
+    module: Module
 
 
 class Sections(Section):

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema
 
 from .. import tasks
 from ..errors import nearest
+from ..system import own_code
 
 NO_TEXT = re.compile(
     r"[\x00-\x1f\x7f-\x9f"  # control characters of a terminal, and line ends
@@ -72,6 +73,8 @@ NotNegative = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 NO_NAME = "is no name: letters, digits, '_' and '-', at most 64, are needed"
 Name = Annotated[str, Strict(), Field(pattern=NAME)]
+MODULE = f"{NAME}|{own_code.NAME}"
+Module = Annotated[str, Strict(), Field(pattern=MODULE)]  # of a network: its file, or the user's function
 Text = Annotated[str, Strict(), AfterValidator(one_line)]
 Size = tuple[Side, Side]  # height, width in pixels
 Head = Literal["classes", "binary"]

@@ -105,7 +105,7 @@ class Dataset:
     """A pair's normals, float32 (H, W, 3), 0-vector = none, in the convention of formats/normals.py.
 
     They are read where the pair has a file of them, and else derived from the second argument, its depth
-    (H, W).
+    (H, W), which is 0 where the dataset has none.
     """
     decode_panoptic: Callable[[Pair], np.ndarray] | None = None
     """A pair's panoptic codes (tasks/segments.py), uint16 (H, W); `labels_of` makes labels of them.

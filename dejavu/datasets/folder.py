@@ -15,6 +15,11 @@ may list the images of each split: `lists: "{split}.txt"`, with a name or an ima
 files are PNGs of 8-bit grey or of palette indices, 255 = ignored (`ignore` has other values); `values` gives
 the value, or the values, of each class where they are not 0, 1, ... A third split, test, is the one that
 tables report. Optional, too: `palette`, a colour [R, G, B] for each class, and `categories`, one for each.
+
+Beside or instead of labels there may be `depth` and `normals`, paths likewise. Depth is a 16-bit PNG or a
+.npy of numbers (H, W), 0 = none, in units of `depth_scale` metres (PNG 0.001, .npy 1). Normals are unit
+vectors in the convention of formats/normals.py: an 8-bit PNG whose R, G, B are (n + 1) x 127.5, black = none,
+or a .npy of numbers (H, W, 3), 0-vector = none.
 """
 
 from __future__ import annotations
@@ -39,6 +44,13 @@ LINK = "folder"
 """name of the link in the raw folder to the user's folder"""
 _ORDER = ("train", "val", "test")
 _BOTH = {"{name}", "{split}"}
+_ENDINGS = {
+    "labels": ((".png",), ".png, which keeps class indices exact"),
+    "depth": ((".png", ".npy"), ".png or .npy"),
+    "normals": ((".png", ".npy"), ".png or .npy"),
+}
+"""The files of each array that is learnt, by their endings."""
+_MILLIMETRE = 0.001
 
 
 def fault(settings: Any) -> str | None:
@@ -46,7 +58,7 @@ def fault(settings: Any) -> str | None:
     lists = settings.lists
     for key, pattern, braces in (
         ("images", settings.images, _BOTH),
-        ("labels", settings.labels, _BOTH),
+        *((kind, pattern, _BOTH) for kind, pattern in _targets(settings).items()),
         ("lists", lists or "{split}", {"{split}"}),
     ):
         wrong = patterns.fault(pattern, braces)
@@ -56,8 +68,16 @@ def fault(settings: Any) -> str | None:
         return "images: needs {split}, unless `lists` names text files that tell the splits apart"
     if lists is not None and "{split}" not in lists:
         return "lists: needs {split}, or all splits would be the same"
-    if not settings.labels.lower().endswith(".png"):
-        return f"labels: must end in .png, which keeps class indices exact, not '{settings.labels}'"
+    if not _targets(settings):
+        return "labels: is missing, and so are depth and normals: one of them is needed"
+    for kind, pattern in _targets(settings).items():
+        endings, allowed = _ENDINGS[kind]
+        if not pattern.lower().endswith(endings):
+            return f"{kind}: must end in {allowed}, not '{pattern}'"
+    if (settings.labels is None) != (not settings.classes):
+        return "classes: is for labels: give both or neither"
+    if settings.depth is None and settings.depth_scale is not None:
+        return "depth_scale: is for depth, which is missing"
     if "train" not in settings.splits or len(settings.splits) < 2:
         return f"splits: must have train, and val or test or both, not {', '.join(settings.splits) or 'none'}"
     return _meaning_fault(settings)
@@ -77,6 +97,11 @@ def _meaning_fault(settings: Any) -> str | None:
     if both:
         return f"values: {both[0]} has two meanings, among the classes' values and `ignore`"
     return None
+
+
+def _targets(settings: Any) -> dict[str, str]:
+    """Return the patterns of the arrays that are learnt: labels, depth and normals, those that there are."""
+    return {kind: pattern for kind in _ENDINGS if (pattern := getattr(settings, kind)) is not None}
 
 
 def _values(settings: Any) -> list[Sequence[int]]:
@@ -103,6 +128,7 @@ def read_folder(name: str, settings: Any) -> Dataset:
     palette = settings.palette or distinct(len(settings.classes))
     return Dataset(
         title=name,
+        task="semantic" if "labels" in folder.targets else next(iter(folder.targets)),
         classes=Classes(tuple(settings.classes), palette, settings.categories),
         splits=dict.fromkeys(folder.splits),
         evaluate=folder.splits[-1],
@@ -112,6 +138,8 @@ def read_folder(name: str, settings: Any) -> Dataset:
         candidates=folder.candidates,
         decode_image=folder.decode_image,
         decode_label=folder.decode_label,
+        decode_depth=folder.decode_depth if "depth" in folder.targets else None,
+        decode_normals=folder.decode_normals if "normals" in folder.targets else None,
         settings=folder.where,
         doubt=folder.doubt,
     )
@@ -122,6 +150,7 @@ class _Folder:
 
     def __init__(self, name: str, settings: Any) -> None:
         self.name, self.settings, self.where = name, settings, f"datasets.{name}.folder"
+        self.targets = _targets(settings)
         self.splits = [split for split in _ORDER if split in settings.splits]
         self.train_ids = dict.fromkeys(settings.ignore, IGNORE) | {
             value: number for number, values in enumerate(_values(settings)) for value in values
@@ -146,30 +175,38 @@ class _Folder:
             for pair in self.pairs(raw, split):
                 if split_of.setdefault(pair.image, split) != split:
                     raise DejavuError(f"{pair.image} is in two splits, {split_of[pair.image]} and {split}")
-                files |= {pair.image, pair.label}
+                files |= {pair.image, pair.label, *filter(None, (pair.depth, pair.normals))}
         return sorted(path.relative_to(raw).as_posix() for path in files)
 
     def pairs(self, raw: Path, split: str) -> list[Pair]:
         """The pairs of `split`: in the order of its list, or sorted by name where there are no lists."""
         root, called = raw / LINK, self.settings.splits[split]
-        image_pattern, label_pattern = (
-            pattern.replace("{split}", called) for pattern in (self.settings.images, self.settings.labels)
-        )
-        labels = patterns.find(root, label_pattern, f"{self.where}.labels")
+        image_pattern = self.settings.images.replace("{split}", called)
+        expected = {kind: pattern.replace("{split}", called) for kind, pattern in self.targets.items()}
+        files = {
+            kind: patterns.find(root, pattern, f"{self.where}.{kind}") for kind, pattern in expected.items()
+        }
         images = patterns.find(root, image_pattern, f"{self.where}.images")
-        of_labels = set(labels.values())  # which may lie among the images
-        images = {name: path for name, path in images.items() if path not in of_labels}
+        of_targets = {path for named in files.values() for path in named.values()}  # may lie among the images
+        images = {name: path for name, path in images.items() if path not in of_targets}
         if not images:
             hint = folder_hint(root, patterns.fixed_folder(image_pattern))
             raise DejavuError(
                 f"{root / image_pattern} is no file{hint}: {self.where}.images finds no {split} image"
             )
+        first = next(iter(files.values()))
         in_lists = self.settings.lists is not None
-        names = self._listed(root, split, images, labels) if in_lists else sorted(images)
-        patterns.check_labels(names, images, labels, str(root / label_pattern))
-        if not in_lists:
-            patterns.check_images(images, labels, str(root / image_pattern))
-        return [Pair(name, images[name], labels[name]) for name in names]
+        names = self._listed(root, split, images, first) if in_lists else sorted(images)
+        for kind, named in files.items():
+            called_one = "the label" if kind == "labels" else f"the {kind} file"
+            patterns.check_labels(names, images, named, str(root / expected[kind]), called_one)
+            if not in_lists:
+                patterns.check_images(images, named, str(root / image_pattern))
+        more = {kind: named for kind, named in files.items() if kind != "labels"}
+        return [
+            Pair(name, images[name], first[name], **{kind: named[name] for kind, named in more.items()})
+            for name in names
+        ]
 
     def _listing(self, root: Path, split: str) -> Path:
         listing: str = self.settings.lists.replace("{split}", self.settings.splits[split])
@@ -184,7 +221,7 @@ class _Folder:
     def candidates(self, raw: Path) -> list[Path]:
         """The files below the folders in which all splits' images and labels are, without the lists."""
         root, settings = raw / LINK, self.settings
-        folders = {patterns.fixed_folder(pattern) for pattern in (settings.images, settings.labels)}
+        folders = {patterns.fixed_folder(pattern) for pattern in (settings.images, *self.targets.values())}
         lists = {root / (settings.lists or "").replace("{split}", name) for name in settings.splits.values()}
         files = {path: None for folder in sorted(folders) for path in files_below(root / folder)}
         return [path for path in files if path not in lists]
@@ -196,11 +233,33 @@ class _Folder:
         return read_image(path)
 
     def decode_label(self, path: Path) -> np.ndarray:
-        """Read train ids, uint8 (H, W): the classes' numbers, 255 = ignored."""
+        """Read train ids, uint8 (H, W): the classes' numbers, 255 = ignored, which all is without labels."""
         from .formats.images import read_indices, relabel
 
+        if "labels" not in self.targets:
+            return _ignored(path)
         remedy = f": {self.where}.values takes more values of a class, {self.where}.ignore those of none"
         return relabel(path, read_indices(path), self.train_ids, remedy)
+
+    def decode_depth(self, path: Path) -> np.ndarray:
+        """Read depth in metres, float32 (H, W), 0 = none."""
+        from .formats import arrays
+        from .formats.images import GREY, check_png, read_indices
+
+        scale = self.settings.depth_scale
+        if path.suffix.lower() == ".npy":
+            return arrays.read_depth(path, 1.0 if scale is None else scale)
+        check_png(path, 16, GREY)
+        return (read_indices(path, (16,)) * (_MILLIMETRE if scale is None else scale)).astype("float32")
+
+    def decode_normals(self, pair: Pair, depth: np.ndarray) -> np.ndarray:
+        """Read unit normals, float32 (H, W, 3), 0-vector = none."""
+        from .formats import arrays
+        from .nyudv2_forms import codes
+
+        assert pair.normals is not None
+        is_array = pair.normals.suffix.lower() == ".npy"
+        return arrays.read_normals(pair.normals) if is_array else codes.read_normals(pair.normals)
 
     def doubt(self, present: Sequence[int], labels: Sequence[Path]) -> str | None:
         """Notice an ignored value that is a class, and values that are the classes' numbers already."""
@@ -221,3 +280,14 @@ class _Folder:
                 f"already: leave {self.where}.values out, and give what no class has in {self.where}.ignore"
             )
         return None
+
+
+def _ignored(path: Path) -> np.ndarray:
+    """Return 255, uint8 (H, W), of the size of a depth or normals file."""
+    import numpy as np
+
+    from .formats import arrays
+    from .formats.images import read_size
+
+    shape = arrays.shape_of(path) if path.suffix.lower() == ".npy" else read_size(path)
+    return np.full(shape, IGNORE, np.uint8)

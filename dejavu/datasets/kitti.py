@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import DejavuError
 from ..system.folders import Listing, entries, files_below
 from .dataset import IGNORE, Dataset, Pair
-from .formats.images import GREY, check_png, read_indices
+from .formats.images import GREY, check_png, read_indices, read_size
 from .formats.lists import read_list
 from .obtain import mirror
 
@@ -107,12 +106,7 @@ def candidates(raw: Path) -> list[Path]:
 
 def decode_label(path: Path) -> np.ndarray:
     """Return 255, uint8 (H, W), of the depth file's size: no pixel has a class."""
-    try:
-        with Image.open(path) as image:
-            size = image.height, image.width
-    except (OSError, SyntaxError, ValueError):
-        raise DejavuError(f"{path} cannot be read (not an image)") from None
-    return np.full(size, IGNORE, np.uint8)
+    return np.full(read_size(path), IGNORE, np.uint8)
 
 
 def decode_depth(path: Path) -> np.ndarray:

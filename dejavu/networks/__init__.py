@@ -20,6 +20,8 @@ A module for panoptic segmentation alone has the line `TASK = "panoptic"`. Its n
 {"class_queries_logits": (N, Q, K + 1), "masks_queries_logits": (N, Q, h, w)} in both modes, in training with
 "intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (tasks/segments.py).
 
+Instead of a file's name, `package.module:function` is a function of the user's own (own.py).
+
 A `width` below 1 makes the same class with fewer channels, a `depth` below 1 with fewer blocks, for small
 scales. A `build` with the argument `classes` receives the classes' names.
 """
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING
 from .. import registry
 from ..errors import DejavuError, check_number
 from ..system.extras import extra
+from ..system.own_code import is_own
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +61,10 @@ def build(
     package that is missing.
     """
     registry.require("networks", module, given)
+    if is_own(module):
+        from .own import build_own
+
+        return build_own(module, _outputs(num_classes), width, depth, **given)
     if isinstance(num_classes, Mapping) and not registry.is_multitask(module):
         raise DejavuError(f"the network module '{module}' does one task, not {' and '.join(num_classes)}")
     outputs = _outputs(num_classes)

@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .own_code import file_of
+
 PACKAGE = Path(__file__).parents[1]
 
 # Other packages whose version changes numbers.
@@ -29,7 +31,8 @@ def code_hash(roots: Iterable[str]) -> str:
     """A hash of the code that some modules reach, and of the versions of the packages that compute for it.
 
     Args:
-        roots: modules below `dejavu`, such as "training.loop".
+        roots: modules below `dejavu`, such as "training.loop"; "networks.package.module:function" is the file
+            of a user's function, without what that imports.
     """
     return _code_hash(tuple(sorted(set(roots))))
 
@@ -39,7 +42,11 @@ def _code_hash(roots: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for package in PACKAGES:
         digest.update(f"{package} {_version(package)}\n".encode())
-    for file in import_closure(roots):
+    own = [root for root in roots if ":" in root]
+    for root in own:
+        digest.update(f"{root}\n".encode())
+        digest.update(file_of(root.removeprefix("networks.")).read_bytes())
+    for file in import_closure(root for root in roots if root not in own):
         digest.update(f"{file.relative_to(PACKAGE).as_posix()}\n".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -54,6 +61,7 @@ def import_closure(roots: Iterable[str]) -> tuple[Path, ...]:
     Raises FileNotFoundError where a root is no module.
     """
     files: dict[Path, None] = {}
+    roots = tuple(roots)
     waiting = [_file(root) for root in roots]
     while waiting:
         file = waiting.pop()

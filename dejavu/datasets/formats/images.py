@@ -169,6 +169,15 @@ def _other_format(path: Path) -> str:
         return ""
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return an image file's height and width, from its header. Raises DejavuError where it is no image."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (*_BROKEN, *_BOMBS):
+        raise DejavuError(f"{path} cannot be read (not an image)") from None
+
+
 def read_indices(path: Path, depths: tuple[int, ...] = (8,)) -> np.ndarray:
     """Read a label PNG's class indices (H, W), as stored: grey of one of `depths` bits, or palette indices.
 

@@ -48,16 +48,21 @@ def find(root: Path, pattern: str, where: str) -> dict[str, Path]:
 
 
 def check_labels(
-    names: Iterable[str], images: Mapping[str, Path], labels: Mapping[str, Path], expected: str
+    names: Iterable[str],
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    expected: str,
+    kind: str = "the label",
 ) -> None:
     """Make sure that the images of some names have labels, whose paths are `expected` with a {name}.
 
     Raises DejavuError with the first label that is missing, and what differs in a name that is nearly it.
+    `kind` is what it calls one.
     """
     for name in names:
         if name not in labels:
             missing = f"{shown(expected.replace('{name}', name))} is missing{difference(name, labels)}"
-            raise DejavuError(f"{missing}: it is the label of {shown(images[name])}")
+            raise DejavuError(f"{missing}: it is {kind} of {shown(images[name])}")
 
 
 def check_images(images: Mapping[str, Path], labels: Mapping[str, Path], expected: str) -> None:

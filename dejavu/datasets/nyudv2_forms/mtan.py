@@ -22,6 +22,7 @@ from PIL import Image
 from ...errors import DejavuError
 from ...system.folders import Listing, files_below
 from ..dataset import IGNORE, Pair
+from ..formats.arrays import load, read_depth
 from ..formats.normals import Camera, from_depth
 from ..obtain import mirror
 from .official import CAMERA, QUANTUM
@@ -85,7 +86,7 @@ def candidates(raw: Path) -> list[Path]:
 
 def decode_image(path: Path) -> Image.Image:
     """Read an image, RGB in 8 bits."""
-    values = _load(path, 3)
+    values = load(path, 3)
     if values.dtype == np.uint8:
         return Image.fromarray(values)
     if not (values.min() >= -1e-3 and values.max() <= 1.001):  # NaN, too
@@ -97,7 +98,7 @@ def decode_image(path: Path) -> Image.Image:
 
 def decode_label(path: Path) -> np.ndarray:
     """Read train ids 0..12, uint8 (H, W); -1 becomes 255."""
-    values = _load(path, 1)
+    values = load(path, 1)
     known = np.isin(values, range(-1, CLASSES))
     if not known.all():
         raise DejavuError(f"{path} has label value {values[~known][0]}, and labels are -1..{CLASSES - 1}")
@@ -106,10 +107,7 @@ def decode_label(path: Path) -> np.ndarray:
 
 def decode_depth(path: Path) -> np.ndarray:
     """Read depth in metres, float32 (H, W), 0 = none."""
-    depth = _load(path, 1).astype(np.float32)
-    if not np.isfinite(depth).all() or depth.min() < 0:
-        raise DejavuError(f"{path} holds depths that are no metres: negative, or not finite; 0 = none")
-    return depth
+    return read_depth(path)
 
 
 def decode_normals(pair: Pair, depth: np.ndarray) -> np.ndarray:
@@ -156,26 +154,9 @@ def _camera(height: int, width: int) -> Camera:
 
 def _stored_normals(path: Path) -> np.ndarray:
     """Read unit vectors, float32 (H, W, 3), with the file's axes; 0-vector = none."""
-    vectors = _load(path, 3).astype(np.float32)
+    vectors = load(path, 3).astype(np.float32)
     if not np.isfinite(vectors).all():
         raise DejavuError(f"{path} holds vectors that are no numbers")
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     known = (vectors.sum(-1, keepdims=True) != 0) & (length > 0)
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=known)
-
-
-def _load(path: Path, channels: int) -> np.ndarray:
-    """Load an array (H, W) of one channel, or (H, W, channels)."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DejavuError(f"{path} is missing") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise DejavuError(f"{path} is not a whole array ({str(error).splitlines()[0]})") from None
-    if array.ndim == 3 and array.shape[-1] == channels == 1:
-        array = array[..., 0]
-    wanted = "(H, W)" if channels == 1 else f"(H, W, {channels})"
-    right = array.shape[2:] == (() if channels == 1 else (channels,)) and array.ndim >= 2 and array.size
-    if not right or array.dtype.kind not in "iuf":
-        raise DejavuError(f"{path} is {array.dtype} {list(array.shape)}, and numbers {wanted} are needed")
-    return array

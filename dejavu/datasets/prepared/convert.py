@@ -139,16 +139,16 @@ def _geometry(
     dataset: Dataset, pair: Pair, raw_size: tuple[int, int]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """A pair's depth and normals, where the dataset has them."""
-    if dataset.decode_depth is None:
-        return None, None
-    if pair.depth is None:
-        raise DejavuError(f"the dataset {dataset.title} has no depth file for its image {pair.image}")
-    depth = dataset.decode_depth(pair.depth)
-    _same_size(pair, pair.depth, depth, raw_size)
+    depth = None
+    if dataset.decode_depth is not None:
+        if pair.depth is None:
+            raise DejavuError(f"the dataset {dataset.title} has no depth file for its image {pair.image}")
+        depth = dataset.decode_depth(pair.depth)
+        _same_size(pair, pair.depth, depth, raw_size)
     if dataset.decode_normals is None:
         return depth, None
-    normals = dataset.decode_normals(pair, depth)
-    _same_size(pair, pair.normals or pair.depth, normals, raw_size)
+    normals = dataset.decode_normals(pair, np.zeros(raw_size, np.float32) if depth is None else depth)
+    _same_size(pair, pair.normals or pair.depth or "the normals", normals, raw_size)
     return depth, normals
 
 

@@ -20,6 +20,7 @@ from . import completion
 from .parser import Parser, closest_option
 
 COMMANDS = {
+    "compare": "say whether DejaVu helps on a folder of your own: trains pairs, ends with a verdict",
     "download": "get a dataset's raw files (or render the synthetic scenes that stand in for it)",
     "prepare": "check the raw files and write the compact form that training reads",
     "train": "train every seed of an experiment; a killed run goes on where it was",

@@ -13,7 +13,7 @@ from dejavu.commands.command_line import COMMANDS, _parser
 from dejavu.commands.parser import Parser
 from dejavu.errors import DejavuError
 
-WITH_JSON = {"dejavu list", "dejavu show", "dejavu cost", "dejavu plan", "dejavu score"}
+WITH_JSON = {f"dejavu {name}" for name in ("compare", "list", "show", "cost", "plan", "score")}
 
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[Parser]:

@@ -110,13 +110,18 @@ def test_what_is_imported_by_name_is_known() -> None:
 
 BY_NAME = {
     *("compute/skip_compiler.py", "datasets/__init__.py", "metrics/__init__.py", "networks/__init__.py"),
-    "tasks/__init__.py",
+    *(
+        "tasks/__init__.py",
+        "system/own_code.py",
+    ),  # the latter: a user's own, and its file is hashed
 }
 
-# The command line, and what reads and checks params.yaml: its result is in the hash of the configuration.
+# The command line, what reads and checks params.yaml (its result is in the hash of the configuration), and
+# checks of the data that only refuse.
 BEFORE_A_RUN = (
     *("__main__", "commands", "engines"),
     *("config.loading", "config.file", "config.yaml", "config.cross_checks"),
+    *("datasets.prepared.checks", "datasets.prepared.counts"),
 )
 
 PROGRAM = """

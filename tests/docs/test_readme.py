@@ -67,7 +67,7 @@ def test_scales_are_described_as_they_are(scale: str) -> None:
     row = re.search(rf"^\| `{scale}` \|(.*)\|$", README, re.M)
     assert row is not None
     data, networks, seeds, *_ = (cell.strip() for cell in row[1].split("|"))
-    assert int(seeds.split(";")[0]) == len(params.scales[scale].seeds)
+    assert int(seeds.partition(";")[0].split()[0]) == len(params.scales[scale].seeds)
     width = params.scales[scale].width
     assert networks.startswith("full" if width == 1 else f"width {width:g}")
     shown = {"synthetic": "rendered", "camvid": "CamVid", "cityscapes": "Cityscapes"}

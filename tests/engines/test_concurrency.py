@@ -19,7 +19,9 @@ from helpers.engines import workplace
 from helpers.waits import until
 
 from dejavu.commands import main
+from dejavu.config.loading import load
 from dejavu.engines import one_at_a_time
+from dejavu.engines.dvc_yaml import pipeline
 from dejavu.errors import DejavuError
 from dejavu.system import locks
 
@@ -140,7 +142,7 @@ def test_snakemake_does_not_start_while_dvc_is_at_work(here: Path, held: Path) -
 
 TARGET = "data/smoke/raw/cityscapes.json"
 SNAKEMAKE = ("snakemake", "--cores", "1", TARGET)
-DVC = ("dvc", "repro", "--single-item", "download@cityscapes")
+DVC = ("dvc", "repro", "download@cityscapes")
 
 
 @pytest.fixture
@@ -150,8 +152,14 @@ def clone(tmp_path: Path) -> Path:
     folder.mkdir()
     workplace(folder)
     (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    samples.write(folder, samples.params())
+    _configure(folder)
     return folder
+
+
+def _configure(folder: Path) -> None:
+    """Write a small params.yaml, and the dvc.yaml that follows from it."""
+    samples.write(folder, samples.params())
+    (folder / "dvc.yaml").write_text(pipeline(load(folder / "params.yaml")))
 
 
 @pytest.fixture
@@ -204,8 +212,8 @@ def test_what_dvc_removes_for_a_refused_value_comes_back(
 ) -> None:
     """With the earlier values, from its run cache, and nothing is trained; data were not removed at all."""
 
-    def repro() -> tuple[int, str]:
-        job = begin("dvc", "repro", "evaluate@hrnet18_dejavu", folder=clone)
+    def repro(*options: str) -> tuple[int, str]:
+        job = begin("dvc", "repro", *(options or ("evaluate@hrnet18_dejavu",)), folder=clone)
         begun.append(job)
         said, _ = job.communicate(timeout=240)
         return job.returncode, said
@@ -219,6 +227,9 @@ def test_what_dvc_removes_for_a_refused_value_comes_back(
     (clone / "params.yaml").write_text(text.replace(value, "gamma: -2", 1))
     status, said = repro()
     assert status == 255 and "gamma: -2 should be greater than or equal to 0" in said
+    assert [tree(folder) for folder in made] == before  # the first stage refuses it, which removes nothing
+    status, said = repro("--single-item", "train@hrnet18_dejavu")
+    assert status == 255 and "gamma: -2 should be greater than or equal to 0" in said
     assert tree(clone / "data") == before[0]
     (clone / "params.yaml").write_text(text)
     status, said = repro()
@@ -230,7 +241,7 @@ def test_dvc_removes_nothing_that_snakemake_reads(here: Path, begun: list[subpro
     """It removes a stage's outputs before the command that could refuse: so it is stopped before that."""
     workplace(here)
     (here / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    samples.write(here, samples.params())
+    _configure(here)
     made = [here / folder for folder in ("data", "checkpoints", "results")]
     before = [tree(folder) for folder in made]
     with one_at_a_time.lock_for_snakemake():

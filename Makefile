@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup all results dvc.yaml params.schema.json test test-wheel test-slurm test-faults lint bench docs lock clean
+.PHONY: help setup all results dvc.yaml params.schema.json test test-wheel test-slow test-slurm test-faults lint bench docs lock clean
 
 READY := .venv/.ready
 OURS := .venv/.made-by-make
@@ -44,6 +44,9 @@ test: $(READY)  ## run the tests (ARGS=... goes to pytest)
 
 test-wheel: $(READY)  ## build the wheel and try it beside torch and numpy alone (`make test` does, too)
 	@$(ONE_THREAD) python -m pytest tests/docs/test_wheel.py $(ARGS)
+
+test-slow: $(READY)  ## run the tests that take minutes each
+	@$(ONE_THREAD) python -m pytest -n 2 -m slow tests $(ARGS)
 
 test-slurm: $(READY)  ## run the pipeline on a Slurm that this starts here and stops again (root on Debian)
 	@$(ONE_THREAD) python -m pytest -m slurm tests/engines/slurm $(ARGS)

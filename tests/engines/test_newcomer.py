@@ -130,6 +130,7 @@ TARGETS = (
 STAGES = {"smoke": ["tables_tiny", "figures_tiny", "figures_tiny_seeds"], "squares": ["tables_tiny_seeds"]}
 
 
+@pytest.mark.slow
 def test_both_engines_run_it(copy: Path, tmp_path: Path) -> None:
     run(copy, "snakemake", "--cores", "2", "--quiet", "all", "--", *TARGETS)
     made = {name: (copy / name).read_bytes() for name in TARGETS}

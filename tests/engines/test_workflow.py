@@ -310,7 +310,10 @@ def _unrelated(params: dict[str, Any]) -> set[str]:
     return set()
 
 
-CHANGES = [_gamma, _recipe, _budget, _width, _title, _claim, _unrelated]
+CHANGES = [
+    *(_gamma, _recipe, _budget, _title, _claim, _unrelated),
+    pytest.param(_width, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -337,6 +340,7 @@ def test_a_printed_value_reruns_the_table_and_its_figures(finished: Path, tmp_pa
     assert repro(place) == expected
 
 
+@pytest.mark.slow
 def test_the_methods_default_reruns_the_rows_that_have_it(finished: Path, tmp_path: Path) -> None:
     """In DVC, which has one template for all rows, their baselines too: these are published, not trained."""
     place = shutil.copytree(finished, tmp_path / "changed")

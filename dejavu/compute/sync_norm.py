@@ -24,8 +24,11 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
 
         return convert_sync_batchnorm(module)
     for inner in module.modules():
+        # The same parameters and buffers, with another forward pass.
         if type(inner) is nn.BatchNorm2d:
-            inner.__class__ = SyncNorm  # the same parameters and buffers, with another forward pass
+            inner.__class__ = SyncNorm
+        elif type(inner).__name__ == "BatchNormAct2d":  # timm's, which is not imported for this
+            inner.__class__ = SyncNormAct
         elif isinstance(inner, nn.modules.batchnorm._BatchNorm) and not isinstance(inner, SyncNorm):
             raise DejavuError(
                 f"sync_norm: {type(inner).__name__} cannot be synchronised on a processor: set it to false"
@@ -60,6 +63,18 @@ class SyncNorm(nn.BatchNorm2d):
         whole = count * distributed.get_world_size()
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance * (whole / max(whole - 1, 1)), share)
+
+
+class SyncNormAct(SyncNorm):
+    """The same of timm's BatchNormAct2d, which ends with its own dropout and activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        scaled: Tensor = self.act(self.drop(super().forward(input)))
+        return scaled
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -20,12 +20,14 @@ from helpers import ROOT, copy_params
 from helpers.parallel_worker import WORLD
 from helpers.waits import until
 from safetensors.torch import load_file
+from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn import functional as F
 
 from dejavu import config
 from dejavu.compute import processes, random
 from dejavu.compute.rank import launched
+from dejavu.compute.sync_norm import synchronised
 from dejavu.config import loading
 from dejavu.engines import launch
 from dejavu.errors import DejavuError
@@ -134,6 +136,15 @@ def test_norm_of_parts_is_the_norm_of_the_whole(both: Path) -> None:
     for key, value in norm.named_buffers():
         torch.testing.assert_close(first[key], value, **close)
         torch.testing.assert_close(second[key], value, **close)
+
+
+def test_norms_of_timm_keep_their_activation_and_others_are_refused() -> None:
+    cpu, images = torch.device("cpu"), torch.randn(2, 3, 4, 5)
+    norm = BatchNormAct2d(3, act_layer=nn.ReLU6, inplace=False).eval()
+    expected = norm(images)
+    torch.testing.assert_close(synchronised(norm, cpu)(images), expected, rtol=0, atol=0)
+    with pytest.raises(DejavuError, match="sync_norm: BatchNorm1d cannot be synchronised"):
+        synchronised(nn.Sequential(nn.BatchNorm1d(3)), cpu)
 
 
 @pytest.mark.parametrize("name", names())

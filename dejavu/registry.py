@@ -31,6 +31,7 @@ KINDS = {
     "networks": Kind("networks", "network module", "network"),
     "redaction": Kind("method/redaction", "redaction", "redaction"),
     "regeneration": Kind("method/regeneration", "regenerator", "regenerator"),
+    "fusion": Kind("evaluation/fusion", "fusion", "fusion"),
     "balancing": Kind("training/multitask/balancing", "balancer", "balance"),
 }
 

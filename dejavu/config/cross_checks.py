@@ -29,6 +29,9 @@ def check(params: Params) -> None:
     _scales(params)
     for name, network in params.networks.items():
         registry.check("networks", network.module, network.options, f"networks.{name}")
+    for name, protocol in params.protocols.items():
+        if (fusion := protocol.panoptic) is not None:
+            registry.check("fusion", fusion.name, fusion.options, f"protocols.{name}.panoptic")
     for name, experiment in params.experiments.items():
         _experiment(params, name, experiment)
     for name, table in params.tables.items():

@@ -16,6 +16,7 @@ from .values import (
     Factor,
     Flag,
     Name,
+    Named,
     NotNegative,
     Positive,
     Section,
@@ -218,13 +219,8 @@ class DepthScoring(Section):
         return self
 
 
-class Fusion(Section):
-    """Fusion of queries into one panoptic map."""
-
-    threshold: Share = 0.8
-    """Queries whose class is less likely are left out."""
-    overlap: Share = 0.8
-    """Queries are left out if less than this share of their mask is still free."""
+class Fusion(Named):
+    """Fusion of queries into one panoptic map: a name of dejavu/evaluation/fusion, and its thresholds."""
 
 
 class Protocol(Section):
@@ -243,7 +239,7 @@ class Protocol(Section):
     depth: DepthScoring | None = None
     """The scoring of depth."""
     panoptic: Fusion | None = None
-    """Fusion of queries into a panoptic map. Default: as in Mask2Former."""
+    """Fusion of queries into a panoptic map. Default: that of the network, with its thresholds."""
 
     @property
     def views(self) -> list[str]:

@@ -14,7 +14,7 @@ from ..tasks import load
 from ..tasks.images import normalise
 from ..tasks.panoptic import TASK as PANOPTIC
 from ..tasks.predictions import Queries, as_tensor, task_output
-from .fusion import DEFAULT, fuse
+from .fusion import fusion_of
 from .protocols import check, fitted_size, show
 from .sliding import Size, interpolate
 
@@ -51,6 +51,7 @@ class Predictor:
         check(protocol, task, crop)
         self.network, self.task, self.protocol, self.crop = network, task, protocol, crop
         self.align_corners, self.batch_size, self.things = align_corners, batch_size, things
+        self.fusion = fusion_of(network, protocol.panoptic)
         self.device = device or next(network.parameters()).device
 
     @torch.inference_mode()
@@ -106,9 +107,8 @@ class Predictor:
         shown = fitted_size((images.shape[2], images.shape[3]), self.protocol)
         queries = PANOPTIC.read(self.network(interpolate(images, shown)))
         singles = zip(queries.classes.split(1), queries.masks.split(1), strict=True)
-        fusion = self.protocol.panoptic or DEFAULT
         return [
-            fuse(Queries(*single), shown, size, self.things, fusion)
+            self.fusion(Queries(*single), shown, size, self.things)
             for single, size in zip(singles, sizes, strict=True)
         ]
 

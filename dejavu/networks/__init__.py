@@ -19,6 +19,7 @@ the last module that all share.
 A module for panoptic segmentation alone has the line `TASK = "panoptic"`. Its network returns the mapping
 {"class_queries_logits": (N, Q, K + 1), "masks_queries_logits": (N, Q, h, w)} in both modes, in training with
 "intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (tasks/segments.py).
+Its attribute `fusion` names what reads its queries, of dejavu/evaluation/fusion; by default Mask2Former's.
 
 Instead of a file's name, `package.module:function` is a function of the user's own (own.py).
 

@@ -19,7 +19,6 @@ from dejavu.datasets.formats.coco import Entry, read_ids, read_panoptic
 from dejavu.datasets.prepared.store import open_split, read_report
 from dejavu.evaluation import measure
 from dejavu.evaluation.files import Pngs
-from dejavu.evaluation.fusion import DEFAULT as FUSION
 from dejavu.reports.figures.elements.panoptic_colours import colour_segments, shade
 from dejavu.tasks.predictions import Queries
 from dejavu.tasks.segments import VOID, classes_of
@@ -117,10 +116,7 @@ def test_a_network_that_knows_scores_as_well_in_files(
     truths = iter(open_split(prepared, "val").panoptic)
 
     def knowing(self, images, sizes) -> list[np.ndarray]:
-        return [
-            predictor.fuse(*as_queries(next(truths)), size, self.things, self.protocol.panoptic or FUSION)
-            for size in sizes
-        ]
+        return [self.fusion(*as_queries(next(truths)), size, self.things) for size in sizes]
 
     monkeypatch.setattr(predictor.Predictor, "_panoptic", knowing)
     assert command(["predict", BASE, "--scale", "smoke", "--out", "known"]) == 0

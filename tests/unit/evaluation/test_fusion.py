@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,25 +12,31 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Mask2FormerImageProcessorPil
 
+from dejavu import networks, registry
 from dejavu.config import Fusion
 from dejavu.errors import DejavuError
-from dejavu.evaluation.fusion import fuse
+from dejavu.evaluation.fusion import Mask2FormerFusion, QueryFusion, build, fusion_of, names
 from dejavu.tasks.predictions import Queries
 from dejavu.tasks.segments import VOID, classes_of
 
 THINGS = (True, False, True, False)
 K = len(THINGS)
+fuse = Mask2FormerFusion()
 
 
-def queries(seed: int, count: int = 12, size: tuple[int, int] = (12, 16), sure: float = 4.0) -> Queries:
-    """Smooth random masks, and classes of which some are likely."""
+def queries(
+    seed: int, count: int = 12, size: tuple[int, int] = (12, 16), sure: float = 4.0, level: float = 0.0
+) -> Queries:
+    """Smooth random masks about a level, and classes of which some are likely."""
     numbers = torch.Generator().manual_seed(seed)
     classes = torch.randn(1, count, K + 1, generator=numbers) * sure
-    coarse = torch.randn(1, count, 4, 5, generator=numbers) * 6
+    coarse = torch.randn(1, count, 4, 5, generator=numbers) * 6 + level
     return Queries(classes, F.interpolate(coarse, size=size, mode="bilinear"))
 
 
-def by_definition(one: Queries, size: tuple[int, int], fusion: Fusion) -> list[tuple[int, np.ndarray]]:
+def by_definition(
+    one: Queries, size: tuple[int, int], fusion: Mask2FormerFusion
+) -> list[tuple[int, np.ndarray]]:
     """Mask2Former's inference as its paper and code describe it: (class, mask) of each segment."""
     masks = F.interpolate(one.masks, size=size, mode="bilinear", align_corners=False)[0].sigmoid()
     kept = []
@@ -67,13 +74,62 @@ def as_segments(codes: np.ndarray) -> set[tuple[int, bytes]]:
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.8])
 @pytest.mark.parametrize("seed", range(10))
 def test_it_is_the_definition(seed: int, overlap: float, threshold: float) -> None:
-    one, fusion = queries(seed), Fusion(threshold=threshold, overlap=overlap)
+    one, fusion = queries(seed), Mask2FormerFusion(threshold, overlap)
     expected = by_definition(one, (24, 32), fusion)
-    codes = fuse(one, (24, 32), (24, 32), THINGS, fusion)
+    codes = fusion(one, (24, 32), (24, 32), THINGS)
     assert codes.dtype == np.uint16 and codes.shape == (24, 32)
     assert as_segments(codes) == {(label, np.packbits(mask).tobytes()) for label, mask in expected}
     if overlap == 0.0 and threshold == 0.3:
         assert len(expected) >= 2  # there is something to tell apart
+
+
+# Hashes of six maps each, from the code as it was before there were other kinds of fusion. No decision in
+# these maps is closer than 3e-5, so that another processor's rounding cannot change it.
+EARLIER = [
+    (0.3, 0.0, (15, 20), (0, 1, 4, 5, 9, 10), "187a1ca15cfc5ac7"),
+    (0.3, 0.3, (24, 32), (0, 1, 2, 3, 4, 5), "5a9ff9fb2b2ce559"),
+    (0.5, 0.5, (33, 47), (0, 2, 4, 5, 6, 7), "27a7e6c27a4c9ac0"),
+    (0.8, 0.8, (12, 16), (0, 1, 3, 4, 5, 7), "76d2e3d8ee4e716a"),
+    (0.8, 0.8, (24, 32), (0, 1, 2, 3, 4, 5), "292c78e48f27eedb"),
+]
+
+
+@pytest.mark.parametrize("case", EARLIER, ids=str)
+def test_maps_are_what_they_were(case: tuple[float, float, tuple[int, int], tuple[int, ...], str]) -> None:
+    threshold, overlap, size, seeds, expected = case
+    chosen = Fusion(name="mask2former", threshold=threshold, overlap=overlap)
+    fusion, digest = fusion_of(torch.nn.Identity(), chosen), sha256()
+    for seed in seeds:
+        codes = fusion(queries(seed, sure=8.0, level=-4.0), (24, 32), size, THINGS)
+        digest.update(codes.astype("<u2").tobytes())
+    assert digest.hexdigest()[:16] == expected
+
+
+class TestFusionOf:
+    def test_a_network_names_its_kind(self) -> None:
+        network = torch.nn.Identity()
+        assert fusion_of(network) == Mask2FormerFusion()
+        for name in names():
+            network.fusion = name
+            assert isinstance(fusion_of(network), QueryFusion)
+
+    def test_a_protocol_chooses_another_kind_or_thresholds(self) -> None:
+        network = torch.nn.Identity()
+        network.fusion = "another"
+        assert fusion_of(network, Fusion(name="mask2former", overlap=0.5)) == Mask2FormerFusion(overlap=0.5)
+
+    def test_an_unknown_kind_or_option_is_named(self) -> None:
+        network = torch.nn.Identity()
+        network.fusion = "mask2fromer"
+        with pytest.raises(DejavuError, match="unknown fusion 'mask2fromer', did you mean 'mask2former'"):
+            fusion_of(network)
+        with pytest.raises(DejavuError, match="'mask2former' has no such option, did you mean 'overlap'"):
+            fusion_of(network, Fusion(name="mask2former", overlay=0.5))
+
+
+@pytest.mark.parametrize("name", [name for name in registry.modules("networks") if registry.only_task(name)])
+def test_every_panoptic_network_names_a_known_kind(name: str) -> None:
+    assert fusion_of(networks.build(name, 4, 0.25, 0.25)) in map(build, names())
 
 
 def test_transformers_agrees() -> None:
@@ -98,7 +154,7 @@ def test_transformers_agrees() -> None:
             (segment["label_id"], np.packbits(ids == segment["id"]).tobytes())
             for segment in theirs["segments_info"]
         }
-        assert as_segments(fuse(one, size, size, THINGS, Fusion(threshold=0.5, overlap=0.3))) == expected
+        assert as_segments(Mask2FormerFusion(0.5, 0.3)(one, size, size, THINGS)) == expected
         compared += len(expected)
     assert compared >= 12
 
@@ -135,7 +191,7 @@ def test_nothing_sure_is_an_empty_prediction() -> None:
 def test_more_things_than_codes_are_void() -> None:
     many = covering(260, 0, (1, 260))
     with pytest.warns(UserWarning, match="more than 255 things of one class .* are void"):
-        codes = fuse(many, (1, 260), (1, 260), THINGS, Fusion(threshold=0.5, overlap=0.5))[0]
+        codes = Mask2FormerFusion(0.5, 0.5)(many, (1, 260), (1, 260), THINGS)[0]
     assert codes[:255].tolist() == list(range(255)) and (codes[255:] == VOID).all()
 
 
@@ -148,10 +204,10 @@ def test_masks_go_by_the_size_that_was_seen() -> None:
             masks = F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
         return masks
 
-    fusion = Fusion(threshold=0.3, overlap=0.0)
+    fusion = Mask2FormerFusion(0.3, 0.0)
     twice = Queries(one.classes, full(one.masks, (12, 16), (15, 20)))
-    seen = fuse(one, (12, 16), (15, 20), THINGS, fusion)
-    assert (seen == fuse(twice, (15, 20), (15, 20), THINGS, fusion)).all()
+    seen = fusion(one, (12, 16), (15, 20), THINGS)
+    assert (seen == fusion(twice, (15, 20), (15, 20), THINGS)).all()
 
 
 def test_things_must_be_as_many_as_classes() -> None:

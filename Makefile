@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup all results dvc.yaml params.schema.json test test-wheel test-slow test-slurm test-faults lint bench docs lock clean
+.PHONY: help setup all results dvc.yaml params.schema.json test test-wheel test-slow test-slurm test-faults lint bench evidence-gpu docs lock clean
 
 READY := .venv/.ready
 OURS := .venv/.made-by-make
@@ -65,6 +65,9 @@ lint: $(READY)  ## check format, types and the workflow
 
 bench: $(READY)  ## measure what the speed depends on (benchmarks/)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(ONE_THREAD) python $$file; done
+
+evidence-gpu: $(READY)  ## train ten pairs side by side on one large GPU (MINUTES=12, PARALLEL=10; studies/gpu)
+	@$(ONE_THREAD) studies/gpu/run.sh $(or $(MINUTES),12) $(or $(PARALLEL),10) $(or $(SCALE),gpu)
 
 docs: $(READY)  ## build the pages of docs/ into build/site
 	@NO_MKDOCS_2_WARNING=1 python -W error -m mkdocs build --strict --quiet

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,9 +17,8 @@ PARAMS = loading.load(ROOT / "params.yaml")
 STUDIES = sorted(path.parent for path in (ROOT / "studies").glob("*/params.yaml"))
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
-def test_a_study_never_reads_the_test_split(study: Path) -> None:
-    params = loading.load(study / "params.yaml")
+def test_choosing_never_reads_the_test_split() -> None:
+    params = loading.load(ROOT / "studies" / "choosing" / "params.yaml")
     for scale in params.scales.values():
         assert all(source.source.endswith("_val") for source in scale.data.values())
         assert min(scale.seeds) >= 100
@@ -62,3 +65,25 @@ def test_the_studys_rows_are_not_run_below_open() -> None:
         )
         assert {"fpn_lite0_detached", "fpn_lite0_eighth"}.isdisjoint(here.experiments)
     assert PARAMS.at("open").experiments == PARAMS.experiments
+
+
+def test_the_study_on_a_gpu_has_the_networks_and_data_of_params_yaml() -> None:
+    study = loading.load(ROOT / "studies" / "gpu" / "params.yaml")
+    assert study.datasets["camvid"] == PARAMS.datasets["camvid"]
+    assert study.networks["fpn_lite0"] == PARAMS.networks["fpn_lite0"]
+    ours, theirs = (one.networks["hrnet18"].model_dump(exclude={"pretrained"}) for one in (study, PARAMS))
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_the_study_on_a_gpu_keeps_what_is_there_when_its_time_is_over(tmp_path: Path) -> None:
+    """Without time it trains nothing; a later call goes on, and all of its seeds are in the table."""
+    shutil.copytree(ROOT / "studies" / "gpu", tmp_path / "gpu", ignore=shutil.ignore_patterns("[!pr]*"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for minutes in ("0", "15"):
+        command = [tmp_path / "gpu" / "run.sh", minutes, "2", "try"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        with open(tmp_path / "gpu/results/try/tables/pairs.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 4
+        assert {row["seeds"] for row in rows} == ({"0"} if minutes == "0" else {"2"})

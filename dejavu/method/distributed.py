@@ -1,11 +1,13 @@
 """Training by more than one process: the order of wrapping, and the prediction with its loss in one call.
 
-A wrapper such as DistributedDataParallel averages the gradients of what runs within its own forward pass. So
-DejaVu is inside of it, and its forward pass also computes the loss where that is requested.
+A wrapper such as DistributedDataParallel averages the gradients of the module within it. So DejaVu is inside
+of it, and its forward pass also computes the loss where that is requested: a wrapper may look after a forward
+pass for what has no part in its result (`check_one_call`), or release the weights then.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DejavuError, nearest
+from ..tasks.predictions import Prediction, tensors
 
 # Class of a module that averages gradients -> how it is put around a DejaVu. Names, because importing all
 # of these classes would take seconds.
@@ -25,6 +28,8 @@ WRAPPERS = {
 }
 OPTIONS = ("generator", "progress", "labels", "captions")
 """arguments of `DejaVu.regeneration_loss` besides images and prediction"""
+NODES = 64
+"""of a prediction's graph that are looked at: what a loop does to it between the two calls is short"""
 
 
 def check_order(network: nn.Module) -> None:
@@ -38,6 +43,41 @@ def check_order(network: nn.Module) -> None:
                     f"wrap in the other order, model = {right}, and call prediction, added = model(images, "
                     "regeneration=True)"
                 )
+
+
+def check_one_call(predictions: Mapping[str, Prediction], added: nn.Module) -> None:
+    """Raise DejavuError for predictions of a DistributedDataParallel that takes modules for unused.
+
+    With find_unused_parameters=True it searches the result of its forward pass for the parameters that have a
+    part in it. Those of `added`, the modules of a loss that is computed later, have none, and the backward
+    pass ends in an error of torch. Without that option, and with static_graph=True, two calls train the same
+    as one.
+    """
+    learns = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in added.parameters())
+    if learns and torch.distributed.is_available() and torch.distributed.is_initialized():
+        wrapper = _wrapper_of(predictions)
+        if wrapper is not None and wrapper.find_unused_parameters and not wrapper.static_graph:
+            raise DejavuError(
+                "the prediction is of a DistributedDataParallel with find_unused_parameters=True, which takes "
+                "the regenerator for unused: replace the two calls by one, prediction, added = ddp(images, "
+                "regeneration=True)"
+            )
+
+
+def _wrapper_of(predictions: Mapping[str, Prediction]) -> Any:
+    """Return the DistributedDataParallel that marked the graph of its result; None where there is none."""
+    nodes = deque(one.grad_fn for one in tensors(predictions))
+    for _ in range(NODES):
+        if not nodes:
+            return None
+        node = nodes.popleft()
+        if node is None:
+            continue
+        reference = getattr(node, "ddp_weakref", None)
+        if reference is not None:
+            return reference()
+        nodes.extend(before for before, _ in node.next_functions)
+    return None
 
 
 def loss_options(regeneration: object, is_replica: bool) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ from .build_parts import (
 )
 from .conditioning import DEPTH_RANGE, Conditioning
 from .cycle import Criterion, CyclicConsistency, call_without_trace
-from .distributed import check_order, loss_options, uncompiled
+from .distributed import check_one_call, check_order, loss_options, uncompiled
 from .draws import Draws, complete_state
 from .health import Health
 from .loss import DISTANCES, dejavu_loss, removed_pixels, warmup_factor
@@ -234,6 +234,8 @@ class DejaVu(nn.Module):
         factor = warmup_factor(progress, self.warmup)
         batch_checks.in_forward_pass()
         predictions = self.conditioning.read(prediction)
+        if self.training:
+            check_one_call(predictions, self.training_only)
         if self.training and not self.detach:
             batch_checks.has_graph(predictions, self.network)
         regenerated = self._regenerate(images, prediction, generator)

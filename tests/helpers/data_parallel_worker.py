@@ -21,6 +21,8 @@ OPTIONS: dict[str, dict[str, bool]] = {
     "plain": {},
     "unused": {"find_unused_parameters": True},
     "static": {"static_graph": True},
+    "plain, two calls": {},
+    "static, two calls": {"static_graph": True},
 }
 
 
@@ -49,7 +51,7 @@ def build(option: str, seed: int = 0) -> DejaVu:
 
 
 def train(option: str, batch: slice, wrap: Callable[[DejaVu], nn.Module]) -> dict[str, Tensor]:
-    """Take a few steps on a share of each batch; returns the state."""
+    """Take a few steps on a share of each batch; returns the state, and the last step's gradients."""
     # Another network in each process: DistributedDataParallel starts all of them from that of the first one.
     model = build(option, seed=batch.start)
     wrapped = wrap(model)
@@ -58,13 +60,18 @@ def train(option: str, batch: slice, wrap: Callable[[DejaVu], nn.Module]) -> dic
     for step in range(STEPS):
         images = torch.randn(WORLD * BATCH, 3, 16, 24, generator=numbers).double()[batch]
         labels = torch.randint(K, (WORLD * BATCH, 4, 6), generator=numbers)[batch]
-        prediction, added = wrapped(images, regeneration={"progress": step / STEPS})
+        if option.endswith("two calls") and wrapped is not model:
+            prediction = wrapped(images)
+            added = model.regeneration_loss(images, prediction, progress=step / STEPS)
+        else:
+            prediction, added = wrapped(images, regeneration={"progress": step / STEPS})
         optimizer.zero_grad()
         (F.cross_entropy(prediction["out"], labels) + added).backward()
         optimizer.step()
         if batch.start == 0:  # the first process draws a picture, which the others must not notice
             model.regenerate(images, prediction)
-    return model.state_dict()
+    gradients = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+    return model.state_dict() | {f"gradient of {name}": value for name, value in gradients.items()}
 
 
 def main(folder: Path, rank: int | None) -> None:

@@ -142,8 +142,101 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict
 @pytest.mark.parametrize("option", OPTIONS)
 def test_processes_learn_the_same_as_one_of_the_joined_batch(option: str, states) -> None:
     alone, *ranks = (states[name][option] for name in ("alone", "rank0", "rank1"))
-    assert len(ranks) == WORLD and any("regenerator" in key for key in alone)
+    assert len(ranks) == WORLD
+    for module in ("network", "regenerator"):
+        assert any(key.startswith(f"gradient of {module}.") and alone[key].any() for key in alone)
     for key, expected in alone.items():
         assert torch.equal(ranks[0][key], ranks[1][key]), key
         torch.testing.assert_close(ranks[0][key], expected, rtol=1e-9, atol=1e-12)
     assert alone[REDACTION_CALLS] == STEPS  # a picture is no call
+
+
+def unused(model: nn.Module) -> nn.Module:
+    return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+
+
+def static(model: nn.Module) -> nn.Module:
+    return nn.parallel.DistributedDataParallel(model, static_graph=True)
+
+
+class Both(nn.Module):
+    """Classes and depth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, K + 1, 3, 4, 1)
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        maps = self.layer(images)
+        return {"semantic": maps[:, :K], "depth": maps[:, K]}
+
+
+def enlarged(logits: torch.Tensor) -> torch.Tensor:
+    """What a loop may do to a prediction before it gives it to the loss."""
+    return nn.functional.interpolate(logits.float(), scale_factor=4, mode="bilinear").contiguous()
+
+
+TWO_CALLS = {
+    "logits": (lambda: DejaVu(convolution(), num_classes=K), lambda logits: logits),
+    "enlarged": (lambda: DejaVu(convolution(), num_classes=K), enlarged),
+    "in a mapping": (lambda: DejaVu(convolution(), num_classes=K), lambda logits: {"out": logits}),
+    "the control": (lambda: DejaVu(convolution(), num_classes=K, detach=True), lambda logits: logits),
+    "two tasks": (lambda: DejaVu(Both(), task=["semantic", "depth"], num_classes=K), lambda maps: maps),
+}
+
+
+@pytest.mark.parametrize(("build", "between"), TWO_CALLS.values(), ids=TWO_CALLS)
+def test_two_calls_are_refused_where_they_cannot_work(build, between, group: None) -> None:
+    images, model = torch.randn(2, 3, 16, 24), build()
+    wrapped = unused(model)
+    for _ in range(2):
+        prediction = between(wrapped(images))
+        one_call = r"find_unused_parameters=True.*prediction, added = ddp\(images, regeneration=True\)"
+        with pytest.raises(DejavuError, match=one_call):
+            model.regeneration_loss(images, prediction)
+        with torch.no_grad():  # a measurement has no backward pass
+            model.regeneration_loss(images, between(wrapped(images)))
+    wrapped(images, regeneration=True)[1].backward()
+    model.eval()
+    model.regeneration_loss(images, between(wrapped(images)))
+
+
+@pytest.mark.parametrize("wrap", [data_parallel, static])
+@pytest.mark.parametrize(("build", "between"), TWO_CALLS.values(), ids=TWO_CALLS)
+def test_two_calls_are_allowed_elsewhere(wrap, build, between, group: None) -> None:
+    images, model = torch.randn(2, 3, 16, 24), build()
+    wrapped = wrap(model)
+    for _ in range(2):
+        prediction = between(wrapped(images))
+        added = model.regeneration_loss(images, prediction)
+        (added + sum(0 * one.sum() for one in torch.utils._pytree.tree_leaves(prediction))).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_what_torch_says_of_two_calls_is_still_true(group: None) -> None:
+    """Else the refusal can go: torch takes the regenerator for unused, and then has its gradient."""
+    images, model = torch.randn(2, 3, 16, 24), DejaVu(convolution(), num_classes=K)
+    wrapped = unused(model)
+    logits = wrapped(images)
+    model.eval()  # which is not refused
+    added = model.regeneration_loss(images, logits)
+    with pytest.raises(RuntimeError, match="mark a variable ready only once"):
+        (logits.sum() + added).backward()
+
+
+def test_a_step_within_the_wrapper_may_have_two_calls(group: None) -> None:
+    """As Lightning has it, also with find_unused_parameters."""
+
+    class Step(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = DejaVu(convolution(), num_classes=K)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = self.model(images)
+            return logits.mean() + self.model.regeneration_loss(images, logits)
+
+    step = Step()
+    wrapped = nn.parallel.DistributedDataParallel(step, find_unused_parameters=True)
+    wrapped(torch.randn(2, 3, 16, 24)).backward()
+    assert all(parameter.grad is not None for parameter in step.parameters())

@@ -21,7 +21,8 @@ class DejavuError(Exception):
 
 
 MOST = 12
-"""names that a hint lists"""
+"""names that a hint lists; of more, it names the closest ones"""
+CLOSEST = 3
 
 
 def closest(name: object, known: Iterable[str]) -> str | None:
@@ -36,19 +37,25 @@ def closest(name: object, known: Iterable[str]) -> str | None:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the closest known one, or all of them, or the first of many.
+    """Return a hint for an unknown name: the one that is meant, or all known ones, or the closest of many.
 
     >>> nearest("hrnet81", ["hrnet18", "segformer_b5"])
     "did you mean 'hrnet18'?"
     >>> nearest("zebra", ["hrnet18", "segformer_b5"])
     'known: hrnet18, segformer_b5'
-    >>> nearest("zebra", map(str, range(100)))
-    'known: 0, 1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 and 88 more'
+    >>> nearest("zebra", ["bear", "ape", "ant", *map(str, range(97))])
+    'the closest of 100 are bear, ape and ant'
     """
     names = sorted(map(str, known))
     close = closest(name, names)
-    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return f"did you mean '{close}'?" if close else f"known: {', '.join(names[:MOST]) or 'none'}{more}"
+    if close:
+        return f"did you mean '{close}'?"
+    if len(names) <= MOST:
+        return f"known: {', '.join(names) or 'none'}"
+    folded = {one.casefold(): one for one in names}
+    similar = difflib.get_close_matches(str(name).casefold(), folded, CLOSEST, cutoff=0)
+    *first, last = [folded[one] for one in similar]
+    return f"the closest of {len(names)} are {', '.join(first)} and {last}"
 
 
 def number_fault(
@@ -131,13 +138,13 @@ def spelling(value: object, kind: type) -> str:
     >>> spelling("true", bool), spelling("y", bool), spelling(1, bool)
     (' (write true, without quotes)', ' (write true: YAML reads y as text)', ' (write true)')
     >>> spelling(2026, str), spelling(False, str)
-    (" (write '2026', in quotes)", ' (write the name in quotes: YAML reads no, off and false as false)')
+    (" (write '2026', in quotes)", " (write 'false', in quotes)")
     """
     if kind is str:
         return _as_text(value)
     if isinstance(value, str) and value.casefold() in ("none", "nil", "null"):
         return " (YAML's word for nothing is null)"
-    right = _as_flag(value) if kind is bool else _as_number(value, kind is int)
+    right = _as_flag(value) if kind is bool else as_number(value, kind is int)
     if right is None or not isinstance(value, str):
         return "" if right is None else f" (write {right})"
     plain = PLAIN_NUMBER if kind is not bool else PLAIN_FLAG
@@ -156,8 +163,7 @@ def _as_text(value: object) -> str:
     if value is None:
         return " (write the name in quotes: YAML reads null, ~ and an empty place as nothing)"
     if isinstance(value, bool):
-        words = "yes, on and true as true" if value else "no, off and false as false"
-        return f" (write the name in quotes: YAML reads {words})"
+        return f" (write '{str(value).lower()}', in quotes)"
     unquoted = isinstance(value, int | float) or hasattr(value, "isoformat")  # a date
     short = unquoted and len(str(value)) < 40
     return f" (write '{value}', in quotes)" if short else ""
@@ -168,7 +174,8 @@ def _as_flag(value: object) -> str | None:
     return next((flag for flag, ones in words.items() if str(value).casefold() in ones.split()), None)
 
 
-def _as_number(value: object, whole: bool) -> str | None:
+def as_number(value: object, whole: bool = False) -> str | None:
+    """Return how the number that a text is meant to be is written; None where it is no such text."""
     if not isinstance(value, str):
         return str(int(value)) if whole and isinstance(value, float) and value.is_integer() else None
     percent = value.endswith("%") and not whole

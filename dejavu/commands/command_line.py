@@ -173,6 +173,11 @@ def _parse(line: Sequence[str]) -> argparse.Namespace | None:
     if not line:
         parser.print_help()
         return None
+    if line[0].lower().startswith("complet"):
+        raise DejavuError(
+            f"'{line[0][:40]}' is no command: completion is set up in bash and zsh by "
+            '`eval "$(register-python-argcomplete dejavu)"` (docs/commands.md, "Completion")'
+        )
     if line[0].startswith("-") and line[0] not in OWN_OPTIONS:
         close = closest_option(line[0], OWN_OPTIONS[1:])
         meant = f", did you mean '{close}'?" if close else ": a command comes first, and then its options"

@@ -6,7 +6,7 @@ import argparse
 import warnings
 from typing import TYPE_CHECKING
 
-from ..errors import DejavuError
+from ..errors import DejavuError, closest
 from .common import add_name, add_partial, job
 
 if TYPE_CHECKING:
@@ -25,6 +25,20 @@ def run(args: argparse.Namespace) -> None:
         draw_figures(params, args.name, scale, args.partial)
 
 
+def _check_name(params: Params, name: str) -> None:
+    """Raise DejavuError for the name of a figure in place of a table's."""
+    listing = {kind: key for key, table in reversed(params.tables.items()) for kind in table.figures}
+    kind = closest(name, listing)
+    if name not in params.tables and kind and closest(name, [kind, *params.tables]) == kind:
+        meant = (
+            f"'{name}' is a figure" if name == kind else f"unknown figure '{name}', did you mean '{kind}'?"
+        )
+        raise DejavuError(
+            f"{meant}: figures are drawn by table, {kind} with the others of {listing[kind]} by "
+            f"`dejavu figures {listing[kind]}`"
+        )
+
+
 def draw_figures(params: Params, name: str, scale: str, partial: bool = False) -> None:
     """Draw the figures of a table.
 
@@ -37,6 +51,7 @@ def draw_figures(params: Params, name: str, scale: str, partial: bool = False) -
     from ..reports.figures.elements.style import save
     from ..reports.pairs import find_pairs
 
+    _check_name(params, name)
     table, paths = params.get_table(name), Paths(scale)
     if not table.figures:
         raise DejavuError(f"tables.{name}.figures lists none: write [curves, panel] or [gains]")

@@ -1,7 +1,7 @@
 """Reads YAML files that people write, or reports the first error in one sentence.
 
-It uses PyYAML's safe loader, and is stricter: a key must be text and given once. Files that would take all
-memory or crash Python are refused.
+It uses PyYAML's safe loader, and is stricter: a key must be text and given once, and a value that DVC reads
+differently is refused. So are files that would take all memory or crash Python.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-from ..errors import DejavuError
+from ..errors import DejavuError, as_number
 
 LARGEST = 1_000_000
 """characters of a file; this project's params.yaml has 29 thousand"""
@@ -25,11 +25,22 @@ DIGITS = 4000
 BEYOND = 10**DIGITS
 TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 OCTAL = re.compile("0o?[0-7]+")
+NUMBER_TO_DVC = re.compile(
+    r"""[-+]?([0-9_]+ | ([0-9][0-9_]*\.[0-9_]* | [0-9][0-9_]*)([eE][-+]?[0-9]+)?
+    | \.[0-9_]+([eE][-+][0-9]+)?)$""",
+    re.VERBOSE,
+)
+"""decimal numbers of YAML 1.2; PyYAML takes some of them for text, such as 1e-3, 08 and -.5"""
 MERGE = "tag:yaml.org,2002:merge"
 
 
 class TwoReadings(ConstructorError):
-    """A number that readers of YAML 1.1, such as PyYAML, and of YAML 1.2, such as DVC, read differently."""
+    """A value that readers of YAML 1.1, such as PyYAML, and of YAML 1.2, such as DVC, read differently."""
+
+    def __init__(self, node: yaml.ScalarNode, reason: str, write: str) -> None:
+        shown = node.value if len(node.value) <= 40 else f"{node.value[:40]}..."
+        sentence = f"{shown} is {reason}: write {write}, or '{shown}' in quotes where it is text"
+        super().__init__(None, None, sentence, node.start_mark)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -151,17 +162,26 @@ def _number(loader: Any, node: yaml.ScalarNode) -> float:
 def _check_base(node: yaml.ScalarNode) -> None:
     """Raise TwoReadings for a number to the base 8 or 60."""
     sign, digits = re.sub("[^-]", "", node.value[:1]), node.value.replace("_", "").lstrip("+-")
-    shown = node.value if len(node.value) <= 40 else f"{node.value[:40]}..."
-    text = f"'{shown}' in quotes where it is text"
     if ":" in digits:
-        reason = "is a number to the base 60 to some readers of YAML and text to others"
-        write = "it to the base 10"
-    elif OCTAL.fullmatch(digits) and (octal := int(digits.replace("o", ""), 8)):
-        reason = "is octal to some readers of YAML, and not to others"
+        reason = "a number to the base 60 to some readers of YAML and text to others"
+        raise TwoReadings(node, reason, "it to the base 10")
+    if OCTAL.fullmatch(digits) and (octal := int(digits.replace("o", ""), 8)) > 7 or "o" in digits:
         write = f"{sign}{octal}" if "o" in digits else f"{sign}{octal} or {sign}{int(digits)}"
-    else:
-        return
-    raise TwoReadings(None, None, f"{shown} {reason}: write {write}, or {text}", node.start_mark)
+        raise TwoReadings(node, "octal to some readers of YAML, and not to others", write)
+
+
+def _only_to_dvc(loader: Any, node: yaml.ScalarNode) -> None:
+    write = as_number(node.value.replace("_", ""), whole=True) or as_number(node.value.replace("_", ""))
+    reason = "a number to some readers of YAML and text to others"
+    raise TwoReadings(node, reason, write or "it with a point and a signed exponent")
+
+
+def _flag(loader: Any, node: yaml.ScalarNode) -> bool:
+    flag = bool(loader.construct_yaml_bool(node))
+    word = str(flag).lower()
+    if node.value.lower() != word:
+        raise TwoReadings(node, f"{word} to some readers of YAML and text to others", word)
+    return flag
 
 
 def _no_set(loader: Any, node: yaml.Node) -> None:
@@ -171,6 +191,10 @@ def _no_set(loader: Any, node: yaml.Node) -> None:
 for _loader in (_FastLoader, _ClearLoader):
     _loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
     _loader.add_constructor("tag:yaml.org,2002:float", _number)
+    _loader.add_constructor("tag:yaml.org,2002:bool", _flag)
     # YAML 1.2 writes octal numbers so; to PyYAML, which reads YAML 1.1, it would be text.
-    _loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("[-+]?0o[0-7]+"), list("-+0"))
+    _loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("[-+]?0o[0-7]+$"), list("-+0"))
+    # Tried after PyYAML's own patterns: what those match is the same number to both, where it is not refused.
+    _loader.add_implicit_resolver("!number", NUMBER_TO_DVC, list("-+.0123456789"))
+    _loader.add_constructor("!number", _only_to_dvc)
     _loader.add_constructor("tag:yaml.org,2002:set", _no_set)

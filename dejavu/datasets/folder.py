@@ -17,9 +17,9 @@ the value, or the values, of each class where they are not 0, 1, ... A third spl
 tables report. Optional, too: `palette`, a colour [R, G, B] for each class, and `categories`, one for each.
 
 Beside or instead of labels there may be `depth` and `normals`, paths likewise. Depth is a 16-bit PNG or a
-.npy of numbers (H, W), 0 = none, in units of `depth_scale` metres (PNG 0.001, .npy 1). Normals are unit
-vectors in the convention of formats/normals.py: an 8-bit PNG whose R, G, B are (n + 1) x 127.5, black = none,
-or a .npy of numbers (H, W, 3), 0-vector = none.
+.npy of numbers (H, W) or (H, W, 1), 0 = none, in units of `depth_scale` metres (PNG 0.001, .npy 1). Normals
+are unit vectors in the convention of formats/normals.py: an 8-bit PNG whose R, G, B are (n + 1) x 127.5,
+black = none, or a .npy of numbers (H, W, 3), 0-vector = none.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def check_one_call(predictions: Mapping[str, Prediction], added: nn.Module) -> N
         wrapper = _wrapper_of(predictions)
         if wrapper is not None and wrapper.find_unused_parameters and not wrapper.static_graph:
             raise DejavuError(
-                "the prediction is of a DistributedDataParallel with find_unused_parameters=True, which takes "
-                "the regenerator for unused: replace the two calls by one, prediction, added = ddp(images, "
+                "the prediction is of DistributedDataParallel(find_unused_parameters=True), which takes "
+                "the regenerator for unused: replace both calls by one, prediction, added = ddp(images, "
                 "regeneration=True)"
             )
 

@@ -21,6 +21,8 @@ from ..tasks.predictions import Prediction, tensors
 SECOND, FACTOR = 20, 10
 """call of the second inspection, and how many times as late each further one is"""
 LARGE = 10.0  # mean magnitude of images; that of normalised ones is near 1
+SMALL = 500
+"""A `depth_range` so many times as large as any predicted depth is in another unit, such as millimetres."""
 
 
 class State(NamedTuple):
@@ -95,7 +97,7 @@ class Health:
         if self.fresh:
             self._inspect_images(images)
         if self.fresh or due:
-            self._inspect_depth(predictions.get("depth"))
+            self._inspect_depth(predictions.get("depth"), trained=due and self._calls > 1)
         self.fresh = False
         if not due:
             return
@@ -127,16 +129,26 @@ class Health:
             )
 
     def _inspect_images(self, images: Tensor) -> None:
-        """Warn of images that seem not to be normalised: the DejaVu loss would outweigh the task's."""
-        size = float(images.detach().abs().mean())
-        if LARGE < size < math.inf:
-            self._warn(
-                "images",
-                f"images have a mean magnitude of {size:.0f}: normalise them, so that 0 is the mean pixel",
-            )
+        """Warn of images that seem not to be normalised.
 
-    def _inspect_depth(self, depth: Prediction | None) -> None:
-        """Warn of depth in another unit than that of `depth_range`."""
+        Of values to 255 the DejaVu loss would outweigh the task's. Of values from 0 to 1 the content that a
+        redaction leaves is black, not the mean pixel. Normalised images have values below 0, or above 1.
+        """
+        values = images.detach()
+        size, low, high = (float(one) for one in (values.abs().mean(), values.min(), values.max()))
+        signs = ""
+        if LARGE < size < math.inf:
+            signs = f"images have a mean magnitude of {size:.0f}"
+        elif 0 <= low < high <= 1:
+            signs = f"images lie within 0 and 1, with a mean of {size:.2f}"
+        if signs:
+            self._warn("images", f"{signs}: normalise them, so that 0 is the mean pixel")
+
+    def _inspect_depth(self, depth: Prediction | None, trained: bool) -> None:
+        """Warn of depth in another unit than that of `depth_range`.
+
+        Depth that is too small is no sign before the network is `trained` a little: it starts near 0.
+        """
         if self.depth_range is None or not isinstance(depth, Tensor):
             return
         low, high = self.depth_range
@@ -149,6 +161,12 @@ class Health:
                 f"most of the predicted depth is far outside of depth_range=({low:g}, {high:g}), "
                 f"{float(values.mean()):.4g} on average: give the range in the prediction's unit, which may "
                 "be millimetres",
+            )
+        elif trained and 0 < (largest := float(values.abs().max())) < (high - low) / SMALL:
+            self._warn(
+                "depth",
+                f"the predicted depth is at most {largest:.4g}, next to nothing of depth_range=({low:g}, "
+                f"{high:g}): give the range in the prediction's unit, which may be metres",
             )
 
     def _inspect_frozen(self, graphs: Mapping[str, bool], network: nn.Module, added: nn.ModuleDict) -> None:

@@ -104,7 +104,7 @@ class DejaVu(nn.Module):
 
     >>> network = nn.Conv2d(3, 5, 3, stride=4, padding=1)
     >>> model = DejaVu(network, num_classes=5)
-    >>> images, labels = torch.rand(2, 3, 32, 64), torch.randint(5, (2, 8, 16))
+    >>> images, labels = torch.randn(2, 3, 32, 64), torch.randint(5, (2, 8, 16))
     >>> logits = model(images)
     >>> loss = nn.functional.cross_entropy(logits, labels) + model.regeneration_loss(images, logits)
     >>> loss.backward()

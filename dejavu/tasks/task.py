@@ -67,8 +67,11 @@ class Task(Description, ABC):
             )
         if prediction.ndim != 4 or prediction.shape[1] != channels:
             reason = f"num_classes={channels}" if self.has_classes else f"the task {self.name}"
+            of_two = self.has_classes and prediction.ndim == 4 and {channels, shape[1]} == {1, 2}
+            hint = f": two classes by {shape[1]} channel{'s' * (shape[1] > 1)} are num_classes={shape[1]}"
             raise DejavuError(
                 f"the network's prediction must be (N, {channels}, h, w) for {reason}, not {shape}"
+                f"{hint if of_two else ''}"
             )
         self._check_floating(prediction)
 

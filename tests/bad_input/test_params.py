@@ -91,7 +91,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "base 60": (RIGHT.replace("channels: 18", "channels: 1:30").encode(), "1:30 is a number to the base 60"),
     "base 60 in a text's place": (RIGHT.replace("licence: mine", "licence: 12:30:00").encode(), "in quotes"),
     "base 60 with a fraction": (RIGHT.replace("channels: 18", "channels: 1:30.5").encode(), "base 60"),
-    "a key that is read as false": (RIGHT.encode() + b"no: 1\n", "write 'no', in quotes"),
+    "a key that is read as false": (RIGHT.encode() + b"no: 1\n", "no is false to some readers"),
     "a number of endless hours": (
         RIGHT.replace("channels: 18", f"channels: 1{':1' * 300_000}").encode(),
         "digits",
@@ -258,7 +258,7 @@ def test_no_section_takes_a_path_for_a_name(empty: Path, refused: Refused, secti
 
 VALUES: dict[str, tuple[Any, ...]] = {
     "scales.smoke.seeds": ([], [-1], [0, 0], [2**31], [0.5], ["0"], [True], [[0]]),
-    "scales.smoke.width": (0, -1, 1.5, 1e-300, float("nan"), float("inf"), "1e-3"),
+    "scales.smoke.width": (0, -1, 1.5, 1e-300, float("nan"), float("inf"), "0.5"),
     "scales.smoke.depth": (1e-300,),
     "scales.smoke.frozen_width": (1e-300,),
     "scales.smoke.data.cityscapes.size": (
@@ -279,7 +279,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "networks.hrnet18.channels": (0, -18, 18.5, "18", 10**9, 10**30),
     "networks.hrnet18.pretrained": ("\ud800x", "a\x1b[31m", 18),
     "networks.hrnet18.module": ("../hrnet", "os", "parts", "hrnet.py"),
-    "recipes.hrnet_cityscapes.optimizer.lr": (0, -1, float("nan"), "1e-2", 1e308),
+    "recipes.hrnet_cityscapes.optimizer.lr": (0, -1, float("nan"), "0.01", 1e308),
     "recipes.hrnet_cityscapes.optimizer.head": (1e308,),
     "recipes.hrnet_cityscapes.optimizer.weight_decay": (1e308,),
     "recipes.hrnet_cityscapes.schedule.factor": (0, -0.5, 10.0, 1e308),
@@ -365,22 +365,22 @@ def test_printed_values_that_cannot_be_read(empty: Path, refused: Refused, how: 
 MEANT: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     "whole": {
         "scales.smoke.budget.all.epochs": (
-            *(("'8'", "write 8, without quotes"), ("1e3", "write 1000: YAML reads 1e3 as text")),
-            *(("8.0", "(write 8)"), ("None", "null"), ("08", "write 8: YAML reads 08 as text")),
+            *(("'8'", "write 8, without quotes"), ("'1e3'", "write 1000: YAML reads 1e3 as text")),
+            *(("8.0", "(write 8)"), ("None", "null"), ("'08'", "write 8: YAML reads 08 as text")),
         ),
         "networks.hrnet18.channels": (
-            *(("'18'", "write 18, without quotes"), ("1e3", "write 1000"), ("18.0", "(write 18)")),
+            *(("'18'", "write 18, without quotes"), ("'1e3'", "write 1000"), ("18.0", "(write 18)")),
         ),
         "experiments.hrnet18_dejavu.dejavu.regenerator.width": (("'32'", "write 32, without quotes"),),
     },
     "real": {
         "recipes.hrnet_cityscapes.optimizer.lr": (
-            *(("'0.01'", "write 0.01, without quotes"), ("1e-2", "write 0.01: YAML reads 1e-2 as text")),
+            *(("'0.01'", "write 0.01, without quotes"), ("'1e-2'", "write 0.01: YAML reads 1e-2 as text")),
         ),
         "dejavu.redaction.ratio": (
             *(
                 ("'0.5'", "write 0.5, without quotes"),
-                ("5e-1", "write 0.5: YAML reads"),
+                ("'5e-1'", "write 0.5: YAML reads"),
                 ("50%", "write 0.5:"),
             ),
         ),
@@ -396,16 +396,15 @@ MEANT: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     },
     "name": {
         "datasets.mine.folder.classes": (
-            *(("[no, road]", "in quotes: YAML reads no, off and false as false"), ("[on, a]", "yes, on")),
+            *(("[false, road]", "write 'false', in quotes"), ("[True, a]", "write 'true', in quotes")),
             *(
                 ("[12, a]", "write '12', in quotes"),
                 ("[~, a]", "null, ~"),
                 ("[2026-12-01, a]", "'2026-12-01'"),
             ),
         ),
-        "tables.pair.metrics": (("[off]", "in quotes: YAML reads no"),),
-        "experiments.hrnet18.dataset": (("yes", "in quotes: YAML reads yes"),),
-        "networks.hrnet18.pretrained": (("no", "in quotes: YAML reads no"), ("18", "write '18', in quotes")),
+        "tables.pair.metrics": (("[false]", "write 'false', in quotes"),),
+        "networks.hrnet18.pretrained": (("18", "write '18', in quotes"),),
     },
     "list": {
         "scales.smoke.budget.all.crop": (
@@ -451,6 +450,47 @@ def test_the_sentence_says_how_the_value_is_written(
     text = (empty / "params.yaml").read_text()
     (empty / "params.yaml").write_text(text.replace("PLACE", written, 1))
     refused("show", "hrnet18", named=("params.yaml", path.removesuffix(".name").split(".")[-1], hint))
+
+
+WORDS = (
+    "yes",
+    "no",
+    "on",
+    "off",
+    "Yes",
+    "NO",
+    "oN",
+    "1e3",
+    "1e-3",
+    "08",
+    "-.5",
+    "010",
+    "0o17",
+    "1:30",
+    "-_1",
+)
+"""values that PyYAML and DVC read differently; oN is text to both"""
+PLACES = ("scales.smoke.width", "recipes.hrnet_cityscapes.flip", "datasets.mine.licence", "dejavu.gamma")
+
+
+@pytest.mark.parametrize("path", PLACES)
+@pytest.mark.parametrize("word", WORDS)
+def test_a_value_of_two_readings_is_named_as_it_is_written(
+    empty: Path, refused: Refused, word: str, path: str
+) -> None:
+    """In a key of any kind."""
+    broken = samples.params()
+    samples.put(broken, path, "PLACE")
+    samples.write(empty, broken)
+    text = (empty / "params.yaml").read_text()
+    line = text[: text.index("PLACE")].count("\n") + 1
+    (empty / "params.yaml").write_text(text.replace("PLACE", word, 1))
+    if word != "oN":
+        refused(
+            "list", named=(f"params.yaml, line {line}: {word} is ", f"'{word}' in quotes where it is text")
+        )
+    elif path != "datasets.mine.licence":
+        refused("list", named=("params.yaml", "'oN' should be"))
 
 
 PYTHONS = ("tuple", "dictionary", "string", "integer", "boolean")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_input import samples
-from helpers.engines import COMPARED, ROOT, Snakemake, workplace, write_shorter
+from helpers.engines import COMPARED, ROOT, Snakemake, workplace, write_both
 from PIL import Image
 
 from dejavu.commands import main
@@ -71,7 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair["figures"] = []
     other = {"dataset": "ade20k", "rows": {f"{row}_other": title for row, title in pair["rows"].items()}}
     params["tables"]["other"] = pair | other
-    write_shorter(place, params | {"scale": params["scales"]["smoke"]})
+    write_both(place, params | {"scale": params["scales"]["smoke"]})
     jobs = {job.command: [sorted(job.inputs), sorted(job.outputs)] for job in Snakemake(place).jobs}
     (place / "jobs.json").write_text(json.dumps(jobs))
     stand_in = place / "bin" / "dejavu"

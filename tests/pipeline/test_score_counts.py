@@ -52,27 +52,34 @@ def test_a_mask_of_0_and_255_is_refused(score: Any) -> None:
     assert numbers is None and "--gt gt holds 0 and 255 alone" in sentence
 
 
-@pytest.mark.parametrize(("classes", "value"), [(1, 0), (2, 0), (2, 1), (3, 1), (19, 18)])
+@pytest.mark.parametrize(("classes", "value"), [(1, 0), (2, 0), (2, 1), (3, 1), (19, 17)])
 def test_an_ignored_value_that_leaves_one_class_must_be_meant(score: Any, classes: int, value: int) -> None:
     write(mask(value, 255))
     numbers, sentence = score("semantic", "--classes", classes)
     assert numbers is None and f"holds {value} and 255 alone" in sentence
+    assert "if it is a class, store it as" in sentence and "masks as 0 and 1" in sentence
+    assert sentence.endswith("if it is void, give --ignore 255") and "256" not in sentence
     # both ways out that the sentence names
-    assert "--ignore -1 and --classes from 256 on" in sentence and sentence.endswith("--ignore 255")
     numbers, remark = score("semantic", "--classes", classes, "--ignore", 255)
     assert numbers["ignored_percent"] == 50
     assert numbers["absent"] == [number for number in range(classes) if number != value]
     if classes > 1:
         assert f"{classes - 1} of {classes} classes ha" in remark
         assert "50 % of the ground truth's pixels are 255, which is ignored" in remark
-    numbers, _ = score("semantic", "--classes", 256, "--ignore", -1)
-    assert (numbers["miou"], numbers["ignored_percent"], len(numbers["absent"])) == (100, 0, 254)
+    below = f"--classes {classes}" if classes > 2 else "--classes 2"
+    assert below in sentence
+    write(mask(value, 1 - value if value < 2 else value + 1))
+    numbers, _ = score("semantic", *below.split())
+    assert (numbers["miou"], numbers["ignored_percent"]) == (100, 0)
 
 
-def test_an_ignored_value_that_is_a_class_must_be_meant(score: Any) -> None:
-    write(mask(0, 1, 255))
+@pytest.mark.parametrize("values", [(0, 255), (0, 1, 255)])
+def test_an_ignored_value_that_is_a_class_must_be_meant(score: Any, values: tuple[int, ...]) -> None:
+    write(mask(*values))
     numbers, sentence = score("semantic", "--classes", 300)
     assert numbers is None and "holds 255, which is a class by --classes 300" in sentence
+    assert "if it is a class, give --ignore -1;" in sentence
+    write(mask(0, 1, 255))
     for ignored, scored in ((-1, 3), (255, 2)):
         numbers, _ = score("semantic", "--classes", 300, "--ignore", ignored)
         assert sum(value is not None for value in numbers["iou"].values()) == scored
@@ -139,6 +146,39 @@ def test_depth_beyond_the_caps_is_named(score: Any) -> None:
     assert "--scale 256" in remark
     numbers, remark = score("depth", "--scale", 1000)
     assert (numbers["ignored_percent"], remark) == (0, "")
+
+
+def metres(value: float, scale: float = 256) -> np.ndarray:
+    """Depth around a value, as a 16-bit PNG has it; the first row has none."""
+    depth = np.linspace(0.8, 1.2, 48).reshape(6, 8) * value * scale
+    depth[0] = 0
+    return depth.round().astype(np.uint16)
+
+
+FACTORS = [
+    (metres(4), metres(4), ""),
+    (metres(4), metres(40), ""),  # wrong, and in the same unit
+    (metres(60), metres(4), ""),
+    (metres(4, 1000), metres(4, 1), "about 1000 times smaller"),
+    (metres(0.05), metres(50), "about 1000 times larger"),
+    (metres(4), metres(4, 1), "about 300 times smaller"),
+    (metres(2), metres(200), "about 100 times larger"),  # cm in place of m
+]
+
+
+@pytest.mark.parametrize(("truth", "prediction", "expected"), FACTORS)
+def test_depth_in_two_units_is_named(
+    score: Any, truth: np.ndarray, prediction: np.ndarray, expected: str
+) -> None:
+    prediction[0] = prediction[1]
+    for name in ("0.png", "1.png", "2.png"):
+        write(truth, prediction, name)
+    write(np.where(np.arange(48).reshape(6, 8) == 9, truth, 0).astype(np.uint16), prediction, "sparse.png")
+    numbers, remark = score("depth", "--max", 1000)
+    assert numbers["images"] == 4 and (expected in remark) and bool(remark) == bool(expected)
+    if expected:
+        assert remark.startswith("The predicted depth is") and "--scale" in remark
+        assert score("depth", "--max", 1000, "--median-scaling")[1] == ""
 
 
 def test_images_and_pixels_without_normals_are_counted(score: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from . import pngs
 
 if TYPE_CHECKING:
     import numpy as np
+
+FACTOR = 30
+"""between the medians of both folders, from which on they are likely in two units (m, cm, mm, 1/256 m)"""
 
 SUMMARY = "16-bit PNGs: depth error in metres, abs rel, sq rel, RMSE, log errors, deltas"
 TEXT = (
@@ -60,16 +64,46 @@ def scores(args: argparse.Namespace) -> dict[str, object]:
         """Of the pixels that have depth, which few may have."""
         return int(((depth > low) & (depth < high)).sum()), int((depth > 0).sum())
 
-    truth = pngs.update(
-        metrics, args, lambda path, predicted: read_depth(path, args.scale, predicted), counts
-    )
+    medians: dict[bool, list[float]] = {False: [], True: []}  # of each image, by whether it is predicted
+
+    def read(path: Path, predicted: bool) -> np.ndarray:
+        depth = read_depth(path, args.scale, predicted)
+        medians[predicted].append(_median(depth))
+        return depth
+
+    truth = pngs.update(metrics, args, read, counts)
     protocol = {key: getattr(args, key) for key in ("scale", "min", "max", "crop", "median_scaling")}
     numbers = metrics.compute()
     truth.remark(
-        f"that have depth are not between {low:g} and {high:g} m (--scale {args.scale:g}, --min, --max)"
+        f"that have depth are not between {low:g} and {high:g} m (--scale {args.scale:g}, --min, --max)",
+        more="" if args.median_scaling else _units(medians[False], medians[True]),
     )
     about = {"images": truth.images, "images_scored": metrics.images}
     return {**about, "ignored_percent": truth.ignored_percent, **protocol, **numbers}
+
+
+def _median(depth: np.ndarray) -> float:
+    """Median of the pixels of an image (H, W) that have depth; NaN where none has."""
+    import numpy as np
+
+    known = depth[depth > 0]
+    return float(np.median(known)) if known.size else math.nan
+
+
+def _units(truth: Sequence[float], prediction: Sequence[float]) -> str:
+    """Describe predictions in another unit than the ground truth, by the medians of their images; else ''."""
+    import numpy as np
+
+    ratios = np.asarray(prediction) / np.asarray(truth)
+    ratio = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
+    if 1 / FACTOR < ratio < FACTOR:
+        return ""
+    factor, compared = (ratio, "larger") if ratio > 1 else (1 / ratio, "smaller")
+    times = f"{float(f'{factor:.1g}'):g} times"
+    return (
+        f"The predicted depth is about {times} {compared} than the true depth, by the medians of the "
+        "images: both folders are read in the unit of --scale, and --median-scaling ignores a factor."
+    )
 
 
 def read_depth(path: Path, scale: float, predicted: bool) -> np.ndarray:

@@ -67,13 +67,16 @@ def _check_default(args: argparse.Namespace, present: list[int]) -> None:
 
     `present` are the classes of the pixels that were scored.
     """
-    if len(present) == 1:
-        reason = f"holds {present[0]} and {IGNORED} alone, and {IGNORED} is not scored"
-    elif args.classes > IGNORED:
+    if args.classes > IGNORED:
         reason = f"holds {IGNORED}, which is a class by --classes {args.classes}, and is not scored"
+        remedy = "give --ignore -1"
+    elif len(present) == 1:
+        reason = f"holds {present[0]} and {IGNORED} alone, and {IGNORED} is not scored"
+        remedy = "store it as another number in both folders, masks as 0 and 1, and give --classes 2"
+        if args.classes > 2:
+            remedy = f"store it as a number below --classes {args.classes} in both folders, masks as 0 and 1"
     else:
         return
     raise DejavuError(
-        f"--gt {args.gt} {reason}: if it is a class, give --ignore -1 and --classes from {IGNORED + 1} on; "
-        f"if it is void, --ignore {IGNORED}"
+        f"--gt {args.gt} {reason}: if it is a class, {remedy}; if it is void, give --ignore {IGNORED}"
     )

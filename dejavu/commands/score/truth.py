@@ -30,8 +30,8 @@ class Truth:
         """The share of pixels that do not count, in percent."""
         return 100 * (self.pixels - self.counted) / max(self.pixels, 1)
 
-    def remark(self, ignored: str, absent: Sequence[str] = (), classes: int = 0) -> None:
-        """Print a remark on stderr if the ground truth is odd.
+    def remark(self, ignored: str, absent: Sequence[str] = (), classes: int = 0, more: str = "") -> None:
+        """Print a remark on stderr if the ground truth is odd, or if there is `more`, a sentence.
 
         `ignored` ends '51 % of the ground truth's pixels ...'; `absent` names those of `classes` classes of
         which it has no pixel.
@@ -48,5 +48,7 @@ class Truth:
             sentences.append(f"{self.ignored_percent:.3g} % of the ground truth's pixels {ignored}.")
         if self.empty:
             sentences.append(f"In {self.empty:,} of {self.images:,} images of it no pixel counts.")
+        if more:
+            sentences.append(more)
         if sentences:
             print_remark(" ".join(sentences))

@@ -13,7 +13,7 @@ OFF = 0.1
 
 
 def read_depth(path: Path, scale: float = 1.0) -> np.ndarray:
-    """Read depth in metres, float32 (H, W), 0 = none; the file's unit is `scale` metres."""
+    """Read depth in metres, float32 (H, W), 0 = none; the file has (H, W) or (H, W, 1) of `scale` metres."""
     depth = load(path, 1).astype(np.float32) * np.float32(scale)
     if not np.isfinite(depth).all() or depth.min() < 0:
         raise DejavuError(f"{path} holds depths that are no metres: negative, or not finite; 0 = none")
@@ -35,7 +35,7 @@ def read_normals(path: Path) -> np.ndarray:
 
 
 def load(path: Path, channels: int) -> np.ndarray:
-    """Load an array (H, W) of one channel, or (H, W, channels)."""
+    """Load an array: of one channel (H, W), also from (H, W, 1); else (H, W, channels)."""
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:

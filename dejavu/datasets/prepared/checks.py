@@ -27,6 +27,8 @@ ODD = 0.5
 """the share of pixels without ground truth above which a split gets a remark"""
 SPARSE = ("depth", "panoptic")
 """arrays without that remark: scanners measure few pixels; labels are ignored where segments are void"""
+DEPTHS = (0.1, 1000.0)
+"""metres: a split whose largest depth is not between is likely in another unit. Scanners see 250 m far."""
 _NONE = {
     "labels": ("class", "every pixel is ignored"),
     "depth": ("depth", "every pixel is 0"),
@@ -80,7 +82,7 @@ def check(
     if len(subject.classes) > 1 and dataset.task == "semantic":
         for split, count in measured.items():
             _check_classes(subject, split, count, partial(label_files, split))
-    remarks = _absent(subject, measured)
+    remarks = [*_absent(subject, measured), *_odd_depths(subject, counts)]
     for split, count in counts.items():
         for kind in kinds:
             remarks += _unknown(subject, split, count, kind)
@@ -156,6 +158,23 @@ def _absent(subject: Subject, counts: Mapping[str, Counts]) -> list[str]:
     elif sentences and subject.hint:
         sentences.append(f"In params.yaml {subject.hint}.")
     return sentences
+
+
+def _odd_depths(subject: Subject, counts: Mapping[str, Counts]) -> list[str]:
+    """Describe splits whose depth is not in metres, as far as its largest value shows that."""
+    low, high = DEPTHS
+    odd = {split: count.depths for split, count in counts.items() if count.depths}
+    odd = {split: depths for split, depths in odd.items() if not low <= max(depths) <= high}
+    if not odd:
+        return []
+    every = [depth for depths in odd.values() for depth in depths]
+    key = f" In params.yaml {subject.dataset.settings}.depth_scale is the metres of a unit." * bool(
+        subject.dataset.settings
+    )
+    return [
+        f"The true depth in {' and '.join(odd)} is from {min(every):g} to {max(every):g} m, which is likely "
+        f"another unit, or a mark for no depth, which is 0.{key}"
+    ]
 
 
 def _unknown(subject: Subject, split: str, count: Counts, kind: str) -> list[str]:

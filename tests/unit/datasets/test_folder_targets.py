@@ -78,6 +78,13 @@ def test_every_kind_is_read(ending: str, chosen: tuple[str, ...], tmp_path: Path
     assert not found.left_out(tmp_path / "raw", [*found.pairs(tmp_path / "raw", "val"), pair])
 
 
+@pytest.mark.parametrize("shape", [SIZE, (*SIZE, 1)])
+def test_depth_of_one_channel_is_read(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", METRES.reshape(shape))
+    assert np.array_equal(arrays.read_depth(tmp_path / "x.npy"), METRES)
+    assert arrays.shape_of(tmp_path / "x.npy") == SIZE
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     write(tmp_path / "mine", "npy")
     (tmp_path / "mine/n/train/x.npy").rename(tmp_path / "mine/n/train/y.npy")
@@ -107,7 +114,8 @@ def test_settings_that_do_not_fit(settings: dict[str, Any], sentence: str) -> No
     [
         (arrays.read_depth, np.array([[1, -1.0]]), "negative, or not finite"),
         (arrays.read_depth, np.array([[1, np.nan]]), "negative, or not finite"),
-        (arrays.read_depth, np.zeros((2, 3, 4)), r"numbers \(H, W\) are needed"),
+        *((arrays.read_depth, np.zeros((2, 3, n)), r"numbers \(H, W\) are needed") for n in (2, 3, 4)),
+        (arrays.read_depth, np.zeros((1, 2, 3)), r"numbers \(H, W\) are needed"),
         (arrays.read_depth, np.array([["a"]]), "numbers"),
         (arrays.read_normals, np.ones((2, 3, 3)), "off 1 by 0.73"),
         (arrays.read_normals, np.full((2, 3, 3), np.nan), "off 1 by inf"),

@@ -148,3 +148,16 @@ def test_every_form_of_queries_is_understood() -> None:
 def test_what_cannot_be_right_is_named(call, expected: str) -> None:
     with pytest.raises(DejavuError, match=expected):
         call()
+
+
+@pytest.mark.parametrize("tasks", [["semantic"], ["semantic", "depth"]])
+@pytest.mark.parametrize(("classes", "channels"), [(2, 1), (1, 2)])
+def test_two_classes_by_one_channel_or_two_are_told_apart(
+    classes: int, channels: int, tasks: list[str]
+) -> None:
+    reader = Conditioning(tasks, num_classes=classes)
+    maps = {"semantic": torch.zeros(2, channels, 4, 4), "depth": torch.zeros(2, 1, 4, 4)}
+    prediction = {task: maps[task] for task in tasks}
+    with pytest.raises(DejavuError, match=f"for num_classes={classes}, .* are num_classes={channels}$"):
+        reader.read(prediction)
+    Conditioning(tasks, num_classes=channels).read(prediction)

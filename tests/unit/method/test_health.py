@@ -141,8 +141,16 @@ DEPTHS = {
     "streets in the range of rooms": (40.0, {}, True),
     "streets": (40.0, {"depth_range": (0.0, 80.0)}, False),
     "millimetres in their range": (3000.0, {"depth_range": (0, 10_000)}, False),
-    "metres in the range of millimetres": (3.0, {"depth_range": (500, 10_000)}, False),
     "not scaled": (3000.0, {"condition": "logits"}, False),
+}
+SMALL_DEPTHS = {
+    "metres in the range of millimetres": (3.0, {"depth_range": (0, 10_000)}, True),
+    "the same from 0.5 m on": (3.0, {"depth_range": (500, 10_000)}, True),
+    "kilometres in the range of metres": (0.01, {"depth_range": (0, 80)}, True),
+    "metres": (3.0, {}, False),
+    "close things in the range of streets": (0.5, {"depth_range": (0, 80)}, False),
+    "untrained in the range of streets": (0.0, {"depth_range": (0, 80)}, False),
+    "not scaled": (3.0, {"depth_range": (0, 10_000), "condition": "logits"}, False),
 }
 
 
@@ -156,6 +164,20 @@ def test_depth_in_another_unit_is_noticed_once(
         lambda: [model.regeneration_loss(IMAGES, model(IMAGES)) for _ in range(health.SECOND + 1)]
     )
     assert len(seen) == odd and all("far outside of depth_range=(0, 10)" in message for message in seen)
+
+
+@pytest.mark.parametrize(("value", "options", "odd"), SMALL_DEPTHS.values(), ids=SMALL_DEPTHS)
+def test_depth_that_stays_next_to_nothing_is_noticed_once(value: float, options: dict, odd: bool) -> None:
+    """Not in the first calls, where a network may not have learnt its unit yet."""
+    model = depth(value, **options)
+    if value == 0.01:
+        nn.init.normal_(model.network.weight, 0, 1e-3)
+    steps = [
+        messages(lambda: model.regeneration_loss(IMAGES, model(IMAGES))) for _ in range(11 * health.SECOND)
+    ]
+    assert sum(map(len, steps)) == odd
+    if odd:
+        assert "next to nothing of depth_range=" in steps[health.SECOND - 1][0]
 
 
 def test_depth_that_leaves_its_range_later_is_noticed() -> None:
@@ -176,6 +198,35 @@ def test_images_that_are_not_normalised_are_noticed_once(training: bool) -> None
     (message,) = messages(lambda: [model.regeneration_loss(images, model(images)) for _ in range(2)])
     assert "mean magnitude of 1" in message and "normalise them" in message
     assert messages(lambda: build().regeneration_loss(IMAGES, build()(IMAGES))) == []
+
+
+def pixels(*shape: int) -> torch.Tensor:
+    """Values of 0 to 1, as torchvision's ToTensor gives them."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(7))
+
+
+MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+IN_UNIT = {
+    "0 to 1": (pixels(2, 3, 16, 16), True),
+    "half precision": (pixels(2, 3, 16, 16).to(torch.bfloat16), True),
+    "dark": (pixels(2, 3, 16, 16) / 20, True),
+    "masks": (pixels(2, 3, 16, 16).round(), True),
+    "ImageNet's": ((pixels(2, 3, 16, 16) - MEAN) / STD, False),
+    "a dark one": ((pixels(1, 3, 16, 16) / 20 - MEAN) / STD, False),
+    "a bright one": ((0.9 + pixels(1, 3, 16, 16) / 10 - MEAN) / STD, False),
+    "-1 to 1": (2 * pixels(2, 3, 16, 16) - 1, False),
+    "centred": (pixels(2, 3, 16, 16) - 0.5, False),
+    "one dark image among others": (torch.cat([pixels(1, 3, 16, 16), IMAGES[:1]]), False),
+    "the mean pixel": (torch.zeros(2, 3, 16, 16), False),
+}
+
+
+@pytest.mark.parametrize(("images", "odd"), IN_UNIT.values(), ids=IN_UNIT)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_images_from_0_to_1_are_noticed_once(images: torch.Tensor, odd: bool, training: bool) -> None:
+    model = build().to(images.dtype).train(training)
+    seen = messages(lambda: [model.regeneration_loss(images, model(images)) for _ in range(2)])
+    assert len(seen) == odd and all("within 0 and 1" in one and "normalise them" in one for one in seen)
 
 
 def without_graph(model: DejaVu, images: torch.Tensor) -> torch.Tensor:

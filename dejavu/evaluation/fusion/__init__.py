@@ -12,9 +12,16 @@ from torch import nn
 from ...config import Fusion
 from ...registry import Registry
 from .base import QueryFusion
+from .knet import KNetFusion
 from .mask2former import Mask2FormerFusion
 
-REGISTRY: Registry[QueryFusion] = Registry("fusion", {"mask2former": Mask2FormerFusion})
+REGISTRY: Registry[QueryFusion] = Registry(
+    "fusion",
+    {
+        "mask2former": Mask2FormerFusion,
+        "knet": KNetFusion,
+    },
+)
 names, build = REGISTRY.names, REGISTRY.build
 
 
@@ -28,4 +35,4 @@ def fusion_of(network: nn.Module, chosen: Fusion | None = None) -> QueryFusion:
     return build(getattr(network, "fusion", "mask2former"))
 
 
-__all__ = ["REGISTRY", "names", "build", "fusion_of", "QueryFusion", "Mask2FormerFusion"]
+__all__ = ["REGISTRY", "names", "build", "fusion_of", "QueryFusion", "Mask2FormerFusion", "KNetFusion"]

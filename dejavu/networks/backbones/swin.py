@@ -31,6 +31,7 @@ class Swin(NamedTuple):
 SWINS = {
     "swin_tiny": Swin(96, (2, 2, 6, 2), 7, 224),
     "swin_large": Swin(192, (2, 2, 18, 2), 12, 384),
+    "swin_large_w7": Swin(192, (2, 2, 18, 2), 7, 224),
 }
 
 

@@ -15,7 +15,7 @@ from transformers import Mask2FormerImageProcessorPil
 from dejavu import networks, registry
 from dejavu.config import Fusion
 from dejavu.errors import DejavuError
-from dejavu.evaluation.fusion import Mask2FormerFusion, QueryFusion, build, fusion_of, names
+from dejavu.evaluation.fusion import KNetFusion, Mask2FormerFusion, QueryFusion, build, fusion_of, names
 from dejavu.tasks.predictions import Queries
 from dejavu.tasks.segments import VOID, classes_of
 
@@ -103,6 +103,49 @@ def test_maps_are_what_they_were(case: tuple[float, float, tuple[int, int], tupl
         codes = fusion(queries(seed, sure=8.0, level=-4.0), (24, 32), size, THINGS)
         digest.update(codes.astype("<u2").tobytes())
     assert digest.hexdigest()[:16] == expected
+
+
+def knet_by_definition(one: Queries, size: tuple[int, int], fusion: KNetFusion) -> set[tuple[int, bytes]]:
+    """K-Net's inference as its public code describes it, kernel by kernel."""
+    masks = F.interpolate(one.masks.sigmoid(), size=size, mode="bilinear", align_corners=False)[0]
+    scores, labels = one.classes[0, :, :-1].exp().max(1)
+    owner = torch.stack([score * mask for score, mask in zip(scores, masks, strict=True)]).argmax(0)
+    segments = set()
+    for kernel in scores.argsort(descending=True).tolist():
+        label, owned, size_ = int(labels[kernel]), owner == kernel, int((masks[kernel] >= 0.5).sum())
+        if THINGS[label] and scores[kernel] < fusion.threshold:
+            continue
+        if owned.any() and size_ and int(owned.sum()) / size_ >= fusion.overlap:
+            segments.add((label, np.packbits(owned.numpy()).tobytes()))
+    return segments
+
+
+@pytest.mark.parametrize("fusion", [KNetFusion(), KNetFusion(0.0, 0.2), KNetFusion(0.9, 0.9)], ids=str)
+def test_knets_is_its_definition(fusion: KNetFusion) -> None:
+    """Kernels of things first, then one of each class of stuff, as its network has them."""
+    things, compared = 6, set()
+    for seed in range(8):
+        one = queries(seed, things + 2, level=-2.0)
+        scores = F.logsigmoid(one.classes[0, :, :K] / 4)
+        allowed = torch.tensor([THINGS] * things + [[False, True, False, False], [False, False, False, True]])
+        classes = torch.cat([scores.masked_fill(~allowed, -1e4), torch.zeros(things + 2, 1)], 1)[None]
+        one = Queries(classes, one.masks)
+        expected = knet_by_definition(one, (24, 32), fusion)
+        assert as_segments(fusion(one, (24, 32), (24, 32), THINGS)) == expected
+        compared |= {label for label, _ in expected}
+    assert len(compared) >= 2
+
+
+def test_knets_pixels_need_no_cover_and_stuff_no_score() -> None:
+    one = covering(2, 2)
+    low = torch.full((1, 2, K + 1), -1e4)
+    low[0, 0, 1], low[0, 1, 2] = -5.0, -0.01  # stuff with a score of e^-5, and a thing of 0.99
+    half = Queries(low, one.masks)
+    assert KNetFusion()(half, (4, 8), (4, 8), THINGS)[0].tolist() == [256] * 4 + [512] * 4
+    uncovered = Queries(
+        low, torch.where(one.masks < 0, -0.5, one.masks)
+    )  # the thing's mask is the larger one
+    assert KNetFusion(overlap=0.0)(uncovered, (4, 8), (4, 8), THINGS)[0, :4].tolist() == [512] * 4
 
 
 class TestFusionOf:

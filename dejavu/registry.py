@@ -166,6 +166,11 @@ def is_multitask(module: str) -> bool:
     return ":" not in module and _literal(HERE / "networks" / f"{module}.py", "MULTITASK") is True
 
 
+def returns_log_scores(module: str) -> bool:
+    """Return whether a network's module has the line `LOG_SCORES = True`; of a user's own function, True."""
+    return ":" in module or _literal(HERE / "networks" / f"{module}.py", "LOG_SCORES") is True
+
+
 def only_task(module: str) -> str | None:
     """Return a network's only task, from the line `TASK = "panoptic"` of its module; None without it."""
     task = None if ":" in module else _literal(HERE / "networks" / f"{module}.py", "TASK")

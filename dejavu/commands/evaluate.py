@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ..errors import DejavuError
 from ..system.files import write_json
 from .common import add_name, job, print_json
 from .completion import completed, names_of
@@ -44,15 +45,17 @@ def run(args: argparse.Namespace) -> None:
 def try_protocol(params: Params, name: str, scale: str, protocol: str) -> None:
     """Measure all seeds of an experiment by another of params.yaml's protocols, and print metrics as JSON.
 
-    Raises DejavuError if weights or data are missing, damaged or do not fit.
+    Raises DejavuError if weights or data are missing, damaged or do not fit, or the protocol does not fit.
     """
     from ..training.measured import measured, training_of
 
     chosen = params.get_protocol(protocol)
     run, report = _prepared(params, name, scale)
+    tried = run.model_copy(update={"protocol": chosen})
+    if tried.protocol_fault:
+        raise DejavuError(tried.protocol_fault)
     for seed in run.seeds:
         training_of(run, seed, report)  # checks that the weights belong to the configuration
-    tried = run.model_copy(update={"protocol": chosen})
     by_seed = {seed: measured(params, tried, seed, report)["metrics"] for seed in run.seeds}
     print_json({"experiment": name, "protocol": protocol, "seeds": by_seed})
 

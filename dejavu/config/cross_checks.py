@@ -146,6 +146,8 @@ def _run(params: Params, name: str, scale: str) -> None:
         raise ValueError(f"experiments.{name} at scale {scale}: {key}{reason}") from None
     _only_for_segmentation(run, f"experiments.{name}")
     _labelled(run, f"experiments.{name}")
+    if run.protocol_fault:
+        raise ValueError(f"experiments.{name}.{run.protocol_fault}")
     if run.data.train is not None and run.train.batch_size > run.data.train:
         raise ValueError(
             f"experiments.{name} at scale {scale}: batch_size {run.train.batch_size} is larger than the "

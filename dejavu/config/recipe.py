@@ -38,6 +38,8 @@ class Optimizer(Section):
     """Factor of the learning rate of the network's `backbone`."""
     head: Positive = 1.0
     """Factor of the learning rate of all other layers of the network."""
+    layer_decay: Drop = 1.0
+    """Factor of the learning rate from each layer of the network to the one before it, towards the image."""
     decay_norms: Flag = True
     """false: no weight decay of norms, biases and embeddings."""
     clip: Positive | None = None
@@ -228,6 +230,9 @@ class Protocol(Section):
 
     slide: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
     """A window of the recipe's crop size moves by this share of it; overlapping predictions are averaged."""
+    average: Literal["logits", "scores"] = "logits"
+    """What is averaged where windows overlap. scores: for networks whose logits are logarithms of class
+    scores, as Mask2Former's, the scores themselves."""
     scales: Annotated[tuple[Factor, ...], Field(min_length=1)] = (1.0,)
     """The network runs at each of these sizes; probabilities are averaged."""
     flip: Flag = False
@@ -240,6 +245,12 @@ class Protocol(Section):
     """The scoring of depth."""
     panoptic: Fusion | None = None
     """Fusion of queries into a panoptic map. Default: that of the network, with its thresholds."""
+
+    @model_validator(mode="after")
+    def _windows_are_averaged(self) -> Protocol:
+        if self.average != "logits" and self.slide is None:
+            raise ValueError(f"average is {self.average}, and without slide there are no windows: give both")
+        return self
 
     @property
     def views(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import registry
 from ..errors import DejavuError
 from .data import DataSource, Source
 from .method import Balance, Consistency, Method
@@ -52,6 +53,16 @@ class Run(Section):
         """The tasks, one or more."""
         return (self.task,) if isinstance(self.task, str) else self.task
 
+    @property
+    def protocol_fault(self) -> str | None:
+        """One sentence on a protocol that averages scores which the network does not return; None without."""
+        if self.protocol.average == "scores" and not registry.returns_log_scores(self.network.module):
+            return (
+                f"protocol: average scores is for logits that are logarithms of class scores, as "
+                f"mask2former's, and '{self.network.module}' has others: leave it out"
+            )
+        return None
+
     def chosen(self, seed: int | None) -> tuple[int, ...]:
         """Return all seeds, or only the one of `--seed`. Raises DejavuError if it is not one of them."""
         if seed is None:
@@ -68,12 +79,16 @@ class Run(Section):
 
         The numbers do not depend on the size for costs or the folder of the images. Pretrained
         weights are in the network's options; both keys matter where a loss has a frozen network. The usual
-        `head` and the usual network of a perceptual term are left out, so that files that are older than
-        these keys stay valid.
+        `head`, the usual network of a perceptual term and others are left out, so that files that are older
+        than these keys stay valid.
         """
         without: dict[str, Any] = {"source": {"cost_input", "folder"}}
         if self.head == "classes":
             without |= {"head": True}
+        if self.train.optimizer.layer_decay == 1:
+            without |= {"train": {"optimizer": {"layer_decay"}}}
+        if self.protocol.average == "logits":
+            without |= {"protocol": {"average"}}
         if self.dejavu is None or (self.dejavu.text is None and self.dejavu.perceptual is None):
             without |= {"pretrained": True, "frozen_width": True}
         elif self.dejavu.perceptual is not None and not self.dejavu.perceptual.backbone:

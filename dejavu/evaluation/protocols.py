@@ -1,8 +1,9 @@
 """Evaluation protocols: the scales of the input image, and how the outputs are combined.
 
 Probabilities are averaged over scales and the mirrored image, after a resize to the image's size, as in
-mmseg's `aug_test` and `SegTTAModel`. Logits are averaged over windows (sliding.py). HRNet's own code differs:
-it averages the logits of an image and its mirror image and sums their exponentials over scales.
+mmseg's `aug_test` and `SegTTAModel`. Logits are averaged over windows (sliding.py), or the scores that they
+are logarithms of. HRNet's own code differs: it averages the logits of an image and its mirror image and sums
+their exponentials over scales.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def show(
         if protocol.slide is None:
             return forward(images)
         assert crop is not None
-        return slide(forward, images, crop, protocol.slide, align_corners, batch_size)
+        scores = protocol.average == "scores"
+        return slide(forward, images, crop, protocol.slide, align_corners, batch_size, scores)
 
     size = (images.shape[2], images.shape[3])
     mirrors = (False, True) if protocol.flip else (False,)

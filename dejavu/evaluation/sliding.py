@@ -21,11 +21,15 @@ def slide(
     share: float,
     align_corners: bool = False,
     batch_size: int = 8,
+    scores: bool = False,
 ) -> Tensor:
     """Return mean logits (1, K, H, W) of windows of size `crop` that slide over the image (1, 3, H, W).
 
     Logits are averaged, not probabilities, as in mmseg's `slide_inference`. A side of the image that is
     shorter than `crop` limits the window, without padding. One forward pass takes `batch_size` windows.
+
+    scores: logits are logarithms of scores. The scores are enlarged and averaged, and the logarithm of their
+        mean is returned, at least that of the smallest normal number.
     """
     size = (image.shape[2], image.shape[3])
     window = (min(crop[0], size[0]), min(crop[1], size[1]))
@@ -38,6 +42,8 @@ def slide(
     for first in range(0, len(windows), batch_size):
         chunk = windows[first : first + batch_size]
         logits = forward(torch.cat([image[:, :, row, column] for row, column in chunk]))
+        if scores:
+            logits = logits.exp()
         if total is None:
             total = logits.new_zeros(1, logits.shape[1], *size)
         for maps, (row, column) in zip(logits.split(1), chunk, strict=True):
@@ -45,7 +51,8 @@ def slide(
             total[:, :, row, column] += enlarged
             count[:, :, row, column] += 1
     assert total is not None
-    return total / count
+    mean = total / count
+    return mean.clamp(min=torch.finfo(mean.dtype).tiny).log() if scores else mean
 
 
 def stride(side: int, share: float) -> int:

@@ -8,6 +8,7 @@ W, to logits (N, num_classes, H/stride, W/stride), rounded up, with
   (N, num_classes, h, w)}} instead, whose names are in `auxiliary_outputs`. The recipe gives their weights;
 - `backbone`, where one is pretrained: recipes may give it, and the rest, another learning rate; `base_rate`
   names modules of the rest that keep the recipe's own;
+- `decayed_layers()`, where recipes may give it `layer_decay`: each layer's parameters, from the image on;
 - `criterion(prediction, labels, ignore_index)`, where it has a loss of its own (Mask2Former), which is used
   instead of the recipe's.
 
@@ -20,6 +21,8 @@ A module for panoptic segmentation alone has the line `TASK = "panoptic"`. Its n
 {"class_queries_logits": (N, Q, K + 1), "masks_queries_logits": (N, Q, h, w)} in both modes, in training with
 "intermediate", the same of each earlier layer, and has a `criterion` of panoptic codes (tasks/segments.py).
 Its attribute `fusion` names what reads its queries, of dejavu/evaluation/fusion; by default Mask2Former's.
+
+The line `LOG_SCORES = True` says that logits are logarithms of class scores, which a protocol may average.
 
 Instead of a file's name, `package.module:function` is a function of the user's own (own.py).
 

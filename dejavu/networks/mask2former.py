@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
+from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixelDecoder
 
 from ..registry import PositiveInt, Share
 from .backbones.swin import HEAD, SWINS, Swin, as_published, load_swin, swin_config
@@ -22,6 +23,8 @@ MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest stage's
 LEVELS = 3  # feature maps that the queries attend in turn
 POINTS = 12544  # at which masks are compared
 CHANNELS = 256  # HEAD of them are an attention head of the decoders, too, at any width, and a group of a norm
+
+LOG_SCORES = True  # what the network returns are logarithms of class scores
 
 Kind = TypeVar("Kind", bound="Mask2Former")
 
@@ -67,7 +70,8 @@ def assemble(
 ) -> Kind:
     """Build Mask2Former, or a subclass, with its backbone's weights. For the arguments see `build`."""
     backbone = swin_config(swin, width, depth, float(drop_path))
-    network = kind(_config(backbone, num_classes, width, depth, scaled(queries, width, least=8)))
+    channels = scaled(CHANNELS, width, multiple=HEAD)
+    network = kind(decoder_config(backbone, num_classes, channels, depth, scaled(queries, width, least=8)))
     load_swin(network.backbone, pretrained)
     return network
 
@@ -84,20 +88,31 @@ class Mask2Former(nn.Module):
 
     stride = 4
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, backbone: Any = None) -> None:
+        """Build the network on the configuration's Swin, or on `backbone`, which is then used as it is.
+
+        backbone: images (N, 3, H, W) to an object whose `feature_maps` are four, at strides 4 to 32; its
+            `channels` are theirs.
+        """
         super().__init__()
         device = torch.get_default_device()
         # One parameter is made by `torch.Tensor`, which knows no default device: it is moved, and what its
         # values took from the random numbers is given back.
         with torch.random.fork_rng(devices=[], enabled=device.type == "meta"):
             model: Any = Mask2FormerForUniversalSegmentation(config)
+            if backbone is not None:
+                pixels = model.model.pixel_level_module
+                pixels.encoder = backbone
+                pixels.decoder = Mask2FormerPixelDecoder(config, backbone.channels)
+                pixels.decoder.apply(model._init_weights)
             self.model = model.to(device)
-        as_published(self.backbone)
+        if backbone is None:
+            as_published(self.backbone)
         count_masks_of_all(model.criterion)
 
     @property
     def backbone(self) -> Any:
-        """transformers' SwinBackbone."""
+        """transformers' SwinBackbone, or the other one that was given."""
         return self.model.model.pixel_level_module.encoder
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
@@ -155,10 +170,21 @@ def log_scores(classes: Tensor, masks: Tensor) -> Tensor:
         return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
 
 
-def _config(swin: Any, num_classes: int, width: float, depth: float, queries: int) -> Any:
-    channels = scaled(CHANNELS, width, multiple=HEAD)
+def decoder_config(
+    backbone: Any, num_classes: int, channels: int, depth: float, queries: int, feedforward: int = 8
+) -> Any:
+    """transformers' configuration of the decoders behind a backbone, and of the loss.
+
+    Args:
+        backbone: its configuration.
+        num_classes: K.
+        channels: of both decoders, a multiple of `HEAD`.
+        depth: scales the numbers of layers.
+        queries: their number.
+        feedforward: hidden channels of the queries' feed-forward layers, as a multiple of `channels`.
+    """
     return Mask2FormerConfig(
-        backbone_config=swin,
+        backbone_config=backbone,
         num_labels=num_classes,  # type: ignore[call-arg]
         num_queries=queries,
         feature_size=channels,
@@ -166,7 +192,7 @@ def _config(swin: Any, num_classes: int, width: float, depth: float, queries: in
         hidden_dim=channels,
         num_attention_heads=channels // HEAD,
         encoder_feedforward_dim=4 * channels,
-        dim_feedforward=8 * channels,
+        dim_feedforward=feedforward * channels,
         encoder_layers=fewer(6, depth),
         decoder_layers=max(LEVELS, fewer(9, depth)) + 1,  # counts the queries' prediction before any layer
         no_object_weight=0.1,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..registry import PositiveInt, Share
 from .backbones import lite0
-from .backbones.vit import features, load_vit, vit_b16
+from .backbones.vit import decayed_layers, features, load_vit, vit_b16
 from .layers.normalisation import Renormalise
 from .layers.per_task import PerTask
 from .layers.pyramid import FeaturePyramid, Rescale, SemanticHead
@@ -147,6 +147,10 @@ class VitFPN(SemanticFPN):
     def __init__(self, backbone: VisionTransformer, head: Head) -> None:
         super().__init__(backbone, [backbone.embed_dim] * len(TAPS), head)
         self.rescale = Rescale(backbone.embed_dim)
+
+    def decayed_layers(self) -> list[list[nn.Parameter]]:
+        """Return the ViT's layers from the image on, for the recipe's `layer_decay`."""
+        return decayed_layers(self.backbone)
 
     def levels(self, images: Tensor) -> list[Tensor]:
         return self.rescale(features(self.backbone, images, TAPS))

@@ -20,6 +20,8 @@ from ..tasks.semantic import semantic_loss
 from .layers.sizes import cut, scaled
 from .mask2former import SWINS, Mask2Former, assemble
 
+LOG_SCORES = True
+
 WINDOW = 7
 WEIGHT = 0.4  # of the priors' loss
 

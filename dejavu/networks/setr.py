@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..registry import PositiveInt, Share
-from .backbones.vit import PATCH, features, load_vit, vit_b16
+from .backbones.vit import PATCH, decayed_layers, features, load_vit, vit_b16
 from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 32  # input sides are padded to multiples of it, as in all networks here
@@ -73,6 +73,10 @@ class SETR(nn.Module):
         self.streams = nn.ModuleList([_stream(channels, head_channels) for _ in TAPS])
         self.classifier = nn.Conv2d(len(TAPS) * head_channels, num_classes, 3, padding=1)
         self.auxiliary = nn.ModuleList([nn.Conv2d(channels, num_classes, 1, bias=False) for _ in TAPS])
+
+    def decayed_layers(self) -> list[list[nn.Parameter]]:
+        """Return the ViT's layers from the image on, for the recipe's `layer_decay`."""
+        return decayed_layers(self.backbone)
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
         """Class logits of normalised images: (N, 3, H, W) to (N, K, H/4, W/4), rounded up."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..registry import PositiveInt, Share
-from .backbones.vit import features, load_vit, vit_b16
+from .backbones.vit import decayed_layers, features, load_vit, vit_b16
 from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 32  # input sides are padded to multiples of it: the coarsest level's stride
@@ -83,6 +83,10 @@ class UperNet(nn.Module):
         self.neck = MultiLevelNeck(backbone.embed_dim)
         self.head = _with_dropout(UperNetHead(settings, levels))
         self.auxiliary = _with_dropout(UperNetFCNHead(settings, levels, in_index=len(TAPS) - 1))
+
+    def decayed_layers(self) -> list[list[nn.Parameter]]:
+        """Return the ViT's layers from the image on, for the recipe's `layer_decay`."""
+        return decayed_layers(self.backbone)
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Any]:
         """Class logits of normalised images: (N, 3, H, W) to (N, K, H/4, W/4), rounded up."""

@@ -59,7 +59,7 @@ def build_optimizer(
     module: the training's objective or a DejaVu, whose `network` is the base network; or a network.
     apart: parameters with a learning rate of their own.
 
-    Raises DejavuError for factors of a network that has no `backbone` besides its head.
+    Raises DejavuError for factors of a network that has no `backbone` besides its head, or no named layers.
     """
     groups = parameter_groups(module, config, apart)
     if config.name == "sgd":
@@ -136,7 +136,29 @@ def _factors(module: nn.Module, config: Optimizer) -> dict[nn.Parameter, float]:
         factors |= dict.fromkeys(backbone.parameters(), config.backbone)
     for name in getattr(network, "base_rate", ()):  # what the published code counts as neither
         factors |= dict.fromkeys(network.get_submodule(name).parameters(), 1.0)
+    for parameter, factor in _layer_factors(network, config.layer_decay).items():
+        factors[parameter] *= factor
     return factors
+
+
+def _layer_factors(network: nn.Module, decay: float) -> dict[nn.Parameter, float]:
+    """Return the factor of the learning rate of every parameter of the layers that a network names.
+
+    The last layer has `decay`, each one before it once more of it; what is behind them all has none.
+    """
+    if decay == 1:
+        return {}
+    if not hasattr(network, "decayed_layers"):
+        raise DejavuError(
+            f"optimizer.layer_decay is {decay}, but {type(network).__name__} does not name its layers "
+            "('decayed_layers'): leave it out"
+        )
+    layers = list(network.decayed_layers())  # type: ignore[operator]
+    return {
+        parameter: decay ** (len(layers) - number)
+        for number, layer in enumerate(layers)
+        for parameter in layer
+    }
 
 
 def _norms_and_embeddings(module: nn.Module) -> set[nn.Parameter]:

@@ -72,6 +72,12 @@ def features(backbone: VisionTransformer, images: Tensor, blocks: Sequence[int])
     return [maps[once.index(index)] for index in wanted]
 
 
+def decayed_layers(backbone: VisionTransformer) -> list[list[nn.Parameter]]:
+    """Return the parameters of each layer, from the image on: embeddings and tokens, then each block."""
+    first = [*backbone.patch_embed.parameters(), *backbone.parameters(recurse=False)]
+    return [first, *(list(block.parameters()) for block in backbone.blocks)]
+
+
 def load_vit(backbone: VisionTransformer, source: str | None) -> None:
     """Load a ViT or DeiT of timm: `load_pretrained` describes `source`."""
     if source is None or is_meta(backbone):

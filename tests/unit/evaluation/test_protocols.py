@@ -267,3 +267,42 @@ def test_images_may_be_mapped_read_only(tmp_path) -> None:
             everything(pixelwise(), mapped, protocol=protocol),
             everything(pixelwise(), images, protocol=protocol),
         )
+
+
+def confident(x: Tensor) -> Tensor:
+    """Logarithms of scores (N, 2, h, w): of the first class 0.9 in bright windows, 1e-6 in dark ones."""
+    first = torch.where(x.mean((1, 2, 3), keepdim=True) > 0, 0.9, 1e-6)
+    return torch.cat([first, torch.full_like(first, 0.3)], 1).log().expand(-1, -1, *x.shape[2:])
+
+
+def test_windows_average_scores_or_logits() -> None:
+    """Where one window is sure of the first class, and the other one sees nothing of it."""
+    image = torch.ones(1, 3, 4, 6)
+    image[..., :2] = -10  # the first of two windows is dark; they share two columns
+    by = {
+        average: show(confident, image, Protocol(slide=0.5, average=average), (4, 4))
+        for average in ("logits", "scores")
+    }
+    shared = (Ellipsis, slice(2, 4))
+    scores = torch.tensor([(1e-6 + 0.9) / 2, 0.3])[:, None, None].expand(2, 4, 2)
+    torch.testing.assert_close(by["scores"][0][shared].exp(), scores)
+    roots = torch.tensor([(1e-6 * 0.9) ** 0.5, 0.3])[:, None, None].expand(2, 4, 2)
+    torch.testing.assert_close(by["logits"][0][shared].exp(), roots)
+    assert by["scores"][0][shared].argmax(0).eq(0).all() and by["logits"][0][shared].argmax(0).eq(1).all()
+    torch.testing.assert_close(by["scores"][..., :2], by["logits"][..., :2])  # seen by one window
+
+
+def test_scores_are_enlarged_and_not_their_logarithms() -> None:
+    """Between 1 and almost nothing lies a half, as in the published code; and zeros stay finite."""
+    logs = torch.tensor([0.0, -80.0]).expand(1, 1, 1, 2)
+    image = torch.zeros(1, 3, 1, 6)
+    found = show(lambda x: logs, image, Protocol(slide=1.0, average="scores"), (1, 6)).exp()
+    expected = F.interpolate(torch.tensor([[[[1.0, 0.0]]]]), size=(1, 6), mode="bilinear")
+    torch.testing.assert_close(found, expected)
+    nothing = show(lambda x: logs - 1e4, image, Protocol(slide=1.0, average="scores"), (1, 6))
+    assert nothing.isfinite().all()
+
+
+def test_scores_are_averaged_over_windows_only() -> None:
+    with pytest.raises(ValueError, match="average is scores, and without slide there are no windows"):
+        Protocol(average="scores")

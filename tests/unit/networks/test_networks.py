@@ -186,6 +186,20 @@ def test_auxiliary_outputs_are_those_that_are_announced(entry: dict) -> None:
 
 
 @every_network
+def test_named_layers_are_parts_of_the_network(entry: dict) -> None:
+    """Each parameter in one layer at most, and the first layer is what sees the image."""
+    with torch.device("meta"):
+        network = build(entry)
+    if not hasattr(network, "decayed_layers"):
+        return
+    layers = network.decayed_layers()
+    named = [parameter for layer in layers for parameter in layer]
+    assert len(layers) > 2 and all(layers) and len(set(named)) == len(named)
+    assert set(named) < set(network.parameters())
+    assert any(parameter.ndim == 4 and parameter.shape[1] == 3 for parameter in layers[0])
+
+
+@every_network
 def test_reduced_is_the_same_class_with_fewer_channels(entry: dict) -> None:
     with torch.device("meta"):
         full, reduced = build(entry, width=1.0, depth=1.0), build(entry)

@@ -100,6 +100,32 @@ def test_parts_of_base_rate_keep_the_recipes_own() -> None:
     assert found["queries.weight"][0] == 0.1 and found["head.weight"][0] == 1.0
 
 
+def test_layers_learn_slower_towards_the_image() -> None:
+    """Each at a share of the one behind it; all else, and what DejaVu adds, at its usual rate."""
+    model = DejaVu(network(), num_classes=K)
+    base = model.network
+    base.decayed_layers = lambda: [[*base.backbone[0].parameters()], [*base.backbone[1].parameters()]]
+    found = names(model, build_optimizer(model, config(layer_decay=0.5, head=10.0)))
+    rates = {name.removeprefix("network."): rate for name, (rate, _) in found.items()}
+    assert rates["backbone.0.weight"] == rates["backbone.0.bias"] == 0.1 * 0.25
+    assert rates["backbone.1.weight"] == 0.1 * 0.5
+    assert rates["head.weight"] == rates["pos_embed"] == 1.0  # the other factor
+    assert {rate for name, rate in rates.items() if name.startswith("regenerator.")} == {0.1}
+
+
+def test_factors_of_a_layer_are_multiplied() -> None:
+    model = network()
+    model.decayed_layers = lambda: [[model.backbone[0].weight]]
+    found = names(model, build_optimizer(model, config(layer_decay=0.5, backbone=0.1)))
+    assert found["backbone.0.weight"][0] == pytest.approx(0.1 * 0.1 * 0.5)
+    assert found["backbone.0.bias"][0] == pytest.approx(0.1 * 0.1)
+
+
+def test_a_decay_needs_layers() -> None:
+    with pytest.raises(DejavuError, match=r"optimizer\.layer_decay is 0\.9, but Network does not name"):
+        build_optimizer(network(), config(layer_decay=0.9))
+
+
 @pytest.mark.parametrize("architecture", ["swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224"])
 def test_what_timm_does_not_decay_is_not_decayed(architecture: str) -> None:
     """timm's own groups, of its own networks, are the reference."""

@@ -59,6 +59,7 @@ class GridBeit(Beit):
             use_abs_pos_emb=False,
             use_rel_pos_bias=False,  # a block takes them as an argument instead
         )
+        self.heads = heads
         self.norm = nn.Identity()
         self.positions = nn.ModuleList([RelativePositions(image_size // PATCH, heads) for _ in range(blocks)])
 

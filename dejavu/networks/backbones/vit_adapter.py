@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,14 +35,14 @@ class BeitAdapter(nn.Module):
 
     def __init__(self, beit: GridBeit, prior: int, drop_path: float) -> None:
         super().__init__()
-        width, heads = beit.embed_dim, beit.blocks[0].attn.num_heads
+        width, heads = beit.embed_dim, beit.heads
         self.channels = [width] * 4
         self.beit = beit
         self.prior = SpatialPrior(prior, width)
         self.level_embed = nn.Parameter(torch.empty(len(STRIDES), width))
         self.injectors = nn.ModuleList([Injector(width, heads) for _ in range(INTERACTIONS)])
         extractors = [1] * (INTERACTIONS - 1) + [3]
-        self.extractors = nn.ModuleList(
+        self.extractors: Any = nn.ModuleList(
             [
                 nn.ModuleList([Extractor(width, heads, drop_path) for _ in range(count)])
                 for count in extractors

@@ -204,6 +204,10 @@ FAULTS = [
     ),
     ("protocols.whole", {"panoptic": {"name": "mask2fromer"}}, ["panoptic", "'mask2former'"]),
     ("protocols.whole", {"panoptic": {"threshold": 0.5}}, ["protocols.whole.panoptic.name"]),
+    ("experiments.hrnet18.protocol", "slide_scores", ["experiments.hrnet18.protocol", "'hrnet' has others"]),
+    ("protocols.whole", {"average": "scores"}, ["protocols.whole", "without slide there are no windows"]),
+    ("protocols.slide.average", "score", ["protocols.slide.average", "'scores'"]),
+    ("recipes.vit_adapter_cityscapes.optimizer.layer_decay", 1.1, ["layer_decay", "to 1"]),
     ("protocols.coco_800.fit.short", 2000, ["protocols.coco_800.fit", "at most long"]),
     (
         "protocols.coco_800.panoptic",

@@ -1,14 +1,15 @@
 """Raw files that the user changes: noticed before an engine decides which jobs to run.
 
-Snakemake calls `renew` when it reads its rules, also for a dry run. DVC has no such moment, and has a stage
-that always runs (`dejavu sources`). Either then compares manifests by content: what depends on another one is
-made again, and nothing else.
+Snakemake calls `renew_one` when it decides about a dataset's rule `prepare`. DVC has no such moment, and has
+a stage that always runs (`dejavu sources`). Either then compares manifests by content: what depends on
+another one is made again, and nothing else. A dry run of Snakemake writes no manifest.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from ..config import Params
 from ..config.paths import Paths
@@ -32,15 +33,26 @@ def renew(params: Params, scales: Iterable[str]) -> None:
     """
     for scale in scales:
         for name in params.scales[scale].data:
-            raw = raw_files(params, name, scale)
-            if not raw.manifest.exists():
-                continue
-            try:
-                mark(scale)
-                if manifest.renew(raw):
-                    print(f"{raw.folder} has changed: what was made from it is out of date", file=sys.stderr)
-            except OSError as error:
-                print(f"{error.filename}: {error.strerror}: changes of {name} go unnoticed", file=sys.stderr)
+            renew_one(params, name, scale)
+
+
+def renew_one(params: Params, name: str, scale: str, write: bool = True) -> Path | None:
+    """Renew the manifest of one dataset if its raw files have changed, or only notice it without `write`.
+
+    Returns the file or folder that was modified last where they have changed, else None.
+    """
+    raw = raw_files(params, name, scale)
+    if not raw.manifest.exists():
+        return None
+    try:
+        if write:
+            mark(scale)
+        if manifest.renew(raw, write):
+            print(f"{raw.folder} has changed: what was made from it is out of date", file=sys.stderr)
+            return manifest.newest(raw)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}: changes of {name} go unnoticed", file=sys.stderr)
+    return None
 
 
 def mark(scale: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,11 @@ for file in map(pathlib.Path, outputs):
 """
 ROWS = ("hrnet18", "hrnet18_dejavu")
 STALE = {f"dejavu {stage} {row} --scale smoke" for stage in ("train", "evaluate") for row in ROWS}
-STALE |= {"dejavu prepare cityscapes --scale smoke", "dejavu tables pair --scale smoke"}
+STALE |= {
+    "dejavu prepare cityscapes --scale smoke",
+    "dejavu tables pair --scale smoke",
+    "dejavu verdicts --scale smoke",
+}
 
 
 def draw(folder: Path, split: str, name: str, seed: int = 0) -> None:
@@ -130,6 +135,15 @@ def touch(mine: Path) -> None:
     (mine / "notes.txt").write_text("about them")
 
 
+def copied(finished: Path, place: Path) -> Path:
+    """A copy of the clone that reads its own images: a copied link leads to those of the other one."""
+    shutil.copytree(finished, place, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert main(["sources", "--scale", "smoke"]) == 0
+    return place
+
+
 def stale_in_dvc(place: Path) -> set[str]:
     """`dvc status` after the stage that always runs: the stages whose files are not those of dvc.lock."""
     from dvc.repo import Repo
@@ -146,11 +160,54 @@ def stale_in_dvc(place: Path) -> set[str]:
 CHANGES = [edit, add, remove, rename, touch]
 
 
+def content(place: Path) -> dict[Path, tuple[int, int, bytes]]:
+    """Inode, time and content of all files, except Snakemake's own."""
+    files = [path for path in place.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+@pytest.mark.parametrize("records", [True, False], ids=["records", "no records"])
+def test_a_dry_run_writes_nothing_and_a_change_that_is_undone_is_none(
+    finished: Path, tmp_path: Path, records: bool
+) -> None:
+    """Also where Snakemake has no records of its jobs, because the stages were run by hand or by DVC."""
+    place = copied(finished, tmp_path / "changed")
+    if not records:
+        shutil.rmtree(place / ".snakemake" / "metadata")
+    assert Snakemake(place).to_run == set()
+    before = shutil.copytree(place / "mine", tmp_path / "before")
+    for change in (edit, add):
+        change(place / "mine")
+        if not records:  # then times decide, and `edit` has kept them
+            os.utime(place / "mine/labels/train/1.png")
+        start = content(place)
+        for _ in range(2):
+            assert Snakemake(place).to_run == STALE
+        assert content(place) == start
+        shutil.rmtree(place / "mine")
+        shutil.copytree(before, place / "mine")
+        assert Snakemake(place).to_run == set()
+
+
+def test_a_run_after_a_change_makes_it_again_once(finished: Path, tmp_path: Path) -> None:
+    place = copied(finished, tmp_path / "changed")
+    snakefile = place / "workflow/Snakefile"
+    own = snakefile.read_text().replace("{os.path.dirname(sys.executable)}", str(place / "bin"))
+    snakefile.write_text(own)
+    edit(place / "mine")
+    assert Snakemake(place).to_run == STALE
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    subprocess.run(command, cwd=place, check=True, capture_output=True)
+    assert set((place / "ran.txt").read_text().splitlines()) == STALE
+    assert Snakemake(place).to_run == set()
+    assert (place / COMPARED).is_file()
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(
     finished: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    place = shutil.copytree(finished, tmp_path / "changed", symlinks=True)
+    place = copied(finished, tmp_path / "changed")
     assert Snakemake(place).to_run == set()
     change(place / "mine")
     other = shutil.copytree(place, tmp_path / "dvc", symlinks=True)
@@ -162,7 +219,7 @@ def test_a_change_makes_again_what_depends_on_it_and_nothing_else(
 
 
 def test_dvc_follows_a_change_to_the_table(finished: Path, tmp_path: Path) -> None:
-    place = shutil.copytree(finished, tmp_path / "changed", symlinks=True)
+    place = copied(finished, tmp_path / "changed")
     edit(place / "mine")
     assert repro(place) == STALE | {"dejavu download cityscapes --scale smoke"}
     assert repro(place) == set()
@@ -172,7 +229,7 @@ def test_what_does_not_belong_together_stops_where_it_is_read(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And mended again, nothing has to be made."""
-    place = shutil.copytree(finished, tmp_path / "changed", symlinks=True)
+    place = copied(finished, tmp_path / "changed")
     label = place / "mine/labels/train/1.png"
     label.rename(place / "label.png")
     assert Snakemake(place).to_run == STALE
@@ -188,7 +245,7 @@ def test_images_out_of_reach_change_nothing(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As those on a disk that is not mounted."""
-    place = shutil.copytree(finished, tmp_path / "changed", symlinks=True)
+    place = copied(finished, tmp_path / "changed")
     assert Snakemake(place).to_run == set()
     (place / "mine").rename(place / "elsewhere")
     capsys.readouterr()
@@ -202,4 +259,6 @@ def test_the_output_of_the_comparison_is_there_for_dvc_commit(finished: Path) ->
     """After a run of Snakemake alone, which does not declare it."""
     (finished / COMPARED).unlink()
     Snakemake(finished)
+    assert not (finished / COMPARED).exists(), "a dry run writes nothing"
+    Snakemake(finished, executor="touch")
     assert (finished / COMPARED).is_file()

@@ -43,8 +43,7 @@ def load(overrides):
 
 try:
     PARAMS, SCALE = load(config)
-    if workflow.is_main_process and not one_at_a_time.is_busy():
-        sources.renew(PARAMS, PARAMS.scales)
+    COMPARES = workflow.is_main_process and not one_at_a_time.is_busy()
 except DejavuError as error:
     sys.exit(f"snakemake: {error}")  # one line, where a raised error would bring a traceback
 
@@ -72,6 +71,7 @@ def finish():
 
 HERE = PARAMS.at(SCALE)  # what `all` makes; any other table is made by the name of its file
 LOCKS = []
+CHANGED = {}
 BASELINES = [name for name, row in PARAMS.experiments.items() if row.dejavu is None]
 DEJAVUS = [name for name, row in PARAMS.experiments.items() if row.dejavu is not None]
 FIGURES = dependencies.figure_kinds(PARAMS)
@@ -86,6 +86,21 @@ def one_of(names):
 def refuse(wildcards):
     """Stop with a sentence about a target that no rule makes."""
     sys.exit(f"snakemake: {unknown_files.fault(PARAMS, wildcards.target)}")
+
+
+def raw_files(wildcards):
+    """Return the manifest of a dataset's raw files, which is renewed first if the user has changed them.
+
+    A dry run writes nothing: there the changed file is one more input, by which `prepare` has to run.
+    """
+    name, scale = wildcards.dataset, wildcards.scale
+    if COMPARES and (name, scale) not in CHANGED:
+        try:
+            CHANGED[name, scale] = sources.renew_one(PARAMS, name, scale, write=not workflow.dryrun)
+        except DejavuError as error:
+            sys.exit(f"snakemake: {error}")
+    changed = CHANGED.get((name, scale)) if workflow.dryrun else None
+    return [MANIFEST.format(scale=scale, dataset=name), *([os.path.abspath(changed)] if changed else [])]
 
 
 def prepared(wildcards):

@@ -19,7 +19,7 @@ rule download:
 
 rule prepare:
     input:
-        MANIFEST,
+        raw_files,
     output:
         REPORT,
     log:

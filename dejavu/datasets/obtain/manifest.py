@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +95,10 @@ def obtain(raw: RawFiles) -> dict[str, Any]:
     return content
 
 
-def renew(raw: RawFiles) -> bool:
+def renew(raw: RawFiles, write: bool = True) -> bool:
     """Write the manifest again if the user's files have changed since; returns whether it is another one.
+
+    Without `write` nothing is written, and the answer is the same.
 
     A manifest of files that do not belong together any more has the sentence that says so as `fault`, with
     which `dejavu prepare` stops. Where there is no manifest, or one of other settings, nothing is done: an
@@ -109,22 +113,49 @@ def renew(raw: RawFiles) -> bool:
         folder = _users_state(raw)
         if not folder.files or (folder.digest is not None and folder.digest == recorded.get("folder")):
             return False
-    with locked(raw.folder.with_name(f".{raw.name}.lock")):
+    lock = locked(raw.folder.with_name(f".{raw.name}.lock")) if write else nullcontext()
+    with lock:
         before = read_json(raw.manifest, f"delete it, and download {raw.name} again")
         if not isinstance(before, dict) or any(before.get(key) != raw.origin[key] for key in raw.origin):
             return False
-        state = {}
-        try:
-            dataset, files = _bring(raw)
-            state = _state(raw, files)
-            same = state["files"] is not None and state["files"] == recorded.get("files")
-            content = before if same else _content(raw, dataset, files)
-        except (DejavuError, OSError) as error:
-            content = before | {"fault": str(error)}
+        if not write:
+            return _would_change(raw, before, recorded)
+        content, state = _compared(raw, before, recorded)
         if content != before:
             write_json(raw.manifest, content)
         write_json(raw.state, state)
     return content != before
+
+
+def newest(raw: RawFiles) -> Path:
+    """Return the file or folder of the raw files that was modified last, or the manifest."""
+    paths = [Path(path) for path, *_ in _files(raw.folder, raw.folder.is_symlink())]
+    every = {raw.manifest, *paths, *(path.parent for path in paths)}
+    return max(sorted(every), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _compared(
+    raw: RawFiles, before: dict[str, Any], recorded: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the manifest of the files as they are, and their state; the others are the last ones."""
+    state: dict[str, Any] = {}
+    try:
+        dataset, files = _bring(raw)
+        state = _state(raw, files)
+        same = state["files"] is not None and state["files"] == recorded.get("files")
+        return before if same else _content(raw, dataset, files), state
+    except (DejavuError, OSError) as error:
+        return before | {"fault": str(error)}, state
+
+
+def _would_change(raw: RawFiles, before: dict[str, Any], recorded: dict[str, Any]) -> bool:
+    """Return whether the manifest would be another one: in a temporary folder of links to the raw files."""
+    with tempfile.TemporaryDirectory() as folder:
+        linked = replace(raw, folder=Path(folder, raw.name))
+        linked.folder.mkdir()
+        for entry in os.scandir(raw.folder):
+            (linked.folder / entry.name).symlink_to(Path(entry.path).resolve())
+        return _compared(linked, before, recorded)[0] != before
 
 
 class _State:

@@ -36,8 +36,7 @@ def test_choosing_trains_the_network_of_params_yaml_by_its_recipe(row: str, chos
     study = loading.load(ROOT / "studies" / "choosing" / "params.yaml")
     ours, theirs = study.run(row, "round2"), PARAMS.run(chosen, "open")
     assert (ours.network, ours.task, ours.data.size) == (theirs.network, theirs.task, theirs.data.size)
-    length = {"epochs", "evaluations"}
-    assert ours.train.model_dump(exclude=length) == theirs.train.model_dump(exclude=length)
+    assert ours.train == theirs.train.model_copy(update={"evaluations": ours.train.evaluations})
 
 
 @pytest.mark.parametrize("task", ["semantic", "depth", "normals"])

@@ -86,6 +86,7 @@ class MaxDeepLab(nn.Module):
     """
 
     stride = 4
+    fusion = "max_deeplab"
     training_only = ("semantic",)
 
     def __init__(

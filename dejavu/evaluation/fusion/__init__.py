@@ -14,12 +14,14 @@ from ...registry import Registry
 from .base import QueryFusion
 from .knet import KNetFusion
 from .mask2former import Mask2FormerFusion
+from .max_deeplab import MaxDeepLabFusion
 
 REGISTRY: Registry[QueryFusion] = Registry(
     "fusion",
     {
         "mask2former": Mask2FormerFusion,
         "knet": KNetFusion,
+        "max_deeplab": MaxDeepLabFusion,
     },
 )
 names, build = REGISTRY.names, REGISTRY.build
@@ -35,4 +37,13 @@ def fusion_of(network: nn.Module, chosen: Fusion | None = None) -> QueryFusion:
     return build(getattr(network, "fusion", "mask2former"))
 
 
-__all__ = ["REGISTRY", "names", "build", "fusion_of", "QueryFusion", "Mask2FormerFusion", "KNetFusion"]
+__all__ = [
+    "REGISTRY",
+    "names",
+    "build",
+    "fusion_of",
+    "QueryFusion",
+    "Mask2FormerFusion",
+    "KNetFusion",
+    "MaxDeepLabFusion",
+]

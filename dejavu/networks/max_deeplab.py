@@ -1,7 +1,7 @@
 """MaX-DeepLab, S and L, for panoptic segmentation: a memory of slots, each a segment or nothing.
 
 Wang et al., CVPR 2021; layout and recipe of google-research/deeplab2. 61.9 M parameters and 325.8 GMACs of S
-at 1025x1025, 450.8 M and 3691.9 of L: what is called with 1024x1024 here.
+at 1025x1025, 450.8 M and 3691.9 of L: it is called with 1024x1024 here.
 """
 
 from __future__ import annotations

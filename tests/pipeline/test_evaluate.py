@@ -316,6 +316,8 @@ def test_another_protocol_is_printed_and_nothing_written(params: config.Params, 
     assert said["seeds"]["0"]["miou"] != whole["miou"]
     with pytest.raises(DejavuError, match="unknown protocol 'whol', did you mean 'whole'"):
         try_protocol(params, NAME, SCALE, "whol")
+    with pytest.raises(DejavuError, match="average scores is for logits that are logarithms of class scores"):
+        try_protocol(params, NAME, SCALE, "slide_scores")
 
 
 def test_another_protocol_of_stale_weights_is_refused(params: config.Params) -> None:

@@ -119,8 +119,18 @@ def _about(run: Run, report: dict[str, Any]) -> dict[str, Any]:
         "count": report["splits"][report["evaluate"]]["count"],
         "config": run.as_dict(),
     }
-    # Remarks on the data for readers of the table.
-    return about | ({"remarks": report["remarks"]} if report.get("remarks") else {})
+    # Sentences for readers of the table.
+    remarks = [*report.get("remarks", ()), *([_text(run, report)] if run.reads_text else [])]
+    return about | ({"remarks": remarks} if remarks else {})
+
+
+def _text(run: Run, report: dict[str, Any]) -> str:
+    """Say which texts a row with DejaVu-TS compares images with."""
+    from ..datasets.prepared.captions import has_captions
+
+    captions = "one of the image's captions, drawn anew in each epoch"
+    prompts = "a prompt that names the classes of the image's labels"
+    return f"The text of {run.experiment} (DejaVu-TS) is {captions if has_captions(report) else prompts}."
 
 
 def _in_words(scores: dict[str, list[float]]) -> str:

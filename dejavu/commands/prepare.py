@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..datasets import IGNORE, Dataset, Pair, reader
+from ..datasets import IGNORE, UNLABELLED, Dataset, Pair, reader
 from ..datasets.prepared.sizes import as_plain, in_words
 from ..errors import DejavuError
 from ..system.files import naming, read_json, write_json
@@ -18,7 +18,7 @@ from ..system.locks import locked
 from .common import add_name, job, print_remark
 
 if TYPE_CHECKING:
-    from ..config import DataSource, Params
+    from ..config import DataSource, Params, Source
     from ..datasets.obtain.manifest import RawFiles
     from ..datasets.prepared.checks import Subject
 
@@ -44,8 +44,10 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
     and an earlier result stays.
     """
     from ..config.paths import Paths
+    from ..datasets.prepared.captions import write_captions
     from ..datasets.prepared.checks import check
     from ..datasets.prepared.convert import convert
+    from ..datasets.prepared.unlabelled import write_unlabelled
     from ..engines import sources
 
     part, paths = params.data_source(name, scale), Paths(scale)
@@ -59,9 +61,14 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
             unfinished.mkdir(parents=True)
             pairs, left_out = _all_pairs(dataset, paths.raw(name), part, manifest)
             _same_colours(pairs)
+            images = _unlabelled(dataset, paths.raw(name), part, params.datasets[part.source], pairs)
             meaning = _meaning(dataset, part.source, paths.raw(name))
             with naming(unfinished):
+                captions = write_captions(dataset, paths.raw(name), pairs, unfinished)
                 splits, counts = convert(dataset, pairs, part.size, unfinished, meaning["classes"])
+                splits = {split: entry | captions.get(split, {}) for split, entry in splits.items()}
+                if images:
+                    splits[UNLABELLED] = write_unlabelled(dataset, images, part.size, unfinished)
             subject = _subject(dataset, part, name, scale)
             remarks = check(subject, counts, lambda split: [pair.label for pair in pairs[split]])
             if remarks:
@@ -75,8 +82,8 @@ def prepare_dataset(params: Params, name: str, scale: str) -> None:
         write_json(
             paths.report(name), about | meaning | files | {"size": as_plain(part.size), "splits": splits}
         )
-    images = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
-    print(f"{name} at scale {scale}: {images} at {in_words(part.size)} in {target}, none unreadable")
+    counted = ", ".join(f"{split['count']} {key}" for key, split in splits.items())
+    print(f"{name} at scale {scale}: {counted} at {in_words(part.size)} in {target}, none unreadable")
     if left_out:
         print(f"left out in {paths.raw(name)}, as no image's files: {first_of(left_out)}", file=sys.stderr)
     if remarks:
@@ -142,6 +149,20 @@ def _pairs(dataset: Dataset, raw: Path, split: str, part: DataSource, manifest: 
             f"run {command(raw, 'download')} again"
         )
     return pairs
+
+
+def _unlabelled(
+    dataset: Dataset, raw: Path, part: DataSource, source: Source, pairs: dict[str, list[Pair]]
+) -> list[Path]:
+    """Return the images without labels, none where params.yaml asks for none; none of them is measured."""
+    from ..datasets.obtain import unlabelled
+    from ..datasets.prepared.unlabelled import check_overlap
+
+    if not unlabelled.requested(part, source):
+        return []
+    images = unlabelled.images(raw)[: part.unlabelled]
+    check_overlap(dataset, images, pairs)
+    return images
 
 
 def _same_colours(pairs: dict[str, list[Pair]]) -> None:

@@ -123,7 +123,7 @@ def _train(
     from ..training.loop import train
 
     paths, is_main = Paths(run.scale), processes.is_main()
-    data = read_data(paths.prepared(run.dataset), report, run.tasks)
+    data = read_data(paths.prepared(run.dataset), report, run.tasks, run.reads_text)
     further = False
     for seed in seeds:
         signal = processes.agree(request.number)

@@ -12,6 +12,7 @@ from ..datasets import names as datasets
 from ..errors import known
 from ..tasks import describe
 from . import cross_checks_claims, cross_checks_tables
+from .recipe import BESIDE
 
 if TYPE_CHECKING:
     from . import Experiment, Method, Network, Params, Run
@@ -161,6 +162,9 @@ def _run(params: Params, name: str, scale: str) -> None:
 def _labelled(run: Run, where: str) -> None:
     """Check that the labels which are learnt from suit the number of tasks, and the rest of the run them."""
     labelled, recipe, method = run.train.labelled, run.train, run.dejavu
+    if labelled == BESIDE:
+        _beside_unlabelled(run, where)
+        return
     if not isinstance(labelled, float):
         if labelled != "full" and len(run.tasks) == 1:
             raise ValueError(
@@ -182,6 +186,19 @@ def _labelled(run: Run, where: str) -> None:
             raise ValueError(
                 f"{where}: {key} reads labels of all images, and labelled is {labelled:g}: leave it out"
             )
+
+
+def _beside_unlabelled(run: Run, where: str) -> None:
+    """Check that half of each batch may be images without any labels."""
+    cycle = None if run.dejavu is None else run.dejavu.cycle
+    if run.train.batch_size // run.gpus < 2:
+        raise ValueError(f"{where}: labelled {BESIDE} needs 2 or more images a process: half have labels")
+    if run.consistency is not None:
+        raise ValueError(f"{where}: consistency compares labels of all images, and labelled is {BESIDE}")
+    if cycle is not None and cycle.target == "labels":
+        raise ValueError(
+            f"{where}: dejavu.cycle.target is labels, and labelled {BESIDE} has images without: prediction"
+        )
 
 
 def _norm_of_regenerator(run: Run, where: str) -> None:
@@ -207,7 +224,7 @@ def _shared_by_gpus(run: Run, where: str) -> None:
     for key, used in (
         ("balance", run.balance),
         ("consistency", run.consistency),
-        ("labelled", run.train.labelled != "full"),
+        ("labelled", run.train.labelled not in ("full", BESIDE)),
     ):
         if used:
             raise ValueError(

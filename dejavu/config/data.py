@@ -34,6 +34,8 @@ class DataSource(Section):
 
     train: Images | None = None
     val: Images | None = None
+    unlabelled: Images | None = None
+    """Number of images without labels: rendered scenes, or the first ones of the source's `unlabelled`."""
 
     @property
     def pixels(self) -> str:
@@ -84,5 +86,7 @@ class Source(Section):
     seed: Seed | None = None
     cost_input: Size | None = None
     """Height and width of the image at which the cost of networks for this dataset is counted."""
+    unlabelled: Text | None = None
+    """A folder of images without labels, for the losses of DejaVu alone (`labelled: with_unlabelled`)."""
     folder: Folder | None = None
     """Reads this folder: no module in dejavu/datasets is needed."""

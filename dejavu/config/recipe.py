@@ -103,12 +103,13 @@ class Photometric(Section):
     """Probability of each of the four changes."""
 
 
+BESIDE = "with_unlabelled"
 Labelled = Annotated[
-    Annotated[Literal["full", "onelabel", "randomlabels"], Tag("str")]
+    Annotated[Literal["full", "onelabel", "randomlabels", "with_unlabelled"], Tag("str")]
     | Annotated[float, Strict(), Field(gt=0, lt=1), Tag("float")],
     Discriminator(lambda value: "str" if isinstance(value, str | bool) else "float"),
 ]
-"""A setting of training/multitask/partial_labels.py, or a share of the images."""
+"""A setting of training/multitask/partial_labels.py, `BESIDE`, or a share of the images."""
 
 
 class Recipe(Section):
@@ -140,7 +141,8 @@ class Recipe(Section):
     labelled: Labelled = "full"
     """Which labels are learnt from. With more than one task onelabel or randomlabels, one or some of each
     image's. With one task the share of the images whose labels are, such as 0.125: half of each batch are
-    such images."""
+    such images. with_unlabelled: those of all training images, and the other half of each batch are images
+    of the dataset's split `unlabelled`, from which only the losses of DejaVu learn."""
     coarse: tuple[Name, ...] = ()
     """The auxiliary outputs that learn the dataset's categories instead of its classes (HS3)."""
     sync_norm: Flag = False

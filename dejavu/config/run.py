@@ -8,7 +8,7 @@ from .. import registry
 from ..errors import DejavuError
 from .data import DataSource, Source
 from .method import Balance, Consistency, Method
-from .recipe import Protocol, Recipe
+from .recipe import BESIDE, Protocol, Recipe
 from .values import Head, Options, Section, Tasks
 
 FORMAT = 2
@@ -63,6 +63,11 @@ class Run(Section):
             )
         return None
 
+    @property
+    def reads_text(self) -> bool:
+        """Return whether it has DejaVu-TS, which compares images with captions or prompts."""
+        return self.dejavu is not None and self.dejavu.text is not None
+
     def chosen(self, seed: int | None) -> tuple[int, ...]:
         """Return all seeds, or only the one of `--seed`. Raises DejavuError if it is not one of them."""
         if seed is None:
@@ -77,12 +82,15 @@ class Run(Section):
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: all that the run's numbers depend on.
 
-        The numbers do not depend on the size for costs or the folder of the images. Pretrained
+        The numbers do not depend on the size for costs or the folder of the images, and on images without
+        labels only where the run has them. Pretrained
         weights are in the network's options; both keys matter where a loss has a frozen network. The usual
         `head`, the usual network of a perceptual term and others are left out, so that files that are older
         than these keys stay valid.
         """
-        without: dict[str, Any] = {"source": {"cost_input", "folder"}}
+        without: dict[str, Any] = {"source": {"cost_input", "folder", "unlabelled"}}
+        if self.train.labelled != BESIDE:
+            without |= {"data": {"unlabelled"}}
         if self.head == "classes":
             without |= {"head": True}
         if self.train.optimizer.layer_decay == 1:

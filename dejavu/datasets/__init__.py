@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..errors import DejavuError, nearest
-from .dataset import IGNORE, Classes, Dataset, Pair, labels_of
+from .dataset import IGNORE, UNLABELLED, Classes, Dataset, Pair, labels_of
 
 if TYPE_CHECKING:
     from ..config import Source
 
 __all__ = [
     "IGNORE",
+    "UNLABELLED",
     "Classes",
     "Dataset",
     "Pair",

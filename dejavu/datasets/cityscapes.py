@@ -55,15 +55,17 @@ LABEL_IDS = 34
 TRAIN_IDS = dict.fromkeys(range(LABEL_IDS), IGNORE) | {row[1]: n for n, row in enumerate(_EVALUATED)}
 _NEEDED = "labelIds are needed, *_gtFine_labelIds.png as gtFine_trainvaltest.zip has them, and no trainIds"
 FOLDERS = ("leftImg8bit", "gtFine")
-ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")
-_UNREAD = ("color.png", "instanceIds.png", "labelTrainIds.png", "polygons.json")
-"""other files of the official archive and scripts, which are not read"""
+LABELS, INSTANCES = "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
+_IMAGE = "_leftImg8bit.png"
+_UNREAD = ("color.png", "instanceIds.png", "labelIds.png", "labelTrainIds.png", "polygons.json")
+"""files of the official archive and scripts, of which one kind is read"""
 
 
-def download(raw: Path, requested: Any, source: Any) -> list[str]:
+def download(raw: Path, requested: Any, source: Any, ending: str = LABELS) -> list[str]:
     """Render scenes where the source is synthetic; else use the data that the user has unpacked.
 
-    The data may be in `$DEJAVU_MIRROR/cityscapes`, to which links are made, and in `raw` itself.
+    The data may be in `$DEJAVU_MIRROR/cityscapes`, to which links are made, and in `raw` itself. `ending` is
+    that of the label files, `LABELS` or `INSTANCES`.
     """
     if requested.source == "synthetic":
         counts = {"train": requested.train, "val": requested.val}
@@ -81,14 +83,14 @@ def download(raw: Path, requested: Any, source: Any) -> list[str]:
     return sorted(
         path.relative_to(raw).as_posix()
         for split in SPLITS
-        for pair in pairs(raw, split)
+        for pair in pairs(raw, split, ending)
         for path in (pair.image, pair.label)
     )
 
 
-def pairs(raw: Path, split: str) -> list[Pair]:
-    """Return the pairs of `split`, sorted by city and name."""
-    forms = [f"{folder}/{split}/{{name}}{end}" for folder, end in zip(FOLDERS, ENDINGS, strict=True)]
+def pairs(raw: Path, split: str, ending: str = LABELS) -> list[Pair]:
+    """Return the pairs of `split`, sorted by city and name; labels are the files of this ending."""
+    forms = [f"{folder}/{split}/{{name}}{end}" for folder, end in zip(FOLDERS, (_IMAGE, ending), strict=True)]
     images, labels = (find(raw, form, str(raw / form)) for form in forms)
     if not images:
         folder = raw / FOLDERS[0] / split
@@ -101,10 +103,15 @@ def pairs(raw: Path, split: str) -> list[Pair]:
     return [Pair(PurePosixPath(name).name, image, labels[name]) for name, image in ordered]
 
 
-def candidates(raw: Path) -> list[Path]:
-    """Return the files in the folders of images and of labels that the official archives do not have."""
+def candidates(raw: Path, ending: str = LABELS) -> list[Path]:
+    """Return the images, the labels, and the files beside them that the official archives do not have."""
     below = (files_below(raw / folder / split) for folder in FOLDERS for split in SPLITS)
-    return [path for files in below for path in files if not path.name.endswith(_UNREAD)]
+    return [
+        path
+        for files in below
+        for path in files
+        if path.name.endswith(ending) or not path.name.endswith(_UNREAD)
+    ]
 
 
 def decode_label(path: Path) -> np.ndarray:

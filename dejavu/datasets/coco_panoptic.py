@@ -1,17 +1,17 @@
 """MS-COCO's panoptic segmentation of 2017: 118287 / 5000 images of many sizes, 80 things, 53 kinds of stuff.
 
 Layout: `{train,val}2017/*.jpg`, and in `annotations/` for each split `panoptic_<split>2017.json` with the
-PNGs in `panoptic_<split>2017/` (formats/coco.py). Ids, names and colours are those of the official list
+PNGs in `panoptic_<split>2017/` (formats/coco.py), and beside it, where there are captions,
+`captions_<split>2017.json` (formats/coco_captions.py). Ids, names and colours are those of the official list
 (github.com/cocodataset/panopticapi, panoptic_coco_categories.json), in its order.
 Lin et al.: Microsoft COCO, ECCV 2014; Kirillov et al.: Panoptic segmentation, CVPR 2019.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from ..system.folders import Listing, alike, files_below
 from ..tasks import segments
 from .dataset import Classes, Dataset, Pair, labels_of
 from .formats.coco import Category, Entry, Panoptic, check_ids, read_ids, read_panoptic
-from .obtain import mirror
-from .obtain.archive import unpack
-from .obtain.fetch import fetch
+from .formats.coco_captions import read_captions
+from .obtain import coco_archives, mirror
+from .obtain.coco_archives import CAPTIONS
 from .scenes import raw_coco
 
 # id, name, colour
@@ -90,116 +90,24 @@ CLASSES = Classes(
 SPLITS = {"train": 118287, "val": 5000}
 
 
-class Archive(NamedTuple):
-    """One of the official archives."""
-
-    path: str
-    """below the server's address"""
-    sha256: str
-    """as TensorFlow Datasets has it (url_checksums/coco.txt): the authors publish none, and serve the
-    archives without encryption"""
-    folder: str
-    """the folder in the archive"""
-    largest: int
-    """bytes that it may unpack to"""
-
-
-ARCHIVES = (
-    Archive(
-        "zips/train2017.zip",
-        "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-        "train2017",
-        25_000_000_000,  # it is 19.3 GB, all of it JPEG files
-    ),
-    Archive(
-        "zips/val2017.zip",
-        "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-        "val2017",
-        2_000_000_000,  # 816 MB
-    ),
-    Archive(
-        "annotations/panoptic_annotations_trainval2017.zip",
-        "c05f76d2129b6b561eb70efe16e7006df62f73fb92889132d373b9d90e31a370",
-        "annotations",
-        4_000_000_000,  # 861 MB: two JSON files, and an archive of PNGs for each split
-    ),
-)
-
-
 def download(raw: Path, requested: Any, source: Any) -> list[str]:
     """Render scenes where the source is synthetic; else obtain each folder of the real data.
 
     Sources are tried in this order: `$DEJAVU_MIRROR/coco_panoptic` (its folders, to which links are made, or
     the archives), what the user has unpacked in `raw`, and the archives below the address `source.url`, whose
-    checksums are verified.
+    checksums are verified. Captions are optional: a mirror or folder need not have them.
     """
     if requested.source == "synthetic":
         counts = {"train": requested.train, "val": requested.val}
         return raw_coco.write(raw, source.seed, requested.size, counts, TABLE)
     raw_coco.remove(raw)  # rendered scenes must not be mistaken for the real ones
-    folder = mirror.find("coco_panoptic")
-    for archive in ARCHIVES:
-        _obtain(archive, raw, folder, source.url)
-    if not (raw / "annotations").is_symlink():
-        _unpack_pngs(raw / "annotations")
+    coco_archives.obtain(raw, mirror.find("coco_panoptic"), source.url)
     files = [f"annotations/panoptic_{split}2017.json" for split in SPLITS]
+    files += [f"annotations/{name}" for name in CAPTIONS if (raw / "annotations" / name).is_file()]
     for split in SPLITS:
         for pair in pairs(raw, split):
             files += [path.relative_to(raw).as_posix() for path in (pair.image, pair.label)]
     return sorted(files)
-
-
-def _obtain(archive: Archive, raw: Path, folder: Path | None, url: str | None) -> None:
-    """Link or unpack an archive's folder into `raw`; `folder` is the mirror's."""
-    name, target = Path(archive.path).name, raw / archive.folder
-    if folder is not None and (folder / archive.folder).is_dir():
-        mirror.link(folder / archive.folder, target)
-        return
-    if folder is not None and (folder / name).is_file():
-        _unpack(folder / name, raw, archive)
-        return
-    if target.is_dir() and not (raw / name).exists():
-        return  # unpacked by hand, or linked before
-    if not url:
-        raise DejavuError(
-            f"datasets.coco_panoptic.url is not set: unpack {name} into {raw.resolve()}, so that it holds "
-            f"{archive.folder}/, or set DEJAVU_MIRROR to a folder whose coco_panoptic/ does"
-        )
-    fetch(
-        urljoin(url, archive.path),
-        raw / name,
-        archive.sha256,
-        description=f"download {name}",
-        largest=archive.largest,
-    )
-    _unpack(raw / name, raw, archive)
-
-
-def _unpack(path: Path, raw: Path, archive: Archive) -> None:
-    if (raw / archive.folder).is_symlink():  # a link to an earlier mirror, which must not change
-        (raw / archive.folder).unlink()
-    unpack(path, raw, lambda name: name if name.startswith(f"{archive.folder}/") else None, archive.largest)
-
-
-def _unpack_pngs(annotations: Path) -> None:
-    """Unpack the archives of PNGs that the annotations' archive holds."""
-    for split in SPLITS:
-        folder = f"panoptic_{split}2017"
-        archive = annotations / f"{folder}.zip"
-        if archive.is_file():
-            unpack(archive, annotations, partial(_png_of, folder), ARCHIVES[2].largest)
-
-
-def _png_of(folder: str, name: str) -> str | None:
-    """Return the path below `annotations` of a file in an archive of PNGs, None for anything else.
-
-    The archives were packed on a Mac, and hold more than PNGs.
-
-    >>> _png_of("panoptic_val2017", "panoptic_val2017/000000000139.png")
-    'panoptic_val2017/000000000139.png'
-    >>> _png_of("panoptic_val2017", "__MACOSX/panoptic_val2017/._000000000139.png")
-    """
-    return name if name.startswith(f"{folder}/") and name.endswith(".png") else None
 
 
 def _listing(raw: Path, split: str) -> Path:
@@ -211,7 +119,7 @@ def _annotations(path: Path) -> tuple[Panoptic, dict[str, Entry]]:
     try:
         state = path.stat()
     except FileNotFoundError:
-        name = Path(ARCHIVES[2].path).name
+        name = Path(coco_archives.PANOPTIC.path).name
         raise DejavuError(f"{path} is missing: unpack {name} into {path.parents[1]}") from None
     return _read(path, state.st_mtime_ns, state.st_size)
 
@@ -256,6 +164,22 @@ def candidates(raw: Path) -> list[Path]:
     return [path for folder in folders for path in files_below(folder)]
 
 
+def captions(raw: Path, split: str) -> dict[str, tuple[str, ...]] | None:
+    """Return the captions of each pair of `split` by its name, five or more; None where there are no files.
+
+    Raises DejavuError for a split without them beside one that has them, and for what read_captions refuses.
+    """
+    present = [name for name in CAPTIONS if (raw / "annotations" / name).is_file()]
+    if not present:
+        return None
+    path, listing = raw / "annotations" / f"captions_{split}2017.json", _listing(raw, split)
+    if path.name not in present:
+        raise DejavuError(f"{path} is missing, and {present[0]} is there: unpack both of them, or none")
+    entries = _annotations(listing)[0].entries
+    read = read_captions(path, entries.keys(), listing.name)
+    return {Path(entry.file_name).stem: read[id_] for id_, entry in entries.items()}
+
+
 def decode_panoptic(pair: Pair) -> np.ndarray:
     """A pair's codes (tasks/segments.py), uint16 (H, W). Raises DejavuError with the file and the segment."""
     assert pair.panoptic is not None
@@ -292,4 +216,5 @@ DATASET = Dataset(
     candidates=candidates,
     decode_label=decode_label,
     decode_panoptic=decode_panoptic,
+    captions=captions,
 )

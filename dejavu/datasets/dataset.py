@@ -18,6 +18,10 @@ IGNORE = 255
 """The train id of pixels that are neither trained on nor evaluated."""
 
 
+UNLABELLED = "unlabelled"
+"""The split of images without labels, where there are some; a dataset's own splits have other names."""
+
+
 class Pair(NamedTuple):
     """The files of an image, of its label and of its other targets. `name` is unique in its split."""
 
@@ -114,6 +118,11 @@ class Dataset:
     """
     decode_more: Mapping[str, Callable[[Pair], np.ndarray]] = field(default_factory=dict)
     """The arrays of further tasks, by their names (`array` in tasks/<task>.py): (H, W, *item) of a pair."""
+    captions: Callable[[Path, str], Mapping[str, Sequence[str]] | None] | None = None
+    """(raw, split): one description or more of each pair, by its name; None where the files have none.
+
+    Raises DejavuError with the file for captions that do not fit the split's images.
+    """
     settings: str = ""
     """the section of params.yaml that says how its label files are read; '' where this package says it"""
     doubt: Callable[[Sequence[int], Sequence[Path]], str | None] | None = None

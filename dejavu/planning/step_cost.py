@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from ..compute.random import generator
+from ..config.recipe import BESIDE
 from ..tasks import describe
 from ..training.multitask.balancing import MGDA
 from .activation_memory import ActivationCounter, Uninitialised, size_of, tensors_of
@@ -292,7 +293,7 @@ def batch_of(run: Run, images: Tensor, targets: dict[str, Tensor]) -> Batch:
     target = targets if len(targets) > 1 else targets[run.tasks[0]]
     second = (images, target) if run.consistency is not None else None
     known = None
-    if run.train.labelled != "full":  # one label for each image, in turn; read on the CPU
+    if run.train.labelled not in ("full", BESIDE):  # one label for each image, in turn; read on the CPU
         every = torch.eye(len(run.tasks), dtype=torch.bool, device="cpu")
         known = every.repeat(len(images), 1)[: len(images)]
     return Batch(images, target, second, known)

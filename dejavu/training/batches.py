@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,65 +12,26 @@ from torch import Tensor
 
 from ..compute.processes import is_main, rank
 from ..compute.random import generator
+from ..config.recipe import BESIDE
 from ..errors import DejavuError
-from ..tasks import describe, load
+from ..tasks import load
 from ..tasks.images import normalise
 from .augment.colour import distort
 from .augment.crops import augment
-from .augment.sampling import epoch_order, half_labelled_order
+from .augment.sampling import epoch_order, half_labelled_order, order_beside_unlabelled
+from .captions import drawn
+from .data import Data, read_data
 from .few_labels import hide as hide_unlabelled
 from .few_labels import with_labels
 from .multitask.partial_labels import available, hide
+from .unlabelled import Joined
 
 if TYPE_CHECKING:
     from ..config import Run
-    from ..datasets.prepared.store import Array, Split
+    from ..datasets.prepared.store import Array
 
 
-@dataclass(frozen=True)
-class Data:
-    """The data of a run: memory-mapped splits and the meaning of their labels."""
-
-    tasks: tuple[str, ...]
-    train: Split
-    val: Split
-    classes: Sequence[str]
-    ignore_index: int
-    categories: Sequence[str] | None = None
-    """For each class the category that it belongs to, where the dataset has them."""
-    things: Sequence[bool] = ()
-    """For each class whether it is of things, where the dataset is panoptic."""
-
-    @property
-    def num_classes(self) -> int:
-        """The number of the dataset's classes, K."""
-        return len(self.classes)
-
-    def targets(self, split: Split) -> dict[str, Array]:
-        """Return the target array of each task. Raises DejavuError where the dataset lacks one."""
-        arrays: dict[str, Array] = {}
-        for task in self.tasks:
-            kind = describe(task).array
-            array = split.array(kind)
-            if array is None:
-                raise DejavuError(f"the task {task} needs {kind}, which the dataset lacks")
-            arrays[task] = array
-        return arrays
-
-
-def read_data(prepared: Path, report: dict[str, Any], tasks: Sequence[str] = ("semantic",)) -> Data:
-    """Open the training and validation splits of a prepared dataset, for one or more tasks."""
-    from ..datasets.prepared.store import open_split, validation_split
-
-    return Data(
-        tasks=tuple(tasks),
-        train=open_split(prepared, "train"),
-        val=open_split(prepared, validation_split(report)),
-        classes=report["classes"],
-        ignore_index=report["ignore_index"],
-        categories=report.get("categories"),
-        things=report.get("things", ()),
-    )
+__all__ = ["Batch", "Batches", "Data", "Raw", "read_data"]
 
 
 class Raw(NamedTuple):
@@ -82,6 +41,8 @@ class Raw(NamedTuple):
     targets: dict[str, Tensor | list[Tensor]]  # of each task (N, H, W), or normals (N, 3, H, W), or without N
     classes: np.ndarray  # (N,), the class that an image was drawn for, or -1
     available: np.ndarray | None  # (N, T), which targets may be learnt from; None is all
+    captions: list[str] | None = None  # (N,)
+    labelled: np.ndarray | None = None  # (n,), the numbers of the images that have labels; None is all
 
 
 class Batch(NamedTuple):
@@ -95,20 +56,29 @@ class Batch(NamedTuple):
     """XTC: another crop out of these images, and its targets"""
     available: Tensor | None = None
     """(N, T) bool, which targets may be learnt from; None is all"""
+    captions: list[str] | None = None
+    """(N,), the text of each image, '' without one; None: DejaVu-TS makes prompts of the labels"""
+    labelled: Tensor | None = None
+    """(n,), the numbers of the images that the tasks learn from; None is all"""
 
 
 class Batches:
     """The batches of a run: shuffled anew each epoch; the last, smaller batch is dropped.
 
-    With the labels of a share of the images, half of each batch are images with labels.
+    With the labels of a share of the images, or images without labels beside those of training, half of each
+    batch are images with labels.
 
     Processes that train together have a share of every batch each.
     """
 
     def __init__(self, run: Run, seed: int, data: Data) -> None:
         self.recipe, self.seed, self.split, self.ignore_index = run.train, seed, data.train, data.ignore_index
-        self.tasks, self.targets = data.tasks, data.targets(data.train)
-        self.twice = run.consistency is not None
+        self.tasks = data.tasks
+        self.targets: dict[str, Array | Joined] = {**data.targets(data.train)}
+        self.images: Array | Joined = data.train.images
+        self.more = 0
+        """number of images without labels, which are numbered behind the training set's"""
+        self.twice, self.captions = run.consistency is not None, data.captions
         self.available: np.ndarray | None = None
         self.known: np.ndarray | None = None
         """(images,) bool: which of them have labels; None is all"""
@@ -120,6 +90,8 @@ class Batches:
                     f"experiment '{run.experiment}': labelled {labelled:g} of {images} training images are "
                     "all of them: leave it out"
                 )
+        elif labelled == BESIDE:
+            self._add_unlabelled(run, data)
         elif labelled != "full":
             self.available = available(images, data.tasks, labelled)
         self.share = rank().share(self.recipe.batch_size // run.gpus)
@@ -136,6 +108,21 @@ class Batches:
             from ..datasets.prepared.store import class_presence
 
             self.presence = class_presence(data.train, data.num_classes)
+
+    def _add_unlabelled(self, run: Run, data: Data) -> None:
+        """Put the images without labels behind those of training. Raises DejavuError where there are none."""
+        extra = data.unlabelled
+        if extra is None:
+            raise DejavuError(
+                f"experiment '{run.experiment}': labelled is {BESIDE}, and '{run.dataset}' has no images "
+                f"without labels: set {_key_of_unlabelled(run)}, and download and prepare it again"
+            )
+        self.more = len(extra)
+        self.known = np.arange(len(data.train.images) + self.more) < len(data.train.images)
+        self.images = Joined(data.train.images, extra, blank=False)
+        self.targets = {
+            task: Joined(array, extra, blank=True) for task, array in data.targets(data.train).items()
+        }
 
     @property
     def epochs(self) -> int:
@@ -158,8 +145,12 @@ class Batches:
 
     def _epoch(self, numbers: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the images of an epoch in their order, and for each the class it was drawn for, or -1."""
-        if self.known is None:
-            return epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
+        if self.known is None or self.more:
+            labelled = epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
+            if not self.more:
+                return labelled
+            size = self.recipe.batch_size
+            return order_beside_unlabelled(labelled, self.more, size, self.per_epoch, numbers)
         order = half_labelled_order(self.known, self.recipe.batch_size, numbers)
         return order, np.full(len(order), -1)
 
@@ -174,7 +165,10 @@ class Batches:
                 for task, target in targets.items()
             }
         known = None if self.available is None else self.available[chosen]
-        return Raw(_taken(self.split.images, chosen), targets, classes, known)
+        epoch = step // self.per_epoch
+        texts = None if self.captions is None else drawn(self.captions, chosen, self.seed, epoch)
+        labelled = np.flatnonzero(self.known[chosen]) if self.more and self.known is not None else None
+        return Raw(_taken(self.images, chosen), targets, classes, known, texts, labelled)
 
     def from_step(self, start: int, device: torch.device, description: str) -> Iterator[tuple[int, Batch]]:
         """Yield augmented batches on `device`; the next one is read while this one is used."""
@@ -205,7 +199,8 @@ class Batches:
         if self.twice:  # as in MTPSL's code, a crop of the first view
             again, again_truths = self._cut(view, truths, generator(self.seed, "second view", step))
             second = again, self._plain(again_truths)
-        return Batch(view, self._plain(truths), second, known)
+        labelled = None if raw.labelled is None else torch.from_numpy(raw.labelled).to(device)
+        return Batch(view, self._plain(truths), second, known, raw.captions, labelled)
 
     def _cut(
         self,
@@ -237,10 +232,18 @@ class Batches:
         return targets if len(self.tasks) > 1 else targets[self.tasks[0]]
 
 
-def _taken(array: Array, chosen: np.ndarray) -> Tensor | list[Tensor]:
+def _key_of_unlabelled(run: Run) -> str:
+    """Return the key of params.yaml that gives a dataset images without labels, and its meaning."""
+    if run.data.source == "synthetic":
+        return f"scales.{run.scale}.data.{run.dataset}.unlabelled to a number of scenes"
+    return f"datasets.{run.data.source}.unlabelled to a folder of them"
+
+
+def _taken(array: Array | Joined, chosen: np.ndarray) -> Tensor | list[Tensor]:
     if isinstance(array, np.ndarray):
         return _tensor(array[chosen])
-    return [_tensor(np.array(array[int(number)])) for number in chosen]
+    items = [_tensor(np.array(array[int(number)])) for number in chosen]
+    return torch.stack(items) if isinstance(array, Joined) and array.one_size else items
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..config.paths import Paths
+from ..config.recipe import BESIDE
+from ..datasets.dataset import UNLABELLED
+from ..datasets.prepared.captions import has_captions
 from ..datasets.prepared.store import checksums
 from ..errors import DejavuError, lacks_memory
 from ..system.files import atomic, read_json, sha256, write_json, write_text
@@ -172,8 +175,15 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 def run_folder(run: Run, seed: int, report: dict[str, Any]) -> RunFolder:
     """Return the folder of a seed, with the hashes of its request on the data of `report` and of the code."""
-    request = request_hash(run.as_dict(), seed, report["splits"], _meaning(run, report))
+    splits = {key: split for key, split in report["splits"].items() if key in _read(run, report)}
+    request = request_hash(run.as_dict(), seed, splits, _meaning(run, report))
     return RunFolder(Paths(run.scale).run(run.experiment, seed), request, code_hash(training_roots(run)))
+
+
+def _read(run: Run, report: dict[str, Any]) -> set[str]:
+    """Return the splits that a training depends on: images without labels only where it has them."""
+    without = set() if run.train.labelled == BESIDE else {UNLABELLED}
+    return set(report["splits"]) - without
 
 
 def training_roots(run: Run) -> list[str]:
@@ -197,19 +207,20 @@ def request_hash(
         config: `Run.as_dict()`. The other seeds, the origin of the data, and the evaluation of the network
             are left out of the hash: they change nothing in this training.
         splits: those of the data's report, with the checksums of its arrays.
-        meaning: the other values of the report that the training reads: names of classes, categories.
+        meaning: the other values of the report that the training reads: names of classes, categories,
+            captions.
     """
     requested = {key: value for key, value in config.items() if key not in ("seeds", "source", "protocol")}
     return json_hash([requested, seed, checksums(splits), *([meaning] if meaning else [])])
 
 
 def _meaning(run: Run, report: dict[str, Any]) -> dict[str, Any]:
-    """Return the meaning of the labels that a training reads: names of classes, categories."""
+    """Return what a training reads beside the arrays: names of classes, categories, captions."""
     read = {}
     if run.train.coarse:
         read["categories"] = report.get("categories")
-    if registry.takes_class_names(run.network.module) or (
-        run.dejavu is not None and run.dejavu.text is not None
-    ):
+    if registry.takes_class_names(run.network.module) or run.reads_text:
         read["classes"] = report["classes"]
+    if run.reads_text and has_captions(report):
+        read["captions"] = report["splits"]["train"]["captions"]["sha256"]
     return read

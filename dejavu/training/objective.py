@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..compute.random import derive, seeded
+from ..config.recipe import BESIDE
 from ..errors import DejavuError
 from ..method.wrapper import DejaVu
 from ..models.build import build_method, build_network
@@ -15,6 +16,7 @@ from ..tasks import channels
 from .batches import Batch, Data
 from .losses import Criterion, TaskLosses
 from .multitask.consistency import ConsistencyNetwork, CrossTaskConsistency
+from .unlabelled import of_images
 
 if TYPE_CHECKING:
     from ..config import Run
@@ -103,7 +105,7 @@ class Objective(nn.Module):
         count = len(batch.images)
         if self.consistency is None:
             prediction = self.model(batch.images)  # (N, C, H / stride, W / stride)
-            result = self.criterion(prediction, batch.target)
+            result = self.criterion(*_labelled(prediction, batch))
         else:
             assert batch.second is not None
             both = self.model(torch.cat([batch.images, batch.second[0]]))
@@ -113,7 +115,7 @@ class Objective(nn.Module):
         dejavu = consistency = None
         if isinstance(self.model, DejaVu):
             dejavu = self.model.regeneration_loss(
-                batch.images, prediction, redact, progress, labels=batch.target
+                batch.images, prediction, redact, progress, labels=batch.target, captions=batch.captions
             )
         if self.consistency is not None:
             assert batch.second is not None
@@ -123,6 +125,13 @@ class Objective(nn.Module):
             numbers = None if gumbel is None else _beside(gumbel, features.device)
             consistency = self.consistency(second, truths, features, batch.available, numbers)
         return Losses(losses, dejavu, consistency)
+
+
+def _labelled(prediction: Any, batch: Batch) -> tuple[Any, Any]:
+    """Return the prediction and the target of the images that the tasks learn from."""
+    if batch.labelled is None:
+        return prediction, batch.target
+    return of_images(prediction, batch.labelled), of_images(batch.target, batch.labelled)
 
 
 def _beside(numbers: torch.Generator, device: torch.device) -> torch.Generator:
@@ -144,7 +153,8 @@ def build_objective(run: Run, seed: int, data: Data) -> Objective:
             run.train, run.tasks[0], data.num_classes, data.ignore_index, data.categories, network=network
         )
         return Objective(model, criterion)
-    by_image = run.train.labelled != "full" or run.consistency is not None  # as in nyu_mtl_xtc.py
+    partly = run.train.labelled not in ("full", BESIDE)
+    by_image = partly or run.consistency is not None  # as in nyu_mtl_xtc.py
     criteria = TaskLosses(run.tasks, data.ignore_index, by_image)
     return Objective(model, criteria, _balancer(run, network), _consistency(run, network, outputs, seed))
 

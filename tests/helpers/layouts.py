@@ -43,6 +43,12 @@ def cityscapes(raw: Path, split: str, names: list[str]) -> None:
         save(raw / "gtFine" / split / "ulm" / f"{name}_gtFine_labelIds.png", GREY + np.uint8(7))
 
 
+def cityscapes_panoptic(raw: Path, split: str, names: list[str]) -> None:
+    for name in names:
+        save(raw / "leftImg8bit" / split / "ulm" / f"{name}_leftImg8bit.png", COLOUR)
+        save(raw / "gtFine" / split / "ulm" / f"{name}_gtFine_instanceIds.png", DEEP * 0 + np.uint16(24003))
+
+
 def ade20k(raw: Path, split: str, names: list[str]) -> None:
     place = {"train": "training", "val": "validation"}[split]
     for name in names:
@@ -118,6 +124,7 @@ def _own(**settings: Any) -> datasets.Dataset:
 Layout = tuple[Callable[[Path, str, list[str]], None], datasets.Dataset]
 LAYOUTS: dict[str, Layout] = {
     "cityscapes": (cityscapes, datasets.find("cityscapes")),
+    "cityscapes_panoptic": (cityscapes_panoptic, datasets.find("cityscapes_panoptic")),
     "ade20k": (ade20k, datasets.find("ade20k")),
     "camvid": (camvid, datasets.find("camvid")),
     "camvid_val": (camvid, datasets.find("camvid_val")),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from dejavu import datasets
 from dejavu.config import DataSource, Folder, KeepAspect, Source
-from dejavu.datasets import ade20k, camvid, cityscapes, coco_panoptic, kitti
+from dejavu.datasets import ade20k, camvid, cityscapes, cityscapes_panoptic, coco_panoptic, kitti
 from dejavu.datasets.formats.coco import write_ids
 from dejavu.datasets.nyudv2_forms import codes
 from dejavu.datasets.nyudv2_val import LISTS
@@ -113,6 +113,20 @@ def _cityscapes(tiny: Tiny, raw: Path, split: str, maps: list[np.ndarray]) -> No
         save(path, stored(label, cityscapes.TRAIN_IDS))
 
 
+def _cityscapes_panoptic(tiny: Tiny, raw: Path, split: str, maps: list[np.ndarray]) -> None:
+    """Things are number 3 of their class, or a crowd."""
+    values = {train_id: value for value, train_id in reversed(cityscapes.TRAIN_IDS.items())}
+    things = cityscapes_panoptic.CLASSES.things or ()
+    table = np.zeros(256, np.uint16)
+    for train_id, value in values.items():
+        single = train_id != 255 and things[train_id] and not tiny.crowds
+        table[train_id] = value * 1000 + 3 if single else value
+    for n, label in enumerate(maps):
+        name = f"aachen/aachen_{n:06d}_000019"
+        save(raw / "leftImg8bit" / split / f"{name}_leftImg8bit.png", photograph(label))
+        save(raw / "gtFine" / split / f"{name}_gtFine_instanceIds.png", table[label])
+
+
 def _ade20k(tiny: Tiny, raw: Path, split: str, maps: list[np.ndarray]) -> None:
     for n, label in enumerate(maps):
         save(raw / "images" / ade20k.FOLDERS[split] / f"{n}.jpg", photograph(label))
@@ -168,6 +182,7 @@ def _nyudv2(tiny: Tiny, raw: Path, split: str, maps: list[np.ndarray]) -> None:
 
 WRITERS: dict[str, Callable[[Tiny, Path, str, list[np.ndarray]], None]] = {
     "folder": _folder, "camvid": _camvid, "camvid_val": _camvid, "cityscapes": _cityscapes, "ade20k": _ade20k,
+    "cityscapes_panoptic": _cityscapes_panoptic,
     "coco_panoptic": _coco_panoptic, "kitti": _kitti, "nyudv2": _nyudv2, "nyudv2_val": _nyudv2,
 }  # fmt: skip
 """reader -> what writes a split"""

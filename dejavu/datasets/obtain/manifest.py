@@ -24,8 +24,10 @@ from ...system.files import naming, read_json, sha256, write_json
 from ...system.locks import locked
 from ...system.progress import track
 from .. import folder_settings, reader, stands_in_for
+from ..dataset import UNLABELLED
 from ..folder import LINK
 from ..prepared.sizes import as_plain
+from . import unlabelled
 
 if TYPE_CHECKING:
     from ...config import DataSource, Source
@@ -72,7 +74,9 @@ class RawFiles:
         scenes = None
         if self.part.source == "synthetic":
             scenes = {"seed": self.source.seed, "size": as_plain(self.part.size)}
-        settings = {"source": self.part.source, "scenes": scenes}
+        settings: dict[str, Any] = {"source": self.part.source, "scenes": scenes}
+        if unlabelled.requested(self.part, self.source):
+            settings["unlabelled"] = self.source.unlabelled or self.part.unlabelled
         folder = folder_settings(self.source)
         return settings if folder is None else settings | {"folder": folder.model_dump(mode="json")}
 
@@ -220,7 +224,8 @@ def _bring(raw: RawFiles) -> tuple[Dataset, list[str]]:
     dataset = reader(raw.name, raw.part.source, raw.source)
     raw.folder.mkdir(parents=True, exist_ok=True)
     with naming(raw.folder):
-        return dataset, dataset.download(raw.folder, raw.part, raw.source)
+        files = dataset.download(raw.folder, raw.part, raw.source)
+        return dataset, sorted([*files, *unlabelled.bring(raw.folder, raw.part, raw.source)])
 
 
 def _content(raw: RawFiles, dataset: Dataset, files: list[str]) -> dict[str, Any]:
@@ -229,7 +234,10 @@ def _content(raw: RawFiles, dataset: Dataset, files: list[str]) -> dict[str, Any
         "stands_in_for": stands_in_for(raw.name, raw.part.source),
         "licence": raw.source.licence,
     }
-    return describe(dataset, raw.folder, files) | about | raw.origin
+    content = describe(dataset, raw.folder, files) | about | raw.origin
+    if "unlabelled" in raw.origin:
+        content["splits"] |= {UNLABELLED: len(unlabelled.images(raw.folder))}
+    return content
 
 
 def describe(dataset: Dataset, folder: Path, files: list[str]) -> dict[str, Any]:

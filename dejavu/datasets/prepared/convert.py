@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,8 @@ from .writer import Writer
 if TYPE_CHECKING:
     from .sizes import Size
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 _BATCH = 32  # items decoded ahead: bounds the memory
 
 
@@ -69,7 +71,7 @@ def convert(
         work = partial(load, dataset, size=size, whole_targets=measured and not is_fixed(size))
         fixed = fitted((1, 1), size) if is_fixed(size) else None
         writer = Writer(folder, split, len(items), fixed, dataset.targets)
-        for item in _decoded(work, items, f"prepare {split}"):
+        for item in decoded(work, items, f"prepare {split}"):
             if isinstance(item, DejavuError):
                 faults.append(str(item))
             elif not faults:
@@ -81,14 +83,18 @@ def convert(
         counts[split] = writer.counts
         if "normals" in splits[split]:
             splits[split]["normals"]["from"] = "depth" if items[0].normals is None else "files"
-    if faults:
-        for fault in faults if len(faults) > 1 else ():
-            print(fault, file=sys.stderr)
-        more = (
-            f" (one of {len(faults)} files that cannot be used, all listed above)" if len(faults) > 1 else ""
-        )
-        raise DejavuError(faults[0] + more)
+    refuse(faults)
     return splits, counts
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise DejavuError with the first fault, if there is one; more of them are printed on stderr."""
+    if len(faults) > 1:
+        for fault in faults:
+            print(fault, file=sys.stderr)
+        raise DejavuError(f"{faults[0]} (one of {len(faults)} files that cannot be used, all listed above)")
+    if faults:
+        raise DejavuError(faults[0])
 
 
 def load(dataset: Dataset, pair: Pair, size: Size, whole_targets: bool = False) -> Item:
@@ -160,9 +166,9 @@ def _same_size(pair: Pair, path: Path | str, array: np.ndarray, raw_size: tuple[
         )
 
 
-def _decoded(
-    work: Callable[[Pair], Item], pairs: list[Pair], description: str
-) -> Iterator[Item | DejavuError]:
+def decoded(
+    work: Callable[[Given], Made], pairs: Sequence[Given], description: str
+) -> Iterator[Made | DejavuError]:
     """Every pair's item in order, or what is wrong with it; a few threads decode ahead."""
     with ThreadPoolExecutor(_threads()) as pool:
         batches = (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH))
@@ -176,7 +182,7 @@ def _threads() -> int:
     return min(8, len(given))
 
 
-def _attempt(work: Callable[[Pair], Item], pair: Pair) -> Item | DejavuError:
+def _attempt(work: Callable[[Given], Made], pair: Given) -> Made | DejavuError:
     try:
         return work(pair)
     except DejavuError as error:

@@ -5,6 +5,7 @@
 them add `<split>_depth.npy` float32 (N, H, W) in metres with 0 = none, `<split>_normals.npy`
 float16 (N, H, W, 3), unit vectors (convention: normals.py) with the 0-vector = none, and
 `<split>_panoptic.npy` uint16 (N, H, W), codes of classes and segments (convention: dejavu/tasks/segments.py).
+The split `unlabelled` has images alone.
 
 Where images keep their aspect ratio (params.yaml's `size` is {short, long}), each of these arrays is flat,
 with the items' sizes beside it (ragged.py). Labels and other targets of the splits that are measured then
@@ -23,7 +24,7 @@ import numpy as np
 from ...errors import DejavuError, nearest
 from ...system.files import read_json
 from ...tasks import describe, names
-from ..dataset import IGNORE
+from ..dataset import IGNORE, UNLABELLED
 from .ragged import Ragged, sizes_file
 from .sizes import as_plain, in_words
 
@@ -37,6 +38,7 @@ __all__ = [
     "class_presence",
     "command",
     "open_split",
+    "open_unlabelled",
     "read_report",
     "validation_split",
 ]
@@ -126,6 +128,7 @@ def _whole(report: Any) -> bool:
     if not holds(report, keys | {"splits": dict}):
         return False
     array: dict[str, Any] = {"shape": list, "dtype": str, "sha256": str}
+    kinds = {name: ["images"] if name == UNLABELLED else _kinds(report) for name in report["splits"]}
     if isinstance(report["size"], dict):
         if not holds(report["size"], {"short": int, "long": int}):
             return False
@@ -133,9 +136,9 @@ def _whole(report: Any) -> bool:
     elif len(report["size"]) != 2:
         return False
     return all(
-        holds(split, {"count": int} | dict.fromkeys(_kinds(report), dict))
-        and all(holds(split[kind], array) for kind in _kinds(report))
-        for split in report["splits"].values()
+        holds(split, {"count": int} | dict.fromkeys(kinds[name], dict))
+        and all(holds(split[kind], array) for kind in kinds[name])
+        for name, split in report["splits"].items()
     )
 
 
@@ -181,6 +184,15 @@ def open_split(prepared: Path, split: str) -> Split:
     arrays = {kind: _open(prepared / f"{split}_{kind}.npy", kind, entry) for kind in _kinds(report)}
     more = {kind: array for kind, array in arrays.items() if kind not in Split._fields}
     return Split(names=names, **{kind: arrays[kind] for kind in arrays if kind not in more}, more=more)
+
+
+def open_unlabelled(prepared: Path, report: dict[str, Any]) -> Array | None:
+    """Map the images of the split without labels, uint8 (N, H, W, 3); None where there is no such split.
+
+    Raises DejavuError when the array is missing or not what the report says.
+    """
+    entry = report["splits"].get(UNLABELLED)
+    return None if entry is None else _open(prepared / f"{UNLABELLED}_images.npy", "images", entry)
 
 
 def _open(path: Path, kind: str, entry: dict[str, Any]) -> Array:

@@ -40,6 +40,12 @@ class Fixed:
         del self.array
 
 
+def opened(folder: Path, split: str, kind: str, count: int, size: Shape | None) -> Fixed | RaggedWriter:
+    """Open the file of one kind of arrays; `size` is that of all `count` items, None if each has its own."""
+    path, (dtype, rest) = folder / f"{split}_{kind}.npy", KINDS[kind]
+    return RaggedWriter(path, dtype, rest) if size is None else Fixed(path, dtype, (count, *size, *rest))
+
+
 class Writer:
     """The writer of one split's items, in their order; `counts` has their ground truth's pixels."""
 
@@ -50,10 +56,7 @@ class Writer:
         self.names = folder / f"{split}.txt"
         self.files: dict[str, Fixed | RaggedWriter] = {}
         for kind in ("images", *targets):
-            path, (dtype, rest) = folder / f"{split}_{kind}.npy", KINDS[kind]
-            self.files[kind] = (
-                RaggedWriter(path, dtype, rest) if size is None else Fixed(path, dtype, (count, *size, *rest))
-            )
+            self.files[kind] = opened(folder, split, kind, count, size)
         self.counts = Counts(targets)
         self.raw_sizes: list[Shape] = []
 
@@ -80,7 +83,7 @@ class Writer:
 
     def close(self, names: list[str], classes: Sequence[str]) -> dict[str, Any]:
         """Finish the files; returns the split's entry in the report."""
-        entry: dict[str, Any] = {kind: _finish(file) for kind, file in self.files.items()}
+        entry: dict[str, Any] = {kind: finish(file) for kind, file in self.files.items()}
         counts = self.counts
         for kind in counts.known:
             entry[kind]["known_share"] = round(counts.known_share(kind), 6)
@@ -92,18 +95,18 @@ class Writer:
         if "panoptic" in counts.known:
             entry["panoptic"]["segments"] = counts.segments
         self.names.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        about = {"count": len(names), "raw_size": _extremes(self.raw_sizes)}
+        about = {"count": len(names), "raw_size": extremes(self.raw_sizes)}
         return entry | about | counts.in_report(classes)
 
 
-def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:
+def finish(file: Fixed | RaggedWriter) -> dict[str, Any]:
     """Close a file; returns its entry in the report."""
     if isinstance(file, Fixed):
         shape, dtype = list(file.array.shape), str(file.array.dtype)
         file.close()
         return {"shape": shape, "dtype": dtype, "sha256": sha256(file.path)}
     file.close()
-    sizes = _extremes(file.sizes) | {"sha256": sha256(sizes_file(file.path))}
+    sizes = extremes(file.sizes) | {"sha256": sha256(sizes_file(file.path))}
     return {
         "shape": [file.values],
         "dtype": str(file.dtype),
@@ -112,7 +115,7 @@ def _finish(file: Fixed | RaggedWriter) -> dict[str, Any]:
     }
 
 
-def _extremes(sizes: list[Shape]) -> dict[str, Any]:
+def extremes(sizes: list[Shape]) -> dict[str, Any]:
     """Return the smallest and the largest of some sizes (H, W), by area."""
     ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     return {"min": list(ordered[0]), "max": list(ordered[-1])}

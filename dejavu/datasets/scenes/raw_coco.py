@@ -1,4 +1,4 @@
-"""Synthetic scenes in COCO's panoptic layout: the segments of a street and their categories."""
+"""Synthetic scenes in COCO's panoptic layout: the segments of a street, their categories, and captions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from scipy import ndimage
 from ...tasks.segments import Segment
 from ..formats import coco
 from ..formats.coco import Category, Entry, Panoptic
-from . import raw_files
+from . import captions, raw_files
+from .crowds import FOLK, TOUCH, crowded
 from .objects import LABELS
 from .raw_files import MARK, Scene
 
@@ -27,21 +28,17 @@ CATEGORY_IDS = {
 """COCO's category of what scenes hold: signs are 'stop sign', pavements 'pavement-merged', lawns
 'grass-merged'. Poles, litter bins and the camera's own car have none: they are void."""
 
-_FOLK = ("person", "rider")
 _UNCOUNTED = ("traffic light", "traffic sign")
 """things that scenes do not number: each region is one, the pixels of which touch, also at corners"""
-FAR = 6
-"""People below this share of the image's height who touch one another there are a crowd."""
 _STEP = 1_000_003
 """Segment k has the id k times this, modulo 2^24: ids that use all three bytes, none of them twice"""
-_TOUCH = np.ones((3, 3))
 
 
 def scene_segments(scene: Scene, indices: Mapping[int, int]) -> tuple[np.ndarray, dict[int, Segment]]:
     """Return a scene's segment ids, int32 (H, W), 0 = void, and its segments by id.
 
     `indices` maps category ids to their indices in the list of categories. Each counted thing is a segment,
-    of what cannot be counted all there is; but people far away (see `FAR`) who touch one another are one
+    of what cannot be counted all there is; but people far away (crowds.py) who touch one another are one
     crowd.
     """
     ids = np.zeros(scene.semantic.shape, np.int32)
@@ -55,7 +52,7 @@ def scene_segments(scene: Scene, indices: Mapping[int, int]) -> tuple[np.ndarray
     crowd = crowded(scene)
     for label in CATEGORY_IDS:
         mask = scene.semantic == LABELS[label]
-        if label in _FOLK:
+        if label in FOLK:
             mask &= ~crowd
         for segment in _segments(label, mask, scene.instance):
             add(label, segment)
@@ -67,23 +64,9 @@ def scene_segments(scene: Scene, indices: Mapping[int, int]) -> tuple[np.ndarray
 def _segments(label: str, mask: np.ndarray, instance: np.ndarray) -> list[np.ndarray]:
     """Return the segments of a label's pixels, as masks (H, W)."""
     if label in _UNCOUNTED:
-        regions, count = ndimage.label(mask, _TOUCH)
+        regions, count = ndimage.label(mask, TOUCH)
         return [regions == number for number in range(1, count + 1)]
     return [mask & (instance == thing) for thing in np.unique(instance[mask])]
-
-
-def crowded(scene: Scene) -> np.ndarray:
-    """Return the pixels of people in a crowd, bool (H, W): all pixels of each person who touches others."""
-    folk = np.where(np.isin(scene.semantic, [LABELS[name] for name in _FOLK]), scene.instance, 0)
-    far = np.zeros(folk.shape, bool)
-    for someone in np.unique(folk[folk > 0]):
-        mask = folk == someone
-        rows = np.flatnonzero(mask.any(axis=1))
-        if (rows[-1] + 1 - rows[0]) * FAR < len(mask):
-            far |= mask
-    regions, count = ndimage.label(far, _TOUCH)
-    groups = [np.unique(folk[regions == number]) for number in range(1, count + 1)]
-    return np.isin(folk, [someone for group in groups if len(group) > 1 for someone in group])
 
 
 def write(
@@ -104,6 +87,7 @@ def write(
     indices = {category.id: index for index, category in enumerate(categories)}
     result = {split: Panoptic(categories, {}, {}) for split in counts}
     extents: dict[str, dict[int | str, Mapping[int, coco.Extent]]] = {split: {} for split in counts}
+    texts: dict[str, dict[int, list[str]]] = {split: {} for split in counts}
 
     def files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
         number = int(name.removeprefix(f"{MARK}_"))
@@ -111,6 +95,7 @@ def write(
         result[split].entries[number] = Entry(number, f"{name}.png", segments)
         result[split].images[number] = f"{name}.jpg"
         extents[split][number] = coco.extents(ids)
+        texts[split][number] = captions.described(scene.caption)
         png = f"annotations/panoptic_{split}2017/{name}.png"
         return {f"{split}2017/{name}.jpg": scene.image, png: coco.as_colours(ids)}
 
@@ -118,6 +103,8 @@ def write(
     for split, panoptic in result.items():
         written.append(f"annotations/panoptic_{split}2017.json")
         coco.write_panoptic(raw / written[-1], panoptic, extents[split])
+        written.append(f"annotations/captions_{split}2017.json")
+        captions.write(raw / written[-1], texts[split])
     return sorted(written)
 
 
@@ -133,6 +120,9 @@ def remove(raw: Path) -> None:
         listing = annotations / f"panoptic_{split}.json"
         if not annotations.is_symlink() and listing.is_file() and _is_of_scenes(listing):
             listing.unlink()
+        texts = annotations / f"captions_{split}.json"
+        if not annotations.is_symlink() and texts.is_file() and captions.is_rendered(texts):
+            texts.unlink()
     if not annotations.is_symlink():
         raw_files.drop_empty(annotations)
 

@@ -1,7 +1,8 @@
 """Synthetic scenes, written in the raw layout of the dataset that they stand in for.
 
 The package `scenes/` defines the content of a scene; `render` here is its entry point. Scene numbers of the
-splits never meet: training takes the even ones, validation (or test) the odd ones. COCO's panoptic layout is
+splits never meet: training takes the even ones, validation (or test) the odd ones, and images without labels
+even ones far behind those of training. COCO's panoptic layout is
 raw_coco.py's.
 """
 
@@ -17,7 +18,9 @@ from PIL import Image
 
 from ...errors import DejavuError
 from ...system.progress import track
+from ..dataset import UNLABELLED
 from ..nyudv2_forms.codes import encode_depth, encode_label, encode_normals
+from .crowds import crowded
 from .objects import LABELS
 from .render import Scene, render
 
@@ -37,7 +40,7 @@ _QUALITY: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
     ".jpg": {"quality": 95, "subsampling": 0},
 }
-_OFFSET = {"train": 0, "val": 1, "test": 1}
+_OFFSET = {"train": 0, "val": 1, "test": 1, UNLABELLED: 800_000}
 
 MODEL_SCALE = 0.1
 """Rooms end at 10 m and streets do not: in NYU Depth v2's layout a street is a model of itself at 1:10, which
@@ -104,10 +107,14 @@ def scene_size(seed: int, index: int, size: Size) -> tuple[int, int]:
 
 
 def cityscapes_instances(scene: Scene) -> np.ndarray:
-    """Cityscapes' instance ids, uint16 (H, W): label id x 1000 + k for things, the label id for stuff."""
+    """Cityscapes' instance ids, uint16 (H, W): label id x 1000 + k for things, the label id for the rest.
+
+    The rest is stuff, and people in a crowd (crowds.py).
+    """
     ids = scene.semantic.astype(np.uint16)
-    for label in np.unique(scene.semantic[scene.instance > 0]):
-        of_label = (scene.semantic == label) & (scene.instance > 0)
+    one_by_one = (scene.instance > 0) & ~crowded(scene)
+    for label in np.unique(scene.semantic[one_by_one]):
+        of_label = (scene.semantic == label) & one_by_one
         for k, thing in enumerate(np.unique(scene.instance[of_label])):
             ids[of_label & (scene.instance == thing)] = int(label) * 1000 + k
     return ids
@@ -162,9 +169,28 @@ def write_ade20k(raw: Path, seed: int | None, size: Size, counts: Mapping[str, i
     return render_all(raw, seed, size, counts, _ade20k_files)
 
 
+def write_unlabelled(raw: Path, seed: int | None, size: Size, counts: Mapping[str, int | None]) -> list[str]:
+    """Render images alone into `raw`/unlabelled. Returns the paths of the files below `raw`, sorted.
+
+    Raises DejavuError rather than write into a folder that holds other images.
+    """
+    check(seed, counts)
+    remove_unlabelled(raw / UNLABELLED)
+    refuse_what_is_real(raw, (UNLABELLED,))
+    return render_all(raw, seed, size, counts, _image_alone)
+
+
+def remove_unlabelled(folder: Path) -> None:
+    """Delete the scenes that `write_unlabelled` made in `folder`; anything else stays."""
+    if not folder.is_symlink():
+        for path in [*folder.glob(f"{MARK}_*.png")]:
+            path.unlink()
+        drop_empty(folder)
+
+
 def remove(raw: Path) -> None:
     """Delete the scenes that `write_cityscapes` made in `raw`; anything else stays."""
-    for folder in [raw / name / split for name in _FOLDERS for split in _OFFSET]:
+    for folder in [raw / name / split for name in _FOLDERS for split in ("train", "val")]:
         if not folder.parent.is_symlink() and (folder / MARK).is_dir():
             shutil.rmtree(folder / MARK)
             drop_empty(folder, folder.parent)
@@ -238,6 +264,10 @@ def _cityscapes_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarr
         f"gtFine/{stem}_gtFine_labelIds.png": scene.semantic,
         f"gtFine/{stem}_gtFine_instanceIds.png": cityscapes_instances(scene),
     }
+
+
+def _image_alone(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:
+    return {f"{split}/{name}.png": scene.image}
 
 
 def _nyudv2_files(split: str, name: str, scene: Scene) -> dict[str, np.ndarray]:

@@ -68,6 +68,33 @@ def half_labelled_order(known: np.ndarray, batch_size: int, generator: torch.Gen
     return torch.cat(rows, 1).flatten().numpy()
 
 
+def order_beside_unlabelled(
+    labelled: tuple[np.ndarray, np.ndarray], more: int, size: int, batches: int, generator: torch.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the images of an epoch so that every second one of each batch has no labels.
+
+    So half of what each process has of a batch, rounded down, have labels. Within an epoch all images without
+    labels come equally often, up to one.
+
+    Args:
+        labelled: an epoch's order of the images with labels, and the class that each was drawn for; the first
+            ones are used.
+        more: number of images without labels, which are numbered behind those with.
+        size: images of a batch.
+        batches: of an epoch.
+
+    Returns the order and the classes, -1 without one, both (batches * size,) int64.
+    """
+    count, half = len(labelled[0]), size // 2
+    behind = _evenly(torch.arange(count, count + more), batches * (size - half), generator).numpy()
+    order, classes = np.empty((batches, size), np.int64), np.full((batches, size), -1)
+    odd = np.arange(size) % 2 == 1
+    order[:, ~odd] = behind.reshape(batches, -1)
+    for result, values in zip((order, classes), labelled, strict=True):
+        result[:, odd] = values[: batches * half].reshape(batches, half)
+    return order.ravel(), classes.ravel()
+
+
 def _evenly(values: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
     """Repeat the values in random orders up to `count`: all equally often, up to one."""
     rounds = -(-count // len(values))

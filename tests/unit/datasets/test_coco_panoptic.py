@@ -22,8 +22,9 @@ from dejavu.commands import download, prepare
 from dejavu.config import DataSource, KeepAspect, Source
 from dejavu.datasets import coco_panoptic
 from dejavu.datasets.formats import coco
+from dejavu.datasets.obtain import coco_archives
 from dejavu.datasets.prepared import store
-from dejavu.datasets.scenes import raw_coco, raw_files
+from dejavu.datasets.scenes import crowds, raw_coco, raw_files
 from dejavu.datasets.scenes.objects import LABELS
 from dejavu.errors import DejavuError
 from dejavu.system.files import sha256
@@ -171,7 +172,7 @@ def touching(mask: np.ndarray) -> np.ndarray:
 
 def test_crowds_are_people_far_away_who_touch_one_another() -> None:
     """Against a plain loop over all pairs of people."""
-    crowds = 0
+    with_crowd = 0
     for index in range(16):
         scene = raw_files.render(7, index, (64, 128))
         folk = np.isin(scene.semantic, [LABELS["person"], LABELS["rider"]])
@@ -179,16 +180,16 @@ def test_crowds_are_people_far_away_who_touch_one_another() -> None:
         for number in np.unique(scene.instance[folk]):
             mask = scene.instance == number
             rows = np.nonzero(mask)[0]
-            if rows.max() - rows.min() + 1 < 64 / raw_coco.FAR:
+            if rows.max() - rows.min() + 1 < 64 / crowds.FAR:
                 small.append(mask)
         expected = np.zeros(scene.semantic.shape, bool)
         for n, one in enumerate(small):
             for other in small[n + 1 :]:
                 if (touching(one) & other).any():
                     expected |= one | other
-        np.testing.assert_array_equal(raw_coco.crowded(scene), expected)
-        crowds += bool(expected.any())
-    assert 1 <= crowds <= 8
+        np.testing.assert_array_equal(crowds.crowded(scene), expected)
+        with_crowd += bool(expected.any())
+    assert 1 <= with_crowd <= 8
 
 
 def test_areas_and_boxes_are_those_of_the_pngs(rendered: Path) -> None:
@@ -280,14 +281,18 @@ def packed(files: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def official_archives(folder: Path, target: Path) -> tuple[coco_panoptic.Archive, ...]:
+def official_archives(folder: Path, target: Path, patch: pytest.MonkeyPatch) -> None:
     """The archives of an official layout at `folder`, in `target` as a server has them."""
     for name in ("zips", "annotations"):
         (target / name).mkdir(parents=True)
-    made = []
-    for archive in coco_panoptic.ARCHIVES:
+    images, texts = coco_archives.IMAGES, coco_archives.TEXTS
+    for archive in (*images, coco_archives.PANOPTIC, texts):
         files = {}
-        if archive.folder == "annotations":
+        if archive is texts:
+            kinds = {name: (folder / "annotations" / name).read_bytes() for name in coco_archives.CAPTIONS}
+            kinds["instances_val2017.json"] = b"{}"
+            files = {f"annotations/{name}": content for name, content in kinds.items()}
+        elif archive.folder == "annotations":
             for split in coco_panoptic.SPLITS:
                 name = f"panoptic_{split}2017"
                 pngs = {f"{name}/{p.name}": p.read_bytes() for p in (folder / "annotations" / name).iterdir()}
@@ -299,8 +304,12 @@ def official_archives(folder: Path, target: Path) -> tuple[coco_panoptic.Archive
                 f"{archive.folder}/{p.name}": p.read_bytes() for p in (folder / archive.folder).iterdir()
             }
         (target / archive.path).write_bytes(packed(files))
-        made.append(archive._replace(sha256=sha256(target / archive.path)))
-    return tuple(made)
+        made = archive._replace(sha256=sha256(target / archive.path))
+        if archive in images:
+            images = tuple(made if one is archive else one for one in images)
+            patch.setattr(coco_archives, "IMAGES", images)
+        else:
+            patch.setattr(coco_archives, "TEXTS" if archive is texts else "PANOPTIC", made)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -329,8 +338,7 @@ def test_the_archives_are_fetched_and_unpacked_with_the_archives_in_them(
         path.rename(path.with_name(path.name.replace("rendered", "real")))
     for path in renamed.rglob("*.json"):
         path.write_text(path.read_text().replace("rendered", "real"))
-    archives = official_archives(renamed, here / "served")
-    monkeypatch.setattr(coco_panoptic, "ARCHIVES", archives)
+    official_archives(renamed, here / "served", monkeypatch)
     url = f"http://127.0.0.1:{server.server_address[1]}/"
     part, source = SimpleNamespace(source="coco_panoptic"), SimpleNamespace(url=url)
     for _ in range(2):  # the second time all is there
@@ -338,11 +346,28 @@ def test_the_archives_are_fetched_and_unpacked_with_the_archives_in_them(
         assert files == sorted(p.relative_to(renamed).as_posix() for p in renamed.rglob("*.*") if p.is_file())
         for name in files:
             assert (here / "raw" / name).read_bytes() == (renamed / name).read_bytes()
-    assert not list((here / "raw").rglob("._*"))
-    wrong = archives[2]._replace(sha256="0" * 64)
-    monkeypatch.setattr(coco_panoptic, "ARCHIVES", (*archives[:2], wrong))
-    with pytest.raises(DejavuError, match=r"panoptic_annotations_trainval2017\.zip has sha256"):
-        coco_panoptic.download(here / "again", part, source)
+    assert not list((here / "raw").rglob("._*")) and not list((here / "raw").rglob("instances*"))
+    assert coco_panoptic.captions(here / "raw", "train") is not None
+    for name in ("PANOPTIC", "TEXTS"):
+        archive = getattr(coco_archives, name)
+        with monkeypatch.context() as patch:
+            patch.setattr(coco_archives, name, archive._replace(sha256="0" * 64))
+            with pytest.raises(DejavuError, match=rf"{Path(archive.path).stem}\.zip has sha256"):
+                coco_panoptic.download(here / f"again {name}", part, source)
+
+
+def test_annotations_unpacked_by_hand_need_no_captions(here: Path, raw: Path) -> None:
+    for path in sorted(raw.rglob("rendered_*")):
+        path.rename(path.with_name(path.name.replace("rendered", "real")))
+    for path in raw.rglob("*.json"):
+        path.write_text(path.read_text().replace("rendered", "real"))
+    part, source = SimpleNamespace(source="coco_panoptic"), SimpleNamespace(url="http://127.0.0.1:9/")
+    files = coco_panoptic.download(raw, part, source)  # nothing is fetched
+    assert {f"annotations/{name}" for name in coco_archives.CAPTIONS} <= set(files)
+    for name in coco_archives.CAPTIONS:
+        (raw / "annotations" / name).unlink()
+    files = coco_panoptic.download(raw, part, source)
+    assert not any("captions" in file for file in files) and coco_panoptic.captions(raw, "train") is None
 
 
 def test_what_is_not_there_is_asked_for_by_the_archives_name(here: Path, rendered: Path) -> None:

@@ -33,7 +33,8 @@ ON_GPUS = [scale for scale in PARAMS.scales if scale not in TABLE.cluster.cpu_sc
 
 
 def test_every_row_of_the_scales_on_gpus_was_counted() -> None:
-    assert set(TABLE.counted.trainings) == {(scale, row) for scale in ON_GPUS for row in PARAMS.experiments}
+    rows = {(scale, row) for scale in ON_GPUS for row in PARAMS.at(scale).experiments}
+    assert set(TABLE.counted.trainings) == rows
     data = {(scale, name) for scale in ON_GPUS for name in PARAMS.scales[scale].data}
     assert set(TABLE.counted.preparations) == data
 

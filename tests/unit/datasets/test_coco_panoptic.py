@@ -207,7 +207,7 @@ def test_scenes_make_way_and_are_never_written_over_real_data(raw: Path) -> None
     write = partial(raw_coco.write, raw, 7, (16, 32), {"train": 1, "val": 1}, coco_panoptic.TABLE)
     files = write()  # over their like
     assert files == sorted(p.relative_to(raw).as_posix() for p in raw.rglob("*.*") if p.is_file())
-    assert len(files) == 6
+    assert len(files) == 8
     raw_coco.remove(raw)
     assert not list(raw.iterdir())
     for name in ("train2017/000000000009.jpg", "annotations/panoptic_val2017.json"):

@@ -65,7 +65,7 @@ def make_data(
         for n in (count, 2)
     )
     things = [False, True, False, True]
-    meaning = {"classes": CLASSES, "ignore_index": 255, "things": things}
+    meaning = {"classes": CLASSES, "ignore_index": 255, "things": things, "unlabelled": 255 - images[:3]}
     captions = [[f"{number} cars.", f"A road, {number}."] for number in range(count)]
     return batches.Data(
         tasks=tasks, train=train, val=val, captions=captions if "panoptic" in tasks else None, **meaning

@@ -172,7 +172,7 @@ def test_a_row_that_needs_them_and_has_none_is_refused() -> None:
     with pytest.raises(
         DejavuError, match=r"'hrnet18': labelled is with_unlabelled, and 'cityscapes' has no images"
     ):
-        batches.Batches(run, 0, make_data(TRAIN))
+        batches.Batches(run, 0, batches.Data(**{**vars(make_data(TRAIN)), "unlabelled": None}))
 
 
 def test_outputs_of_any_form_are_cut_to_some_images() -> None:

@@ -44,8 +44,8 @@ AGAINST = ("dropout", "drop_path")
 OPTIONS = {"hms": {"scales": "0.5+1"}}
 """of networks: without augmentation nothing is learnt of the image at twice its size"""
 ENLARGED = {"hms": 2, "max_deeplab": 2}
-"""By so much is the image of networks that see it at half its size, since 1 x 1 maps have no statistics; and of
-MaX-DeepLab, which learns from the labels of every fourth pixel, of which the smallest segments have six."""
+"""By so much is the image of networks that see it at half its size, since 1 x 1 maps have no statistics, and
+of MaX-DeepLab, which learns from the labels of every fourth pixel: the smallest segments have six of them."""
 
 PARAMS = loading.load(ROOT / "params.yaml")
 

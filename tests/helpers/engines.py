@@ -54,7 +54,8 @@ def choose_scale(folder: Path, scale: str) -> None:
 def shorten(folder: Path) -> None:
     """Leave a pair of rows in one table of each kind, and a claim: DVC parses all five times a stage."""
     params, complete = read_params(folder), load(folder / "params.yaml")
-    by_figures = {tuple(table.get("figures", ())): name for name, table in reversed(params["tables"].items())}
+    everywhere = [(name, table) for name, table in params["tables"].items() if "scales" not in table]
+    by_figures = {tuple(table.get("figures", ())): name for name, table in reversed(everywhere)}
     tables = {name: params["tables"][name] for name in sorted(by_figures.values())}
     kept = {name for table in tables.values() for name in table.get("single", {}).values()}
     claims = {}

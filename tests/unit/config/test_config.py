@@ -140,7 +140,7 @@ FAULTS = [
     (
         "experiments.ablation_blocks_8.dejavu.redaction.ratio",
         1.5,
-        ["dejavu.redaction.ratio", "1.5", "from 0 to 1"],
+        ["dejavu.redaction.ratio", "1.5", "between 0 and 1"],
     ),
     ("experiments.ablation_blocks_8.dejavu.redaction.ration", 0.5, ["dejavu.redaction.ration", "'ratio'"]),
     ("experiments.ablation_depth_2.dejavu.regenerator.name", "crm", ["dejavu.regenerator", "'crm'", "crm_"]),
@@ -183,7 +183,7 @@ FAULTS = [
     ("tables.pair.paper", None, ["tables.pair.rows is missing"]),
     ("dejavu.gamma", None, ["experiments.", ".dejavu.gamma is missing", "top-level 'dejavu'"]),
     ("dejavu.gama", 1.0, ["dejavu", "'gama'", "'gamma'"]),
-    ("dejavu.redaction.ratio", 1.5, ["dejavu.redaction.ratio", "from 0 to 1"]),
+    ("dejavu.redaction.ratio", 1.5, ["dejavu.redaction.ratio", "between 0 and 1"]),
     ("dejavu.regenerator.name", "crm", ["dejavu.regenerator", "crm_"]),
     ("experiments.internimage", {"task": "semantics"}, ["experiments.internimage"]),
     ("datasets.cityscapes.cost_input", "512x1024", ["datasets.cityscapes.cost_input"]),

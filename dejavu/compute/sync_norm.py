@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import DejavuError
 
@@ -25,32 +26,40 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
         return convert_sync_batchnorm(module)
     for inner in module.modules():
         # The same parameters and buffers, with another forward pass.
-        if type(inner) is nn.BatchNorm2d:
+        if type(inner) in (nn.BatchNorm1d, nn.BatchNorm2d):
             inner.__class__ = SyncNorm
         elif type(inner).__name__ == "BatchNormAct2d":  # timm's, which is not imported for this
             inner.__class__ = SyncNormAct
-        elif isinstance(inner, nn.modules.batchnorm._BatchNorm) and not isinstance(inner, SyncNorm):
+        elif isinstance(inner, _BatchNorm) and not isinstance(inner, SyncNorm):
             raise DejavuError(
                 f"sync_norm: {type(inner).__name__} cannot be synchronised on a processor: set it to false"
             )
     return module
 
 
-class SyncNorm(nn.BatchNorm2d):
-    """BatchNorm2d of the images of all processes, each of which has as many."""
+class SyncNorm(_BatchNorm):
+    """BatchNorm of the images of all processes, each of which has as many."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Accept any number of dimensions behind the channels."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
+        """(N, C, ...) to the same."""
         if not self.training:
             return super().forward(input)
+        others = (0, *range(2, input.ndim))
+
+        def along(channels: Tensor) -> Tensor:
+            return channels.view(-1, *[1] * (input.ndim - 2))
+
         values = input.to(torch.promote_types(input.dtype, torch.float32))
-        center = _mean(values.mean((0, 2, 3)))  # (C,)
-        centred = values - center[:, None, None]
-        variance = _mean(centred.square().mean((0, 2, 3)))
+        center = _mean(values.mean(others))  # (C,)
+        centred = values - along(center)
+        variance = _mean(centred.square().mean(others))
         self._update_running(center.detach(), variance.detach(), input.numel() // input.shape[1])
-        scaled = centred * (variance + self.eps).rsqrt()[:, None, None]
+        scaled = centred * along((variance + self.eps).rsqrt())
         if self.affine:
-            scaled = scaled * self.weight[:, None, None] + self.bias[:, None, None]
+            scaled = scaled * along(self.weight) + along(self.bias)
         return scaled.to(input.dtype)
 
     def _update_running(self, mean: Tensor, variance: Tensor, count: int) -> None:

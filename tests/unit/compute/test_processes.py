@@ -65,7 +65,7 @@ NAMES = list(runs())
 
 
 def of_masks(run: config.Run) -> bool:
-    return run.network.module == "semask" or run.network.module.startswith("mask")
+    return run.network.module.startswith(("mask", "semask", "vit_adapter", "knet"))
 
 
 def environment(rank: int, port: int) -> dict[str, str]:
@@ -143,8 +143,8 @@ def test_norms_of_timm_keep_their_activation_and_others_are_refused() -> None:
     norm = BatchNormAct2d(3, act_layer=nn.ReLU6, inplace=False).eval()
     expected = norm(images)
     torch.testing.assert_close(synchronised(norm, cpu)(images), expected, rtol=0, atol=0)
-    with pytest.raises(DejavuError, match="sync_norm: BatchNorm1d cannot be synchronised"):
-        synchronised(nn.Sequential(nn.BatchNorm1d(3)), cpu)
+    with pytest.raises(DejavuError, match="sync_norm: BatchNorm3d cannot be synchronised"):
+        synchronised(nn.Sequential(nn.BatchNorm3d(3)), cpu)
 
 
 @pytest.mark.parametrize("name", names())

@@ -282,6 +282,7 @@ def test_stopped_while_the_lead_validates_all_end(clone: Path) -> None:
     assert not (clone / "results").exists()
 
 
+@pytest.mark.slow
 def test_stopped_killed_and_launched_otherwise_it_ends_alike(clone: Path) -> None:
     whole = begin(clone, "dejavu")
     said = whole.communicate(timeout=400)[1]

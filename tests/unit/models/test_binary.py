@@ -28,7 +28,7 @@ SEMANTIC = [
     and registry.only_task(PARAMS.networks[row.network].module) is None
 ]
 BY_MODULE = {PARAMS.networks[PARAMS.experiments[name].network].module: name for name in reversed(SEMANTIC)}
-OWN_LOSS = {"mask2former", "maskformer", "semask"}
+OWN_LOSS = {"mask2former", "maskformer", "semask", "vit_adapter"}
 
 
 def binary(name: str) -> Run:

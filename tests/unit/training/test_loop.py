@@ -315,7 +315,7 @@ def test_what_a_run_is_known_by() -> None:
     ],
 )
 def test_names_that_a_training_reads_are_part_of_what_it_is_known_by(experiment: str, read: set[str]) -> None:
-    report = {"splits": {}, "classes": ["road"], "categories": ["flat"]}
+    report = {"splits": {"train": {}}, "classes": ["road"], "categories": ["flat"]}
     run = make_run(experiment)
     for key in ("classes", "categories"):
         changed = run_folder(run, 0, report | {key: ["other"]}).fingerprint

@@ -67,7 +67,7 @@ bench: $(READY)  ## measure what the speed depends on (benchmarks/)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(ONE_THREAD) python $$file; done
 
 evidence-gpu: $(READY)  ## train ten pairs side by side on one large GPU (MINUTES=12, PARALLEL=10; studies/gpu)
-	@$(ONE_THREAD) studies/gpu/run.sh $(or $(MINUTES),12) $(or $(PARALLEL),10) $(or $(SCALE),gpu)
+	@$(ONE_THREAD) studies/gpu/run.sh
 
 docs: $(READY)  ## build the pages of docs/ into build/site
 	@NO_MKDOCS_2_WARNING=1 python -W error -m mkdocs build --strict --quiet

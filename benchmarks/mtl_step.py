@@ -36,7 +36,8 @@ from dejavu.compute.random import generator
 from dejavu.config import Run, loading
 from dejavu.datasets.prepared.store import Split
 from dejavu.networks.segnet import SegNet
-from dejavu.training.batches import Batches, Data
+from dejavu.training.batches import Batches
+from dejavu.training.data import Data
 from dejavu.training.loop import learn
 from dejavu.training.objective import Objective, build_objective
 from dejavu.training.optimizer import build_optimizer

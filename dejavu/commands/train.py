@@ -118,8 +118,8 @@ def _train(
     """Train and publish seeds, in all processes of a training. Returns True if any seed was unfinished."""
     from ..compute import processes
     from ..config.paths import Paths
-    from ..training.batches import read_data
     from ..training.checkpoint import run_folder
+    from ..training.data import read_data
     from ..training.loop import train
 
     paths, is_main = Paths(run.scale), processes.is_main()

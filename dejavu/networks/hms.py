@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..registry import PositiveInt, Share
 from ..tasks.resampling import enlarge
 from .backbones import hrnet
-from .layers.object_context import convolution
+from .layers.convolution import convolution
 from .layers.sizes import cut, pad, scaled
 from .ocr import OCR
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ..registry import PositiveInt
 from .backbones import hrnet
 from .hrnet import HRNet
-from .layers.object_context import ObjectContext, convolution
+from .layers.convolution import convolution
+from .layers.object_context import ObjectContext
 from .layers.sizes import cut, pad, scaled
 
 SUPERVISED = ("stage2", "stage3")

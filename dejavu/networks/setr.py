@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..registry import PositiveInt, Share
 from .backbones.vit import PATCH, decayed_layers, features, load_vit, vit_b16
+from .layers.convolution import convolution
 from .layers.sizes import cut, pad, scaled
 
 MULTIPLE = 32  # input sides are padded to multiples of it, as in all networks here
@@ -96,8 +97,8 @@ class Aggregation(nn.Module):
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(inputs, eps=1e-6) for _ in TAPS])
-        self.laterals = nn.ModuleList([_convolution(inputs, channels, 1) for _ in TAPS])
-        self.outputs = nn.ModuleList([_convolution(channels, channels, 3) for _ in TAPS])
+        self.laterals = nn.ModuleList([convolution(inputs, channels, 1) for _ in TAPS])
+        self.outputs = nn.ModuleList([convolution(channels, channels, 3) for _ in TAPS])
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Four maps (N, C, h, w), shallowest first, to four (N, channels, h, w)."""
@@ -110,16 +111,8 @@ class Aggregation(nn.Module):
         return [output(x) for output, x in zip(self.outputs, sums, strict=True)]
 
 
-def _convolution(inputs: int, outputs: int, side: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
 def _stream(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(inputs, outputs, 3), _convolution(outputs, outputs, 3))
+    return nn.Sequential(convolution(inputs, outputs, 3), convolution(outputs, outputs, 3))
 
 
 def _fourfold(x: Tensor) -> Tensor:

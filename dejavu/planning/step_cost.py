@@ -252,7 +252,7 @@ def _convolution(out: Tensor, images: Tensor, weight: Tensor, transposed: bool) 
 
 def build(run: Run, meaning: Meaning) -> Objective:
     """Build the run's objective with random weights, without a download."""
-    from ..training.batches import Data
+    from ..training.data import Data
     from ..training.objective import build_objective
 
     # Only the meaning of the labels is needed here, not the images.

@@ -20,7 +20,6 @@ from .augment.colour import distort
 from .augment.crops import augment
 from .augment.sampling import epoch_order, half_labelled_order, order_beside_unlabelled
 from .captions import drawn
-from .data import Data, read_data
 from .few_labels import hide as hide_unlabelled
 from .few_labels import with_labels
 from .multitask.partial_labels import available, hide
@@ -29,9 +28,7 @@ from .unlabelled import Joined
 if TYPE_CHECKING:
     from ..config import Run
     from ..datasets.prepared.store import Array
-
-
-__all__ = ["Batch", "Batches", "Data", "Raw", "read_data"]
+    from .data import Data
 
 
 class Raw(NamedTuple):
@@ -145,14 +142,16 @@ class Batches:
 
     def _epoch(self, numbers: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the images of an epoch in their order, and for each the class it was drawn for, or -1."""
-        if self.known is None or self.more:
-            labelled = epoch_order(len(self.split.images), numbers, self.recipe.class_uniform, self.presence)
-            if not self.more:
-                return labelled
-            size = self.recipe.batch_size
-            return order_beside_unlabelled(labelled, self.more, size, self.per_epoch, numbers)
-        order = half_labelled_order(self.known, self.recipe.batch_size, numbers)
-        return order, np.full(len(order), -1)
+        size = self.recipe.batch_size
+        if self.known is not None and not self.more:
+            order = half_labelled_order(self.known, size, numbers)
+            return order, np.full(len(order), -1)
+        order_of_training = epoch_order(
+            len(self.split.images), numbers, self.recipe.class_uniform, self.presence
+        )
+        if not self.more:
+            return order_of_training
+        return order_beside_unlabelled(order_of_training, self.more, size, self.per_epoch, numbers)
 
     def read(self, step: int) -> Raw:
         """Read the images and targets of one step."""

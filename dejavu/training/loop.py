@@ -23,8 +23,9 @@ from ..errors import DejavuError
 from ..method.wrapper import DejaVu
 from ..metrics import main_metric
 from ..system.signals import Request, Stopped, listening
-from .batches import Batch, Batches, Data
+from .batches import Batch, Batches
 from .checkpoint import RunFolder
+from .data import Data
 from .epoch_log import Line, columns, epoch_line, report
 from .objective import Objective, build_objective
 from .optimizer import build_optimizer, build_scheduler, clip_gradients, rates_apart

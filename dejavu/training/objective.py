@@ -13,7 +13,8 @@ from ..errors import DejavuError
 from ..method.wrapper import DejaVu
 from ..models.build import build_method, build_network
 from ..tasks import channels
-from .batches import Batch, Data
+from .batches import Batch
+from .data import Data
 from .losses import Criterion, TaskLosses
 from .multitask.consistency import ConsistencyNetwork, CrossTaskConsistency
 from .unlabelled import of_images

@@ -8,7 +8,7 @@ from ..config import Fusion, Protocol
 from ..evaluation.predictor import Predictor
 from ..metrics import collect_main, main_metric
 from ..system.signals import stop_if_signalled
-from .batches import Data
+from .data import Data
 
 
 def validate(

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# studies/gpu/run.sh [MINUTES] [PARALLEL] [SCALE]: train the pairs of params.yaml side by side on one device, seed by seed,
-# until the time is over, and make tables of the seeds that are there. A later call goes on where this one stopped.
+# Train the pairs of params.yaml side by side on one device, seed by seed, until the time is over, and make tables of the
+# seeds that are there. A later call goes on where this one stopped. MINUTES, PARALLEL and SCALE are read from the
+# environment (`make evidence-gpu MINUTES=12`).
 set -euo pipefail
 cd "$(dirname "$0")"
-minutes=${1:-12} parallel=${2:-10} scale=${3:-gpu}
+minutes=${MINUTES:-12} parallel=${PARALLEL:-10} scale=${SCALE:-gpu}
 # The tables take a minute at the end.
 deadline=$(($(date +%s) + 60 * minutes - 60))
 export deadline scale

@@ -78,10 +78,10 @@ def test_the_study_on_a_gpu_has_the_networks_and_data_of_params_yaml() -> None:
 def test_the_study_on_a_gpu_keeps_what_is_there_when_its_time_is_over(tmp_path: Path) -> None:
     """Without time it trains nothing; a later call goes on, and all of its seeds are in the table."""
     shutil.copytree(ROOT / "studies" / "gpu", tmp_path / "gpu", ignore=shutil.ignore_patterns("[!pr]*"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PARALLEL": "2", "SCALE": "try"}
     for minutes in ("0", "15"):
-        command = [tmp_path / "gpu" / "run.sh", minutes, "2", "try"]
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        environment["MINUTES"] = minutes
+        subprocess.run([tmp_path / "gpu" / "run.sh"], env=environment, check=True, capture_output=True)
         with open(tmp_path / "gpu/results/try/tables/pairs.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 4

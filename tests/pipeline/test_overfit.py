@@ -22,8 +22,8 @@ from dejavu.config.paths import Paths
 from dejavu.datasets.prepared.store import UNKNOWN, Split, open_split, read_report
 from dejavu.metrics import main_metric
 from dejavu.tasks import describe
-from dejavu.training.batches import Data
 from dejavu.training.checkpoint import RunFolder
+from dejavu.training.data import Data
 from dejavu.training.loop import train
 from dejavu.training.objective import build_objective
 from dejavu.training.validation import validate

@@ -23,7 +23,8 @@ from dejavu.evaluation.files import Pngs
 from dejavu.reports.figures.elements.panoptic_colours import colour_segments, shade
 from dejavu.tasks.predictions import Queries
 from dejavu.tasks.segments import VOID, classes_of
-from dejavu.training.batches import Batches, read_data
+from dejavu.training.batches import Batches
+from dejavu.training.data import read_data
 
 BASE, PAIRED = "mask2former_swint_coco", "mask2former_swint_coco_dejavu"
 

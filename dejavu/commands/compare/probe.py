@@ -35,7 +35,7 @@ def probe(name: str) -> dict[str, float]:
     leave_compiler_out()
     from ...models.build import build_network
     from ...tasks import channels
-    from ...training.batches import read_data
+    from ...training.data import read_data
     from ...training.validation import validate
 
     data = read_data(Paths(SCALE).prepared(run.dataset), report, run.tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +33,14 @@ def check_overlap(dataset: Dataset, images: Sequence[Path], pairs: Mapping[str, 
     for split, image in named.values():
         if image.is_file():  # else an array within a larger file
             sized.setdefault(image.stat().st_size, []).append((split, image))
+    digest_of = cache(sha256)  # files of formats without compression are all of one size
     for path in images:
         same = named.get(_plain(path))
         what = "the name"
         if same is None:
             what = "the bytes"
             of_size = sized.get(path.stat().st_size, [])
-            digest = sha256(path) if of_size else ""
-            same = next((one for one in of_size if sha256(one[1]) == digest), None)
+            same = next((one for one in of_size if digest_of(one[1]) == digest_of(path)), None)
         if same is not None:
             split, image = same
             raise DejavuError(

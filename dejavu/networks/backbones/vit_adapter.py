@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from ..layers.convolution import convolution
 from ..layers.deformable import DeformableAttention, Size, centres, join, split
 from .beit import LAYER_SCALE, GridBeit, position_index
 
@@ -97,14 +98,14 @@ class SpatialPrior(nn.Module):
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            _convolution(3, channels, 2),
-            _convolution(channels, channels, 1),
-            _convolution(channels, channels, 1),
+            convolution(3, channels, 3, 2),
+            convolution(channels, channels, 3),
+            convolution(channels, channels, 3),
             nn.MaxPool2d(3, 2, 1),
         )
         widths = [channels, 2 * channels, 4 * channels, 4 * channels]
         self.steps = nn.ModuleList(
-            [_convolution(before, after, 2) for before, after in zip(widths, widths[1:], strict=False)]
+            [convolution(before, after, 3, 2) for before, after in zip(widths, widths[1:], strict=False)]
         )
         self.projections = nn.ModuleList([nn.Conv2d(width, outputs, 1) for width in widths])
 
@@ -156,14 +157,6 @@ class Extractor(nn.Module):
         maps = split(self.widen(self.norm(pyramid)), sizes)
         hidden = F.gelu(join([self.depthwise(x) for x in maps]))
         return pyramid + self.drop_path(self.narrow(hidden))
-
-
-def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
 
 
 def _resize(x: Tensor, scale: float) -> Tensor:

@@ -11,14 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-
-def convolution(channels: int, out: int, kernel: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size, BatchNorm and ReLU: (N, channels, h, w) to (N, out, h, w)."""
-    return nn.Sequential(
-        nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(out),
-        nn.ReLU(inplace=True),
-    )
+from .convolution import convolution
 
 
 def gather(features: Tensor, regions: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from dejavu.compute.random import generator
 from dejavu.method.text import TextSupervision
 from dejavu.training import batches
 from dejavu.training.captions import drawn
+from dejavu.training.data import Data
 from dejavu.training.objective import build_objective
 from unit.training.test_loop import make_data, make_run
 
@@ -58,7 +59,7 @@ def test_the_loss_asks_for_captions_and_without_them_for_the_classes(
 ) -> None:
     data = make_data(4, tasks=("panoptic",))
     if not captions:
-        data = batches.Data(**{**vars(data), "captions": None})
+        data = Data(**{**vars(data), "captions": None})
     asked: list[str] = []
     call = TextSupervision.__call__
 

@@ -29,6 +29,7 @@ from dejavu.system.files import sha256
 from dejavu.tasks import channels
 from dejavu.training import batches, loop
 from dejavu.training.checkpoint import RunFolder, request_hash, run_folder
+from dejavu.training.data import Data
 from dejavu.training.optimizer import build_optimizer, build_scheduler
 
 PARAMS = loading.load(ROOT / "params.yaml")
@@ -48,7 +49,7 @@ def make_run(experiment: str = "hrnet18", **changes) -> config.Run:
 
 def make_data(
     count: int = 7, size: tuple[int, int] = (32, 48), tasks: tuple[str, ...] = ("semantic",)
-) -> batches.Data:
+) -> Data:
     """Images whose classes, segments, depth and normals can be told from their colours."""
     random = np.random.default_rng(0)
     labels = random.integers(0, len(CLASSES), (count, 2, 3)).repeat(size[0] // 2, 1).repeat(size[1] // 3, 2)
@@ -67,14 +68,12 @@ def make_data(
     things = [False, True, False, True]
     meaning = {"classes": CLASSES, "ignore_index": 255, "things": things, "unlabelled": 255 - images[:3]}
     captions = [[f"{number} cars.", f"A road, {number}."] for number in range(count)]
-    return batches.Data(
+    return Data(
         tasks=tasks, train=train, val=val, captions=captions if "panoptic" in tasks else None, **meaning
     )
 
 
-def train(
-    folder: Path, run: config.Run, seed: int = 0, data: batches.Data | None = None, **kwargs
-) -> RunFolder:
+def train(folder: Path, run: config.Run, seed: int = 0, data: Data | None = None, **kwargs) -> RunFolder:
     work = RunFolder(folder, "test", "code")
     loop.train(run, seed, data or make_data(tasks=run.tasks), work, **kwargs)
     return work

@@ -17,6 +17,7 @@ from dejavu.tasks.predictions import Queries
 from dejavu.training import batches, loop
 from dejavu.training.augment.sampling import epoch_order, order_beside_unlabelled
 from dejavu.training.checkpoint import RunFolder
+from dejavu.training.data import Data
 from dejavu.training.objective import build_objective
 from dejavu.training.unlabelled import of_images
 from unit.training.test_loop import make_data, make_run
@@ -31,7 +32,7 @@ def with_more(name: str, **changes: Any) -> Run:
     return make_run(name, labelled="with_unlabelled", **({"batch_size": 4, "cat_max_ratio": 1.0} | changes))
 
 
-def data_of(run: Run, of_many_sizes: bool = False) -> batches.Data:
+def data_of(run: Run, of_many_sizes: bool = False) -> Data:
     """Training images, and others that are brighter than any of them."""
     data = make_data(TRAIN, tasks=run.tasks)
     more = np.full((MORE, *data.train.images.shape[1:]), 250, np.uint8)
@@ -43,7 +44,7 @@ def data_of(run: Run, of_many_sizes: bool = False) -> batches.Data:
             key: getattr(data.train, key) for key in ("images", "labels", "panoptic", "depth", "normals")
         }
         known["train"] = Split(names=data.train.names, **{key: [*array] for key, array in arrays.items()})
-    return batches.Data(**known)
+    return Data(**known)
 
 
 def unknown(run: Run, batch: batches.Batch) -> np.ndarray:
@@ -172,7 +173,7 @@ def test_a_row_that_needs_them_and_has_none_is_refused() -> None:
     with pytest.raises(
         DejavuError, match=r"'hrnet18': labelled is with_unlabelled, and 'cityscapes' has no images"
     ):
-        batches.Batches(run, 0, batches.Data(**{**vars(make_data(TRAIN)), "unlabelled": None}))
+        batches.Batches(run, 0, Data(**{**vars(make_data(TRAIN)), "unlabelled": None}))
 
 
 def test_outputs_of_any_form_are_cut_to_some_images() -> None:

@@ -20,6 +20,7 @@ from dejavu.training import batches
 from dejavu.training import optimizer as optimisation
 from dejavu.training.augment.crops import augment
 from dejavu.training.augment.windows import draw_windows
+from dejavu.training.data import Data
 from dejavu.training.losses import TaskLosses
 from dejavu.training.multitask import partial_labels
 
@@ -41,7 +42,7 @@ def make_targets(count: int = 4, size: tuple[int, int] = SIZE) -> dict[str, torc
     }
 
 
-def make_data(count: int = 6) -> batches.Data:
+def make_data(count: int = 6) -> Data:
     targets = make_targets(count)
     images = torch.randint(256, (count, *SIZE, 3), generator=numbers(2), dtype=torch.uint8).numpy()
     split = Split(
@@ -51,7 +52,7 @@ def make_data(count: int = 6) -> batches.Data:
         depth=targets["depth"].numpy(),
         normals=targets["normals"].movedim(1, -1).half().numpy(),
     )
-    return batches.Data(tasks=TASKS, train=split, val=split, classes=list("abcde"), ignore_index=255)
+    return Data(tasks=TASKS, train=split, val=split, classes=list("abcde"), ignore_index=255)
 
 
 def make_run(name: str, **changes) -> config.Run:
